@@ -1,0 +1,19 @@
+//! Step 5 of 5, learn: what came back becomes load, health and predictions.
+
+/// How a request ended at one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The response came whole (any status below 500).
+    Served,
+    /// The endpoint answered 5xx; counts towards its ejection.
+    ServerError {
+        /// The status.
+        status: u16,
+    },
+    /// Connecting failed, or the connection broke before the response was whole; counts towards its ejection.
+    Broken,
+    /// Our own time limit ended it; counts towards its ejection.
+    TimedOut,
+    /// The client went away, or the request was never sent; says nothing about the endpoint.
+    Cancelled,
+}

@@ -1,0 +1,19 @@
+//! The five steps of a request in order — parse, route, admit, pick, learn — and the state of a picking domain.
+//!
+//! [`PoolState`] is plain data: no sockets, no lock, no clock, no hidden randomness. The proxy door, the ext_proc door and
+//! the simulator all call the same methods, each taking [`Now`]. Same events, times and seed, same answers.
+
+mod feedback;
+mod flowcontrol;
+mod pool_state;
+mod refusal;
+mod vocabulary;
+
+pub use feedback::Outcome;
+pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, WeightedTarget};
+pub use pool_state::{
+    Admission, Arrival, Candidate, Decision, EndpointStatus, PoolState, PoolView, ReservationId, Restarted,
+    Target, Ticket,
+};
+pub use refusal::{Fault, Refusal, Step};
+pub use vocabulary::{EndpointKey, Now, TargetModel};

@@ -1,0 +1,1 @@
+//! Decoding a compressed body, only to look at it.

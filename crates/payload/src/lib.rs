@@ -1,0 +1,23 @@
+//! Step 1 of 5, parse: body bytes become an [`InferenceRequest`], response bytes become [`Usage`].
+//!
+//! In: the bytes of a request as they arrive ([`RequestParser::feed`]), or of a response as they pass
+//! ([`ResponseObserver::feed`]). Out: the model asked for and where its value stands in the body, what a picker
+//! wants to know of the prompt, and afterwards what was used. One pass, no DOM, no re-serialisation.
+//! Never: I/O, a clock, a copy of the prompt, a change to any byte but the model's value.
+
+mod coding;
+mod dialect;
+mod error;
+mod json;
+mod multipart;
+mod prompt;
+mod request;
+mod response;
+mod rope;
+
+pub use dialect::{BodyHead, Coding, Dialect, Media};
+pub use error::ParseError;
+pub use prompt::{PROMPT_BLOCKS_MAX, Prompt, block_end};
+pub use request::{InferenceRequest, Limits, ModelField, ModelName, RequestParser};
+pub use response::{Observed, ResponseObserver, TokenSource, Usage};
+pub use rope::Rope;

@@ -1,0 +1,1 @@
+//! The `model` field of `multipart/form-data`.

@@ -1,0 +1,11 @@
+//! The world as requests see it: one immutable [`Snapshot`], one writer, readers that never lock.
+//!
+//! In: the [`resources`] of a folder. Out: listeners with their route tables, pools with their endpoints; and beside the
+//! snapshot the [`Domain`]s, which hold what was learnt and survive every reload. [`dispatch`] is the one call by which
+//! both doors admit and pick; the [`Flight`] it gives learns, and releases what was reserved whatever happens.
+
+mod flight;
+mod snapshot;
+
+pub use flight::{Dispatch, Flight, dispatch};
+pub use snapshot::{Backend, Clock, Domain, Listener, Pool, Service, Snapshot};

@@ -1,0 +1,1 @@
+//! A fixed ring of decision records for each core.
