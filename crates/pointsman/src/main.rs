@@ -1,2 +1,56 @@
-//! The binary.
-fn main() {}
+//! Pointsman: an inference gateway. Commands and wiring only; every decision is made in another room.
+
+mod admin;
+mod commands;
+mod gateway;
+mod log;
+mod terminal;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// An inference gateway: one address in front of many models, each request sent to the endpoint that answers soonest.
+#[derive(Debug, Parser)]
+#[command(name = "pointsman", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: log::LogSettings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway from a folder of manifests.
+    Run(commands::run::Run),
+    /// See it work: a gateway, two models behind it (simulated), and every decision shown live.
+    Quickstart(commands::quickstart::Quickstart),
+    /// Run a simulated model server.
+    Sim(commands::sim::Sim),
+    /// Check manifests: errors, unknown fields, dangling references.
+    Check(commands::check::Check),
+    /// Tell why a request went where it went, or would go.
+    Explain(commands::explain::Explain),
+    /// Print the reference of flags, metrics or errors as Markdown.
+    Reference(commands::reference::Reference),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::init(&cli.log);
+    let done = match cli.command {
+        Command::Run(run) => run.execute(),
+        Command::Quickstart(quickstart) => quickstart.execute(),
+        Command::Sim(sim) => sim.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Explain(explain) => explain.execute(),
+        Command::Reference(reference) => reference.execute(),
+    };
+    done.unwrap_or_else(|failure| {
+        anstream::eprintln!("{}error:{:#} {failure}", terminal::ERROR, terminal::ERROR);
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,74 @@
+//! `pointsman check`: what is wrong with the manifests, a line a finding.
+
+use super::Done;
+use crate::terminal::{DIM, ERROR, GOOD, WARNING};
+use clap::Args;
+use resources::{Finding, Severity};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Checks manifests as the API server would, and what they refer to.
+///
+/// Exits 0 if there is no error, 1 if there is one (or, with --strict, a warning), 2 if the arguments are wrong.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Folders or files of manifests; `-` reads standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// One JSON object a finding, for machines.
+    #[arg(long)]
+    json: bool,
+    /// Warnings count as errors.
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Check {
+    pub(crate) fn execute(self) -> Done {
+        let findings = resources::check(&self.paths);
+        for finding in &findings {
+            if self.json {
+                anstream::println!("{}", as_json(finding));
+            } else {
+                anstream::println!("{}", as_line(finding));
+            }
+        }
+        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+        let warnings = findings.len() - errors;
+        if !self.json {
+            let style = if errors > 0 { ERROR } else if warnings > 0 { WARNING } else { GOOD };
+            anstream::println!("{style}{errors} errors, {warnings} warnings{style:#}");
+        }
+        let failed = errors > 0 || (self.strict && warnings > 0);
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn as_line(finding: &Finding) -> String {
+    let (style, word) = match finding.severity {
+        Severity::Error => (ERROR, "error"),
+        Severity::Warning => (WARNING, "warning"),
+    };
+    let field = if finding.field.is_empty() { String::new() } else { format!(" {}", finding.field) };
+    format!(
+        "{}:{}: {style}{word}{style:#} {}{field}: {} {DIM}[{}]{DIM:#}",
+        finding.origin.file.display(),
+        finding.origin.line,
+        finding.object,
+        finding.message,
+        finding.code,
+    )
+}
+
+fn as_json(finding: &Finding) -> serde_json::Value {
+    json!({
+        "file": finding.origin.file.display().to_string(),
+        "line": finding.origin.line,
+        "severity": match finding.severity { Severity::Error => "error", Severity::Warning => "warning" },
+        "code": finding.code,
+        "object": finding.object.as_ref(),
+        "field": finding.field,
+        "message": finding.message,
+    })
+}

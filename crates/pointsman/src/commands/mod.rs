@@ -1,0 +1,13 @@
+//! One file a command.
+
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod quickstart;
+pub(crate) mod reference;
+pub(crate) mod run;
+pub(crate) mod sim;
+
+use std::process::ExitCode;
+
+/// What a command ends with: an exit code, or an error that `main` prints.
+pub(crate) type Done = Result<ExitCode, Box<dyn std::error::Error>>;

@@ -1,0 +1,40 @@
+//! The process's own log, on stderr: plain for a person, JSON for a machine. Never a prompt.
+
+use clap::{Args, ValueEnum};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// How the process logs.
+#[derive(Debug, Args)]
+pub(crate) struct LogSettings {
+    /// What to log: a level (error, warn, info, debug, trace) or `tracing` directives such as `info,proxy=debug`.
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "POINTSMAN_LOG")]
+    log: String,
+    /// The log's form, on stderr.
+    #[arg(long, global = true, value_name = "FORM", default_value = "plain", env = "POINTSMAN_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// A line a person reads, coloured on a terminal.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts the log. A filter that does not parse falls back to `info`, and says so.
+pub(crate) fn init(settings: &LogSettings) {
+    let (filter, broken) = match EnvFilter::try_new(&settings.log) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new("info"), Some(error)),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Plain => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    if let Some(error) = broken {
+        tracing::warn!(filter = settings.log, %error, "the log filter cannot be read; logging at info");
+    }
+}
