@@ -12,8 +12,8 @@ mod vocabulary;
 pub use feedback::Outcome;
 pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, WeightedTarget};
 pub use pool_state::{
-    Admission, Arrival, Candidate, Decision, EndpointStatus, PoolState, PoolView, ReservationId, Restarted,
-    Target, Ticket,
+    Admission, Arrival, Candidate, Decision, EndpointStatus, PoolState, PoolView, Reconciled, ReservationId,
+    Restarted, Target, Ticket,
 };
-pub use refusal::{Fault, Refusal, Step};
+pub use refusal::{Cause, Fault, Refusal, Step};
 pub use vocabulary::{EndpointKey, Now, TargetModel};

@@ -3,7 +3,7 @@
 use crate::{AdmissionSettings, EndpointKey, Now, Outcome, Refusal};
 use arrayvec::ArrayVec;
 use payload::{Prompt, Usage};
-use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, Policy, PrefixMatches, Slot};
+use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, Policy, PrefixMatches, SCORERS_MAX, Slot};
 use signals::Signals;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub struct Candidate {
     /// The sum that ordered it; higher is better.
     pub total: f32,
     /// Each scorer's weighted part, in the order of `Policy::scorer_names`.
-    pub parts: [f32; 6],
+    pub parts: [f32; SCORERS_MAX],
     /// Own requests in flight when it was weighed.
     pub in_flight: u32,
     /// Requests waiting in the server, by the last scrape; `u32::MAX` if it never reported.
@@ -129,6 +129,15 @@ pub struct EndpointStatus {
     pub departed: bool,
 }
 
+/// What [`PoolState::reconcile`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// The place of each key, in the order of the keys.
+    pub slots: Vec<Slot>,
+    /// Places that belong to nobody any more: `PrefixIndex::forget` them.
+    pub vacated: Vec<Slot>,
+}
+
 /// See the crate's documentation.
 #[derive(Debug, Default)]
 pub struct PoolState {}
@@ -140,11 +149,11 @@ impl PoolState {
         PoolState {}
     }
 
-    /// Makes `keys` the domain's endpoints and tells their places, in the same order. Known endpoints keep their state;
-    /// those not listed depart. Also tells the departed slots that may be forgotten by the prefix index.
-    pub fn reconcile(&mut self, keys: &[EndpointKey], now: Now) -> Vec<Slot> {
+    /// Makes `keys` the domain's endpoints. Known endpoints keep their place and state; those not listed depart: they are
+    /// picked no more, and forgotten when their last reservation ends.
+    pub fn reconcile(&mut self, keys: &[EndpointKey], now: Now) -> Reconciled {
         let _ = (keys, now);
-        Vec::new()
+        Reconciled::default()
     }
 
     /// Decides where a request goes, and reserves there in the same call.

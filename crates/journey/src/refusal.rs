@@ -111,7 +111,7 @@ pub enum Refusal {
     },
     /// No endpoint can be picked.
     #[error(
-        "no ready endpoint in InferencePool {pool}: 0 of {endpoints} ready; {resting} rest after failures, {outside_subset} outside the subset"
+        "no ready endpoint in InferencePool {pool}: 0 of {endpoints} ready, {resting} rest after failures, {outside_subset} outside the subset; {cause}"
     )]
     NoReadyEndpoint {
         /// The pool.
@@ -122,6 +122,8 @@ pub enum Refusal {
         resting: u32,
         /// Of these, outside the subset hint.
         outside_subset: u32,
+        /// The likely cause.
+        cause: Cause,
     },
     /// Every endpoint tried failed before a response came.
     #[error("{tried} of {tried} endpoints tried failed; the last, {last}: {why}")]
@@ -158,7 +160,67 @@ fn list(models: &[String]) -> String {
     if models.is_empty() { "none".to_owned() } else { models.join(", ") }
 }
 
+/// The likely cause of an empty pick.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The pool has no endpoint at all.
+    #[error("its selector matches no ready Pod or EndpointSlice address")]
+    Empty,
+    /// The subset hint leaves none.
+    #[error("none of them stands in x-gateway-destination-endpoint-subset")]
+    Subset,
+    /// The pool's own filters took every one.
+    #[error("the pool's filters left none of them")]
+    Filtered,
+    /// An endpoint stopped answering scrapes.
+    #[error("the last {missed} scrapes of {endpoint} failed")]
+    Unscraped {
+        /// The endpoint.
+        endpoint: SocketAddr,
+        /// Scrapes missed in a row.
+        missed: u32,
+    },
+    /// An endpoint failed request after request.
+    #[error("the last {failures} requests at {endpoint} failed")]
+    Failing {
+        /// The endpoint.
+        endpoint: SocketAddr,
+        /// Failures in a row.
+        failures: u32,
+    },
+}
+
 impl Refusal {
+    /// HTTP status of the answer.
+    pub fn status(&self) -> http::StatusCode {
+        http::StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    /// The reason as metrics and logs name it, in `snake_case`.
+    pub fn reason(&self) -> &'static str {
+        "unknown"
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        Fault::Ours
+    }
+
+    /// True if the same request may succeed when it is sent again.
+    pub fn may_retry(&self) -> bool {
+        false
+    }
+
+    /// When to come back: the `Retry-After` header.
+    pub fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// One example of every variant, for the documentation.
+    pub fn table() -> Vec<Refusal> {
+        Vec::new()
+    }
+
     /// The step that refused.
     pub fn step(&self) -> Step {
         match self {

@@ -17,6 +17,9 @@ pub const ENDPOINTS_MAX: usize = 4;
 /// The most candidates a decision keeps in full for `explain`.
 pub const CANDIDATES_MAX: usize = 8;
 
+/// The most scorers a policy weighs.
+pub const SCORERS_MAX: usize = 6;
+
 /// An endpoint's place in its domain; stable while the endpoint lives or a request is in flight on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u32);
