@@ -1,0 +1,53 @@
+//! Durations as Gateway API writes them.
+//!
+//! In: `1h30m`, `500ms`. Out: a [`Duration`].
+//! Source: GEP-2257: `^([0-9]{1,5}(h|m|s|ms)){1,4}$`.
+
+use serde::{Deserialize, Deserializer, de};
+use std::time::Duration;
+use thiserror::Error;
+
+/// At most this many number-and-unit pairs.
+const PARTS_MAX: usize = 4;
+/// At most this many digits in a number.
+const DIGITS_MAX: usize = 5;
+
+/// A text is not a duration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "`{0}` is not a duration: write up to four numbers of at most five digits, each with h, m, s or ms: `1m30s`"
+)]
+pub struct NotADuration(String);
+
+/// Reads a GEP-2257 duration.
+pub fn parse_duration(text: &str) -> Result<Duration, NotADuration> {
+    let wrong = || NotADuration(text.to_owned());
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    let mut parts = 0;
+    while !rest.is_empty() || parts == 0 {
+        parts += 1;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if parts > PARTS_MAX || digits > DIGITS_MAX {
+            return Err(wrong());
+        }
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let (unit_millis, after) = unit(&rest[digits..]).ok_or_else(wrong)?;
+        total += Duration::from_millis(number * unit_millis);
+        rest = after;
+    }
+    Ok(total)
+}
+
+/// The unit at the start of a text, in milliseconds, and what follows.
+fn unit(text: &str) -> Option<(u64, &str)> {
+    const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    UNITS.iter().find_map(|(unit, millis)| Some((*millis, text.strip_prefix(unit)?)))
+}
+
+/// For `#[serde(deserialize_with)]`.
+pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Option::<String>::deserialize(deserializer)?
+        .map(|text| parse_duration(&text).map_err(de::Error::custom))
+        .transpose()
+}
