@@ -1,7 +1,7 @@
 //! What is kept of a request.
 
 use arrayvec::{ArrayString, ArrayVec};
-use journey::{Decision, Outcome, TargetModel};
+use journey::{Decision, Outcome, Step, TargetModel};
 use payload::{Dialect, ModelName, Usage};
 use scheduling::ENDPOINTS_MAX;
 use std::net::SocketAddr;
@@ -18,6 +18,17 @@ pub struct Attempt {
     pub endpoint: SocketAddr,
     /// How it went.
     pub outcome: Outcome,
+}
+
+/// Why a request was refused, as a `Refusal` told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The step that refused.
+    pub step: Step,
+    /// The refusal's metric reason.
+    pub reason: &'static str,
+    /// What the client was told.
+    pub message: Box<str>,
 }
 
 /// What is kept of a request; never a prompt. Cheap to write: names are shared, the rest is plain data.
@@ -43,6 +54,8 @@ pub struct Record {
     pub priority: i32,
     /// The client asked for a stream.
     pub stream: bool,
+    /// Bytes of the prompt, as the picker saw it.
+    pub prompt_bytes: u64,
     /// Bytes of the request's body.
     pub request_bytes: u64,
     /// Bytes of the response's body.
@@ -53,8 +66,10 @@ pub struct Record {
     pub attempts: ArrayVec<Attempt, ENDPOINTS_MAX>,
     /// Status of the response.
     pub status: u16,
-    /// Why it was refused: a `Refusal`'s metric reason, with its message.
-    pub refusal: Option<(&'static str, Box<str>)>,
+    /// Why it was refused.
+    pub refusal: Option<Refused>,
+    /// How many steering headers (`x-gateway-*` and the like) were removed because the peer is not trusted.
+    pub headers_removed: u32,
     /// True if the client went away before the response was whole.
     pub cancelled: bool,
     /// Time inside parse, route, admit and pick, without waiting for the body.

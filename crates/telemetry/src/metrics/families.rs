@@ -1,0 +1,239 @@
+//! The table of metric families: what `/metrics` shows and what the reference page says, from one place.
+//!
+//! Source: GAIE, `pkg/epp/metrics`, v1.5: names, labels and buckets as they are there, `32778` included.
+
+/// What a family is to Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric family.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) labels: &'static [&'static str],
+    /// Of a value; empty for plain counts.
+    pub(crate) unit: &'static str,
+    pub(crate) help: &'static str,
+    /// Of a histogram; empty otherwise.
+    pub(crate) bounds: &'static [f64],
+}
+
+/// The labels of a request. The reference runs one picker for each pool and tells the pool by the scrape's target; here
+/// one process serves many pools, so the pool is a label of its own.
+const REQUEST: &[&str] = &["model_name", "target_model_name", "inference_pool"];
+const POOL: &[&str] = &["name"];
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, labels, unit: "", help, bounds: &[] }
+}
+
+const fn gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    unit: &'static str,
+    help: &'static str,
+) -> Family {
+    Family { name, kind: Kind::Gauge, labels, unit, help, bounds: &[] }
+}
+
+const fn histogram(
+    name: &'static str,
+    labels: &'static [&'static str],
+    unit: &'static str,
+    bounds: &'static [f64],
+    help: &'static str,
+) -> Family {
+    Family { name, kind: Kind::Histogram, labels, unit, help, bounds }
+}
+
+const DURATION: &[f64] = &[
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 480.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0,
+    3600.0,
+];
+const TPOT: &[f64] = &[
+    0.0005, 0.00205, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8,
+    1.0, 1.5, 2.0, 3.0, 4.5, 6.0, 12.0, 18.0, 24.0, 30.0, 36.0, 48.0, 60.0, 90.0, 120.0, 180.0, 270.0, 360.0,
+];
+const NTPOT: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+const DECISION: &[f64] = &[0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
+const RATIO: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+/// 2⁶ to 2³⁰.
+const REQUEST_BYTES: &[f64] = &powers_of_two::<25>(64.0);
+/// The reference's buckets have 32778 where 32768 was meant; a dashboard finds them as they are there.
+const RESPONSE_BYTES: &[f64] = &[
+    1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32778.0,
+    65536.0,
+];
+const INPUT_TOKENS: &[f64] = &[
+    1.0,
+    8.0,
+    16.0,
+    32.0,
+    64.0,
+    128.0,
+    256.0,
+    512.0,
+    1024.0,
+    2048.0,
+    4096.0,
+    8192.0,
+    16384.0,
+    32778.0,
+    65536.0,
+    131_072.0,
+    262_144.0,
+    524_288.0,
+    1_048_576.0,
+];
+const OUTPUT_TOKENS: &[f64] =
+    &[1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
+const HIT_BYTES: &[f64] =
+    &[0.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0];
+
+const fn powers_of_two<const N: usize>(first: f64) -> [f64; N] {
+    let mut bounds = [first; N];
+    let mut at = 1;
+    while at < N {
+        bounds[at] = bounds[at - 1] * 2.0;
+        at += 1;
+    }
+    bounds
+}
+
+/// Declares each family once, as a constant and as a row of [`FAMILIES`].
+macro_rules! families {
+    ($($constant:ident = $family:expr;)+) => {
+        $(pub(crate) const $constant: Family = $family;)+
+        /// Every family, in the order in which it is shown.
+        pub(crate) const FAMILIES: &[Family] = &[$($constant),+];
+    };
+}
+
+families! {
+    REQUESTS = counter("inference_objective_request_total", REQUEST,
+        "[ALPHA] Requests that reached a pool.");
+    REQUEST_ERRORS = counter("inference_objective_request_error_total",
+        &["model_name", "target_model_name", "inference_pool", "error_code"],
+        "[ALPHA] Requests that were refused at a pool or answered with an error, by the reference's error codes.");
+    REQUEST_DURATION = histogram("inference_objective_request_duration_seconds", REQUEST, "seconds", DURATION,
+        "[ALPHA] From the head of the request to the last byte of the response.");
+    REQUEST_SIZES = histogram("inference_objective_request_sizes", REQUEST, "bytes", REQUEST_BYTES,
+        "[ALPHA] Bytes of the request's body.");
+    RESPONSE_SIZES = histogram("inference_objective_response_sizes", REQUEST, "bytes", RESPONSE_BYTES,
+        "[ALPHA] Bytes of the response's body.");
+    INPUT_TOKEN_COUNTS = histogram("inference_objective_input_tokens", REQUEST, "tokens", INPUT_TOKENS,
+        "[ALPHA] Prompt tokens, as the model server reports them.");
+    OUTPUT_TOKEN_COUNTS = histogram("inference_objective_output_tokens", REQUEST, "tokens", OUTPUT_TOKENS,
+        "[ALPHA] Generated tokens, reported or counted from the stream.");
+    CACHED_TOKENS = histogram("inference_objective_prompt_cached_tokens", REQUEST, "tokens", INPUT_TOKENS,
+        "[ALPHA] Prompt tokens that came from the prefix cache, as the model server reports them.");
+    TTFT = histogram("inference_objective_request_ttft_seconds", REQUEST, "seconds", DURATION,
+        "[ALPHA] Of streams: from the head of the request to the first byte of the response's body.");
+    TIME_PER_OUTPUT_TOKEN = histogram("inference_objective_request_tpot_seconds", REQUEST, "seconds", TPOT,
+        "[ALPHA] Of streams: time after the first token, for each token after the first.");
+    NORMALIZED_TPOT = histogram("inference_objective_normalized_time_per_output_token_seconds", REQUEST, "seconds",
+        NTPOT, "[ALPHA] The whole duration, for each generated token.");
+    RUNNING = gauge("inference_objective_running_requests", &["model_name", "inference_pool"], "",
+        "[ALPHA] Requests at a model server.");
+    POOL_KV = gauge("inference_pool_average_kv_cache_utilization", POOL, "ratio",
+        "[ALPHA] KV cache in use, 0 to 1: the mean of the pool's endpoints that report it.");
+    POOL_QUEUE = gauge("inference_pool_average_queue_size", POOL, "",
+        "[ALPHA] Requests waiting in a model server: the mean of the pool's endpoints that report it.");
+    POOL_RUNNING = gauge("inference_pool_average_running_requests", POOL, "",
+        "[ALPHA] Requests being computed in a model server: the mean of the pool's endpoints that report it.");
+    POOL_READY = gauge("inference_pool_ready_pods", POOL, "",
+        "[ALPHA] Endpoints of the pool that may be picked.");
+    POD_QUEUE = gauge("inference_pool_per_pod_queue_size", &["name", "model_server_pod"], "",
+        "[ALPHA] Requests waiting in this model server, by its last report.");
+    SCHEDULER_DURATION = histogram("inference_extension_scheduler_e2e_duration_seconds", &[], "seconds", DECISION,
+        "[ALPHA] Time inside parse, route, admit and pick, without waiting for the body.");
+    SCHEDULER_ATTEMPTS = counter("inference_extension_scheduler_attempts_total", &["status"],
+        "[ALPHA] Picks made, and picks that found no endpoint.");
+    PREFIX_SIZE = gauge("inference_extension_prefix_indexer_size", &[], "",
+        "[ALPHA] Entries of the prefix indexes.");
+    PREFIX_RATIO = histogram("inference_extension_prefix_indexer_hit_ratio", &[], "ratio", RATIO,
+        "[ALPHA] Part of the prompt that the picked endpoint holds by the prefix index, 0 to 1.");
+    PREFIX_BYTES = histogram("inference_extension_prefix_indexer_hit_bytes", &[], "bytes", HIT_BYTES,
+        "[ALPHA] Bytes of the prompt that the picked endpoint holds by the prefix index.");
+    INFO = gauge("inference_extension_info", &["commit", "build_ref"], "",
+        "[ALPHA] Always 1; the labels tell the build.");
+
+    RESPONSES = counter("pointsman_responses_total", &["code"],
+        "Responses sent to clients, by status; 0 if the client left before there was one.");
+    REFUSALS = counter("pointsman_refusals_total", &["step", "reason"],
+        "Requests that the gateway refused, by the step of the journey and the reason.");
+    CANCELLED = counter("pointsman_requests_cancelled_total", &[],
+        "Requests whose client went away before the response was whole.");
+    IN_FLIGHT = gauge("pointsman_requests_in_flight", &[], "",
+        "Requests whose head was read and whose response is not whole.");
+    ATTEMPTS = counter("pointsman_attempts_total", &["outcome"],
+        "Tries at an endpoint, by how they went.");
+    RETRIES = counter("pointsman_retries_total", &[],
+        "Tries after the first.");
+    TOKENS_ESTIMATED = counter("pointsman_responses_estimated_tokens_total", &[],
+        "Responses without usage, whose tokens were counted from the stream's events.");
+    HEADERS_REMOVED = counter("pointsman_steering_headers_removed_total", &[],
+        "Steering headers removed from requests of peers that are not trusted.");
+    DOWNSTREAM_CONNECTIONS = counter("pointsman_downstream_connections_total", &[],
+        "Connections accepted from clients.");
+    DOWNSTREAM_OPEN = gauge("pointsman_downstream_connections", &[], "",
+        "Connections of clients that are open.");
+    UPSTREAM_CONNECTIONS = counter("pointsman_upstream_connections_total", &[],
+        "Connections opened to endpoints.");
+    UPSTREAM_OPEN = gauge("pointsman_upstream_connections", &[], "",
+        "Connections to endpoints that are open.");
+    PANICS = counter("pointsman_panics_total", &[],
+        "Connections ended by a panic: each is a bug.");
+    HELD_BYTES = gauge("pointsman_held_body_bytes", &[], "bytes",
+        "Bytes of request bodies held for routing and retry.");
+    SCRAPES = counter("pointsman_scrapes_total", &["result"],
+        "Scrapes of model servers: read, missed, or of a server that has no metrics.");
+    ENDPOINT_IN_FLIGHT = gauge("pointsman_endpoint_in_flight_requests", &["name", "endpoint"], "",
+        "This process's own requests at the endpoint.");
+    ENDPOINT_RESTING = gauge("pointsman_endpoint_resting", &["name", "endpoint"], "",
+        "1 while the endpoint rests after failures.");
+    ENDPOINT_SCRAPE_AGE = gauge("pointsman_endpoint_scrape_age_seconds", &["name", "endpoint"], "seconds",
+        "Age of the endpoint's last good scrape.");
+    SNAPSHOT_GENERATION = gauge("pointsman_snapshot_generation", &[], "",
+        "Reloads of the configuration, from 1.");
+    FINDINGS = gauge("pointsman_configuration_findings", &["severity"], "",
+        "Errors and warnings of the configuration that is being served.");
+}
+
+/// The reference page of the metrics, in Markdown.
+pub(crate) fn reference() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nServed by the admin server at `/metrics`. Names starting with `inference_` are those of the Gateway API \
+         Inference Extension; the rest is Pointsman's own.\n\n| Name | Type | Labels | Unit | Meaning |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for family in FAMILIES {
+        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let cells = [
+            format!("`{}`", family.name),
+            family.kind.name().to_owned(),
+            labels.join(", "),
+            family.unit.to_owned(),
+            family.help.strip_prefix("[ALPHA] ").unwrap_or(family.help).to_owned(),
+        ];
+        page.push_str("| ");
+        page.push_str(&cells.join(" | "));
+        page.push_str(" |\n");
+    }
+    page
+}

@@ -1,0 +1,328 @@
+//! What one core counts. The core writes without a lock; a scrape reads and adds the shards up.
+
+use crate::metrics::cell::{Count, Histogram};
+use crate::metrics::families::{
+    CACHED_TOKENS, Family, INPUT_TOKEN_COUNTS, NORMALIZED_TPOT, OUTPUT_TOKEN_COUNTS, PREFIX_BYTES,
+    PREFIX_RATIO, REQUEST_DURATION, REQUEST_SIZES, RESPONSE_SIZES, SCHEDULER_DURATION, TIME_PER_OUTPUT_TOKEN,
+    TTFT,
+};
+use crate::{Record, Ring};
+use hashbrown::hash_map::EntryRef;
+use hashbrown::{Equivalent, HashMap};
+use journey::{Outcome, Step};
+use payload::TokenSource;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Label sets of requests that a core keeps apart, each some 3 KB: more than any configuration names. What comes beyond
+/// counts as `unknown`.
+const LABEL_SETS_MAX: usize = 2_048;
+
+/// The label of what the snapshot does not know.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// The histograms of a request, in the order of [`RequestSeries::histograms`].
+pub(crate) const REQUEST_HISTOGRAMS: [Family; 9] = [
+    REQUEST_DURATION,
+    REQUEST_SIZES,
+    RESPONSE_SIZES,
+    INPUT_TOKEN_COUNTS,
+    OUTPUT_TOKEN_COUNTS,
+    CACHED_TOKENS,
+    TTFT,
+    TIME_PER_OUTPUT_TOKEN,
+    NORMALIZED_TPOT,
+];
+/// The same, by name.
+#[derive(Debug, Clone, Copy)]
+enum Measure {
+    Duration,
+    RequestBytes,
+    ResponseBytes,
+    InputTokens,
+    OutputTokens,
+    CachedTokens,
+    FirstToken,
+    PerToken,
+    NormalizedPerToken,
+}
+
+/// The reference's error codes.
+pub(crate) const ERROR_CODES: [&str; 7] = [
+    "BadRequest",
+    "Forbidden",
+    "NotFound",
+    "InferencePoolResourceExhausted",
+    "ModelServerError",
+    "ServiceUnavailable",
+    "Internal",
+];
+
+/// The label values of a request, owned.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RequestLabels {
+    pub(crate) model: Box<str>,
+    pub(crate) target: Box<str>,
+    pub(crate) pool: Box<str>,
+}
+
+/// The same, to look up with. Must hash as [`RequestLabels`] does: the same fields in the same order.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(crate) struct RequestLabelsRef<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) pool: &'a str,
+}
+
+impl Equivalent<RequestLabels> for RequestLabelsRef<'_> {
+    fn equivalent(&self, key: &RequestLabels) -> bool {
+        *self.model == *key.model && *self.target == *key.target && *self.pool == *key.pool
+    }
+}
+
+impl RequestLabelsRef<'_> {
+    fn owned(&self) -> RequestLabels {
+        RequestLabels { model: self.model.into(), target: self.target.into(), pool: self.pool.into() }
+    }
+}
+
+/// What is counted for one label set.
+#[derive(Debug)]
+pub(crate) struct RequestSeries {
+    pub(crate) requests: Count,
+    pub(crate) errors: [Count; ERROR_CODES.len()],
+    pub(crate) running: AtomicI64,
+    pub(crate) histograms: [Histogram; REQUEST_HISTOGRAMS.len()],
+}
+
+impl Default for RequestSeries {
+    fn default() -> RequestSeries {
+        RequestSeries {
+            requests: Count::default(),
+            errors: Default::default(),
+            running: AtomicI64::new(0),
+            histograms: REQUEST_HISTOGRAMS.map(|family| Histogram::new(family.bounds)),
+        }
+    }
+}
+
+impl RequestSeries {
+    fn count(&self, record: &Record) {
+        self.requests.add(1);
+        self.observe(Measure::RequestBytes, record.request_bytes as f64);
+        if let Some(code) = error_code(record) {
+            self.errors[code].add(1);
+        } else if !record.cancelled {
+            self.count_served(record);
+        }
+    }
+
+    fn observe(&self, measure: Measure, value: f64) {
+        self.histograms[measure as usize].observe(value);
+    }
+
+    /// Times and tokens of responses that came whole: errors answer fast and would flatter them.
+    fn count_served(&self, record: &Record) {
+        let seconds = record.ended_in.as_secs_f64();
+        self.observe(Measure::Duration, seconds);
+        self.observe(Measure::ResponseBytes, record.response_bytes as f64);
+        if let Some(tokens) = record.usage.input_tokens {
+            self.observe(Measure::InputTokens, f64::from(tokens));
+        }
+        if let Some(tokens) = record.usage.cached_tokens {
+            self.observe(Measure::CachedTokens, f64::from(tokens));
+        }
+        let output = record.usage.output_tokens.unwrap_or(0);
+        if record.usage.output_tokens.is_some() {
+            self.observe(Measure::OutputTokens, f64::from(output));
+        }
+        if output > 0 {
+            self.observe(Measure::NormalizedPerToken, seconds / f64::from(output));
+        }
+        if let (true, Some(first)) = (record.stream, record.first_token_in) {
+            self.observe(Measure::FirstToken, first.as_secs_f64());
+            if output > 1 {
+                self.observe(Measure::PerToken, (seconds - first.as_secs_f64()) / f64::from(output - 1));
+            }
+        }
+    }
+}
+
+/// The place in [`ERROR_CODES`] of a request that failed. Whatever a model server answers from 400 on is its error.
+fn error_code(record: &Record) -> Option<usize> {
+    let code = match (&record.refusal, record.status) {
+        (None, 400..) => "ModelServerError",
+        (None, _) => return None,
+        (Some(refused), status) => match status {
+            404 => "NotFound",
+            403 => "Forbidden",
+            429 => "InferencePoolResourceExhausted",
+            400..=499 => "BadRequest",
+            _ if refused.step == Step::Upstream => "ModelServerError",
+            503 => "ServiceUnavailable",
+            _ => "Internal",
+        },
+    };
+    ERROR_CODES.iter().position(|known| *known == code)
+}
+
+/// Cells that are made when their key is first seen. The core finds them in its own map; a scrape walks the list.
+#[derive(Debug)]
+pub(crate) struct Shelf<K, V>(Mutex<Vec<(K, Arc<V>)>>);
+
+impl<K, V> Default for Shelf<K, V> {
+    fn default() -> Shelf<K, V> {
+        Shelf(Mutex::new(Vec::new()))
+    }
+}
+
+impl<K: Clone, V> Shelf<K, V> {
+    fn put(&self, key: K, cell: &Arc<V>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((key, Arc::clone(cell)));
+    }
+
+    pub(crate) fn list(&self) -> Vec<(K, Arc<V>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What one core counts and keeps.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) requests: Shelf<RequestLabels, RequestSeries>,
+    pub(crate) refusals: Shelf<(Step, &'static str), Count>,
+    pub(crate) responses: Shelf<u16, Count>,
+    pub(crate) begun: Count,
+    pub(crate) ended: Count,
+    pub(crate) cancelled: Count,
+    pub(crate) attempts: [Count; OUTCOMES.len()],
+    pub(crate) retries: Count,
+    pub(crate) tokens_estimated: Count,
+    pub(crate) headers_removed: Count,
+    pub(crate) picks: Count,
+    pub(crate) picks_failed: Count,
+    pub(crate) decided_in: Histogram,
+    pub(crate) prefix_ratio: Histogram,
+    pub(crate) prefix_bytes: Histogram,
+    pub(crate) connections: [Connections; 2],
+    pub(crate) panics: AtomicU64,
+    pub(crate) ring: Ring,
+}
+
+/// Connections opened and closed; a guard may be dropped on any thread, so these are true atomics.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    pub(crate) opened: AtomicU64,
+    pub(crate) closed: AtomicU64,
+}
+
+/// Label values of [`Outcome`], in the order of [`outcome_place`].
+pub(crate) const OUTCOMES: [&str; 5] = ["served", "server_error", "broken", "timed_out", "cancelled"];
+
+pub(crate) fn outcome_place(outcome: Outcome) -> usize {
+    match outcome {
+        Outcome::Served => 0,
+        Outcome::ServerError { .. } => 1,
+        Outcome::Broken => 2,
+        Outcome::TimedOut => 3,
+        Outcome::Cancelled => 4,
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(records: usize) -> Shard {
+        Shard {
+            requests: Shelf::default(),
+            refusals: Shelf::default(),
+            responses: Shelf::default(),
+            begun: Count::default(),
+            ended: Count::default(),
+            cancelled: Count::default(),
+            attempts: Default::default(),
+            retries: Count::default(),
+            tokens_estimated: Count::default(),
+            headers_removed: Count::default(),
+            picks: Count::default(),
+            picks_failed: Count::default(),
+            decided_in: Histogram::new(SCHEDULER_DURATION.bounds),
+            prefix_ratio: Histogram::new(PREFIX_RATIO.bounds),
+            prefix_bytes: Histogram::new(PREFIX_BYTES.bounds),
+            connections: Default::default(),
+            panics: AtomicU64::new(0),
+            ring: Ring::new(records),
+        }
+    }
+
+    /// Counts what needs no label.
+    fn count(&self, record: &Record) {
+        self.ended.add(1);
+        self.cancelled.add(u64::from(record.cancelled));
+        self.headers_removed.add(u64::from(record.headers_removed));
+        self.tokens_estimated.add(u64::from(record.usage.source == Some(TokenSource::Estimated)));
+        for attempt in &record.attempts {
+            self.attempts[outcome_place(attempt.outcome)].add(1);
+        }
+        self.retries.add((record.attempts.len() as u64).saturating_sub(1));
+        let Some(decision) = &record.decision else {
+            let failed = record.refusal.as_ref().is_some_and(|refused| refused.step == Step::Pick);
+            self.picks_failed.add(u64::from(failed));
+            return;
+        };
+        self.picks.add(1);
+        self.decided_in.observe(record.decided_in.as_secs_f64());
+        let (Some(picked), true) = (decision.candidates.first(), record.prompt_bytes > 0) else { return };
+        self.prefix_bytes.observe(picked.matched_bytes as f64);
+        self.prefix_ratio.observe((picked.matched_bytes as f64 / record.prompt_bytes as f64).min(1.0));
+    }
+}
+
+type Map<K, V> = HashMap<K, Arc<V>, foldhash::fast::RandomState>;
+
+/// A core's own way to the labelled cells of its shard.
+#[derive(Debug, Default)]
+pub(crate) struct Handles {
+    requests: Map<RequestLabels, RequestSeries>,
+    refusals: Map<(Step, &'static str), Count>,
+    responses: Map<u16, Count>,
+}
+
+impl Handles {
+    /// The cells of a label set; those of `unknown` if there are too many.
+    pub(crate) fn request(&mut self, shard: &Shard, labels: RequestLabelsRef<'_>) -> &Arc<RequestSeries> {
+        let full = self.requests.len() >= LABEL_SETS_MAX;
+        let unknown = RequestLabelsRef { model: UNKNOWN, target: UNKNOWN, pool: UNKNOWN };
+        let labels = if full && !self.requests.contains_key(&labels) { unknown } else { labels };
+        match self.requests.entry_ref(&labels) {
+            EntryRef::Occupied(known) => known.into_mut(),
+            EntryRef::Vacant(place) => {
+                let cell = Arc::default();
+                shard.requests.put(labels.owned(), &cell);
+                place.insert_with_key(labels.owned(), cell)
+            }
+        }
+    }
+
+    /// Counts a record, in the shard and in the cells of its labels.
+    pub(crate) fn count(&mut self, shard: &Shard, record: &Record) {
+        shard.count(record);
+        cell(&mut self.responses, &shard.responses, record.status).add(1);
+        if let Some(refused) = &record.refusal {
+            cell(&mut self.refusals, &shard.refusals, (refused.step, refused.reason)).add(1);
+        }
+        if let Some(pool) = &record.backend {
+            let model =
+                record.model.as_ref().filter(|_| record.model_known).map_or(UNKNOWN, |model| &*model.0);
+            let target = record.target_model.as_ref().map_or(model, |target| &*target.0);
+            self.request(shard, RequestLabelsRef { model, target, pool }).count(record);
+        }
+    }
+}
+
+fn cell<'m, K: Copy + Eq + Hash>(map: &'m mut Map<K, Count>, shelf: &Shelf<K, Count>, key: K) -> &'m Count {
+    map.entry(key).or_insert_with(|| {
+        let cell = Arc::default();
+        shelf.put(key, &cell);
+        cell
+    })
+}
