@@ -5,6 +5,16 @@
 //! Never: I/O, a clock, hidden randomness (the weighted draw takes its generator).
 //! Source: Gateway API v1.6, HTTPRoute, "matches" and its precedence.
 
+mod filters;
+mod matching;
+mod pattern;
+mod rule;
+mod table;
+
+pub use filters::{Arrived, Filters, HeaderChanges, Mirror, PathChange, Redirect, Rewrite};
+pub use rule::{Destination, DestinationKind, Retry, Rule, Timeouts, Weighted};
+pub use table::{MODELS_TOLD_MAX, RouteTable};
+
 use http::{HeaderMap, Method};
 
 /// What the model is, as far as it is known.
@@ -45,40 +55,4 @@ pub enum Walk<'t, B> {
         /// Rules match but for the model.
         for_want_of_model: bool,
     },
-}
-
-/// One rule of one HTTPRoute, with one of its matches, ready to be walked. `B` is what a backendRef was resolved to.
-#[derive(Debug)]
-pub struct Rule<B> {
-    /// What it sends to, with weights; none means 500 by the standard.
-    pub backends: Vec<Weighted<B>>,
-}
-
-/// A backend and its share.
-#[derive(Debug)]
-pub struct Weighted<B> {
-    /// Its share; 0 gets nothing.
-    pub weight: u32,
-    /// What the backendRef was resolved to.
-    pub backend: B,
-}
-
-/// The rules of one listener, in the order of precedence.
-#[derive(Debug)]
-pub struct RouteTable<B> {
-    rules: Vec<Rule<B>>,
-}
-
-impl<B> RouteTable<B> {
-    /// Walks the rules.
-    pub fn walk<'t>(&'t self, head: &RequestHead<'_>, model: Model<'_>) -> Walk<'t, B> {
-        let _ = (head, model, &self.rules);
-        Walk::Nothing { for_want_of_model: false }
-    }
-
-    /// The models that rules reachable on this host ask for, for messages; sorted, at most 20.
-    pub fn models(&self, host: &str) -> Vec<String> {
-        let _ = host;
-        Vec::new()
-    }
 }
