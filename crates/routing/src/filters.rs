@@ -3,8 +3,8 @@
 //! Filters are compiled once; applying one cannot fail. Nothing is sent here.
 //! Source: Gateway API v1.6, HTTPRouteFilter.
 
-use crate::Rule;
 use crate::matching::after_prefix;
+use crate::{Rule, Weighted};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Filters<B> {
     pub redirect: Option<Redirect>,
     /// `RequestMirror`, each with its share.
     pub mirrors: Vec<Mirror<B>>,
+    /// A filter that is not supported or cannot be applied: by the standard its requests get 500.
+    pub unusable: Option<Arc<str>>,
 }
 
 impl<B> Default for Filters<B> {
@@ -32,6 +34,7 @@ impl<B> Default for Filters<B> {
             rewrite: None,
             redirect: None,
             mirrors: Vec::new(),
+            unusable: None,
         }
     }
 }
@@ -180,24 +183,30 @@ impl<B> Rule<B> {
     }
 
     /// The path to send upstream to `backend`, if it is another than `path`.
-    pub fn rewritten_path<'p>(&'p self, backend: &'p crate::Weighted<B>, path: &'p str) -> Option<Cow<'p, str>> {
+    pub fn rewritten_path<'p>(&'p self, backend: &'p Weighted<B>, path: &'p str) -> Option<Cow<'p, str>> {
         let change = self.rewrites(backend).find_map(|rewrite| rewrite.path.as_ref())?;
         Some(change.apply(path, self.prefix.as_deref()))
     }
 
     /// The `Host` to send upstream to `backend`, if it is another than the client's.
-    pub fn rewritten_host<'p>(&'p self, backend: &'p crate::Weighted<B>) -> Option<&'p HeaderValue> {
+    pub fn rewritten_host<'p>(&'p self, backend: &'p Weighted<B>) -> Option<&'p HeaderValue> {
         self.rewrites(backend).find_map(|rewrite| rewrite.hostname.as_ref())
     }
 
+    /// Why requests to `backend` get 500 by the standard: a filter that is not supported.
+    pub fn unusable<'p>(&'p self, backend: &'p Weighted<B>) -> Option<&'p Arc<str>> {
+        let own = backend.filters.as_deref().and_then(|filters| filters.unusable.as_ref());
+        self.filters.unusable.as_ref().or(own)
+    }
+
     /// The backendRef's own rewrite goes before the rule's.
-    fn rewrites<'p>(&'p self, backend: &'p crate::Weighted<B>) -> impl Iterator<Item = &'p Rewrite> {
+    fn rewrites<'p>(&'p self, backend: &'p Weighted<B>) -> impl Iterator<Item = &'p Rewrite> {
         let own = backend.filters.as_deref().and_then(|filters| filters.rewrite.as_ref());
         own.into_iter().chain(self.filters.rewrite.as_ref())
     }
 
     /// Changes the headers to send upstream to `backend`: the rule's changes, then the backendRef's.
-    pub fn change_request_headers(&self, backend: &crate::Weighted<B>, headers: &mut HeaderMap) {
+    pub fn change_request_headers(&self, backend: &Weighted<B>, headers: &mut HeaderMap) {
         self.filters.request_headers.apply(headers);
         if let Some(own) = &backend.filters {
             own.request_headers.apply(headers);
@@ -205,7 +214,7 @@ impl<B> Rule<B> {
     }
 
     /// Changes the headers of an answer of `backend`: the backendRef's changes, then the rule's.
-    pub fn change_response_headers(&self, backend: &crate::Weighted<B>, headers: &mut HeaderMap) {
+    pub fn change_response_headers(&self, backend: &Weighted<B>, headers: &mut HeaderMap) {
         if let Some(own) = &backend.filters {
             own.response_headers.apply(headers);
         }
@@ -215,7 +224,7 @@ impl<B> Rule<B> {
     /// The backends that get a copy of this request, each drawn by its share.
     pub fn mirrors<'p>(
         &'p self,
-        backend: &'p crate::Weighted<B>,
+        backend: &'p Weighted<B>,
         random: &'p mut fastrand::Rng,
     ) -> impl Iterator<Item = &'p B> {
         let own = backend.filters.iter().flat_map(|filters| &filters.mirrors);
@@ -256,7 +265,8 @@ mod tests {
 
     #[test]
     fn the_port_of_a_location_follows_the_standard() {
-        let arrived = |port| Arrived { scheme: "http", host: "a.example", port, path: "/p", query: Some("q=1") };
+        let arrived =
+            |port| Arrived { scheme: "http", host: "a.example", port, path: "/p", query: Some("q=1") };
         let to = |scheme: Option<&str>, port| Redirect {
             scheme: scheme.map(Arc::from),
             hostname: None,
@@ -287,7 +297,8 @@ mod tests {
             add: vec![pair("b", "two")],
             remove: vec![HeaderName::from_static("c")],
         };
-        let mut headers: HeaderMap = [pair("a", "old"), pair("b", "one"), pair("c", "gone")].into_iter().collect();
+        let mut headers: HeaderMap =
+            [pair("a", "old"), pair("b", "one"), pair("c", "gone")].into_iter().collect();
         changes.apply(&mut headers);
         let all = |name: &str| headers.get_all(name).iter().cloned().collect::<Vec<_>>();
         assert_eq!(all("a"), ["new"]);

@@ -5,12 +5,14 @@
 //! Never: I/O, a clock, hidden randomness (the weighted draw takes its generator).
 //! Source: Gateway API v1.6, HTTPRoute, "matches" and its precedence.
 
+mod compile;
 mod filters;
 mod matching;
 mod pattern;
 mod rule;
 mod table;
 
+pub use compile::{Attached, compile};
 pub use filters::{Arrived, Filters, HeaderChanges, Mirror, PathChange, Redirect, Rewrite};
 pub use rule::{Destination, DestinationKind, Retry, Rule, Timeouts, Weighted};
 pub use table::{MODELS_TOLD_MAX, RouteTable};

@@ -186,10 +186,7 @@ fn hex_byte(digits: &[u8]) -> Option<u8> {
 /// The wildcards under which `host` may stand, longest first: `.b.c` and `.c` for `a.b.c`.
 pub(crate) fn wildcard_suffixes(host: &str) -> impl Iterator<Item = &str> {
     let host = if host.len() <= HOST_BYTES_MAX { host } else { "" };
-    host.bytes()
-        .enumerate()
-        .filter(|&(at, byte)| byte == b'.' && at > 0)
-        .map(move |(at, _)| &host[at..])
+    host.bytes().enumerate().filter(|&(at, byte)| byte == b'.' && at > 0).map(move |(at, _)| &host[at..])
 }
 
 #[cfg(test)]

@@ -15,10 +15,7 @@ pub(crate) fn anchored(expression: &str) -> Result<Regex, regex::Error> {
 }
 
 fn bounded(expression: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(expression)
-        .size_limit(PROGRAM_BYTES_MAX)
-        .dfa_size_limit(AUTOMATON_BYTES_MAX)
-        .build()
+    RegexBuilder::new(expression).size_limit(PROGRAM_BYTES_MAX).dfa_size_limit(AUTOMATON_BYTES_MAX).build()
 }
 
 #[cfg(test)]

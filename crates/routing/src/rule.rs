@@ -42,8 +42,6 @@ pub struct Rule<B> {
     pub timeouts: Timeouts,
     /// The route's own word on retries; replaces the built-in one for answers that carry a status.
     pub retry: Option<Retry>,
-    /// Why its traffic gets 500 by the standard, whatever its backends: a filter that is not supported.
-    pub unusable: Option<Arc<str>>,
     /// The prefix that matched, without its trailing slash, if a prefix matched: what `ReplacePrefixMatch` replaces.
     pub(crate) prefix: Option<Arc<str>>,
     pub(crate) has_pool_backend: bool,
@@ -123,7 +121,6 @@ mod tests {
             filters: Arc::default(),
             timeouts: Timeouts::default(),
             retry: None,
-            unusable: None,
             prefix: None,
             has_pool_backend: false,
         }

@@ -47,7 +47,7 @@ pub(crate) struct Entry<B> {
     pub(crate) hosts: Arc<[Arc<str>]>,
     pub(crate) matching: Match,
     pub(crate) rule: Rule<B>,
-    /// Of the route.
+    /// Of the route; none counts as the oldest.
     pub(crate) created: Option<i64>,
 }
 
@@ -64,7 +64,7 @@ impl<B> Entry<B> {
             self.matching.method.is_none(),
             usize::MAX - self.matching.header_count(),
             usize::MAX - self.matching.query.len(),
-            self.created.unwrap_or(i64::MAX),
+            self.created,
             &self.rule.route,
             self.rule.rule_index,
             self.rule.match_index,

@@ -20,7 +20,6 @@ fn entry(name: &str, hosts: &[&str], matching: Match, created: Option<i64>) -> E
         filters: Arc::default(),
         timeouts: Timeouts::default(),
         retry: None,
-        unusable: None,
         prefix: None,
         has_pool_backend: false,
     };
