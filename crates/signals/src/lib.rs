@@ -1,8 +1,18 @@
 //! What model servers report about themselves: their metrics pages, read by their documented names.
 //!
-//! In: a page in Prometheus' text format. Out: [`Signals`]. The scraper, which does the I/O, runs on a control thread.
+//! In: a page in Prometheus' text format ([`page`]), of one of the [`Engine`]s. Out: [`Signals`]. The [`Scraper`], which
+//! does the I/O, runs on a control thread.
 //! Never: the main load signal. A scrape corrects drift and tells capacity and health.
 //! Source: GAIE, Model Server Protocol; each server's own documentation.
+
+mod client;
+mod engines;
+mod gauge;
+pub mod page;
+mod scrape;
+
+pub use engines::Engine;
+pub use scrape::{Scrape, ScrapeError, ScrapeSettings, Scraper, Sink};
 
 /// What one scrape told. A field is `None` if the page does not have it: the last known value stands.
 #[derive(Debug, Clone, Default, PartialEq)]
