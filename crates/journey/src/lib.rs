@@ -3,17 +3,16 @@
 //! [`PoolState`] is plain data: no sockets, no lock, no clock, no hidden randomness. The proxy door, the ext_proc door and
 //! the simulator all call the same methods, each taking [`Now`]. Same events, times and seed, same answers.
 
+mod decision;
 mod feedback;
 mod flowcontrol;
 mod pool_state;
 mod refusal;
 mod vocabulary;
 
+pub use decision::{Admission, Arrival, Candidate, Decision, PoolView, ReservationId, Target, Ticket};
 pub use feedback::Outcome;
 pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, WeightedTarget};
-pub use pool_state::{
-    Admission, Arrival, Candidate, Decision, EndpointStatus, PoolState, PoolView, Reconciled, ReservationId,
-    Restarted, Target, Ticket,
-};
+pub use pool_state::{EndpointStatus, PoolState, Reconciled, Restarted};
 pub use refusal::{Cause, Fault, Refusal, Step};
 pub use vocabulary::{EndpointKey, Now, TargetModel};

@@ -1,114 +1,36 @@
 //! The state of one picking domain: a pool, or pools that share endpoints.
+//!
+//! In: arrivals, what became of them, scrapes, the list of endpoints. Out: decisions, each reserved in the call that makes it.
+//! Never: I/O, a clock of its own, a lock, an allocation in the steady state.
 
-use crate::{AdmissionSettings, EndpointKey, Now, Outcome, Refusal};
+mod endpoint;
+mod health;
+mod reservations;
+mod roster;
+
+use crate::decision::{Admission, Arrival, Candidate, Decision, ReservationId, Target, Ticket};
+use crate::refusal::Cause;
+use crate::{EndpointKey, Now, Outcome, Refusal};
 use arrayvec::ArrayVec;
-use payload::{Prompt, Usage};
-use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, Policy, PrefixMatches, SCORERS_MAX, Slot};
+use endpoint::{Ewma, prompt_work};
+use health::Readiness;
+use payload::Usage;
+use reservations::{Reservation, Reservations};
+use roster::Roster;
+use scheduling::{ENDPOINTS_MAX, PrefixMatches, Slot, Weighing};
 use signals::Signals;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// A pool's view of its domain; part of the snapshot.
-#[derive(Debug, Clone)]
-pub struct PoolView {
-    /// The pool, as `namespace/name`.
-    pub name: Arc<str>,
-    /// Its endpoints' places in the domain.
-    pub slots: Vec<Slot>,
-    /// How it picks.
-    pub policy: Arc<Policy>,
-    /// When it is saturated.
-    pub admission: AdmissionSettings,
-}
+/// What a request is expected to take before one was served.
+const SERVICE_SECONDS_DEFAULT: f32 = 1.0;
 
-/// A request at the pool's door.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
-    /// The pool asked.
-    pub pool: &'a PoolView,
-    /// Higher is more important; only below 0 is shed.
-    pub priority: i32,
-    /// The model that will be sent (base model or adapter); empty if the request has none.
-    pub model: &'a str,
-    /// The prompt.
-    pub prompt: &'a Prompt,
-    /// The client's limit of generated tokens.
-    pub max_tokens: Option<u32>,
-    /// What the prefix index found.
-    pub matches: &'a PrefixMatches,
-    /// Only these addresses may be picked (the subset hint of the Endpoint Picker Protocol).
-    pub subset: Option<&'a [SocketAddr]>,
-}
+/// Bounds of the time after which a shed request is told to come back.
+const RETRY_AFTER_SECONDS: (f32, f32) = (1.0, 60.0);
 
-/// What becomes of an arrival.
-#[derive(Debug)]
-pub enum Admission {
-    /// Send it.
-    Send(Decision),
-    /// Hold it until the ticket is released or the deadline passes. The queue itself comes with flow control.
-    Wait(Ticket, Now),
-    /// Refuse it.
-    Refuse(Refusal),
-}
-
-/// A place in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ticket(pub u64);
-
-/// What a request has reserved at an endpoint; given back exactly once by `PoolState::done`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ReservationId {
-    /// Place in the table of reservations.
-    pub index: u32,
-    /// Told apart from earlier users of the place.
-    pub generation: u32,
-}
-
-/// An endpoint of a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target {
-    /// Its place in the domain.
-    pub slot: Slot,
-    /// Where to connect.
-    pub address: SocketAddr,
-}
-
-/// A candidate with its reasons, for `explain`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Candidate {
-    /// The endpoint.
-    pub target: Target,
-    /// The sum that ordered it; higher is better.
-    pub total: f32,
-    /// Each scorer's weighted part, in the order of `Policy::scorer_names`.
-    pub parts: [f32; SCORERS_MAX],
-    /// Own requests in flight when it was weighed.
-    pub in_flight: u32,
-    /// Requests waiting in the server, by the last scrape; `u32::MAX` if it never reported.
-    pub waiting: u32,
-    /// KV cache in use, by the last scrape; NaN if it never reported.
-    pub kv_used: f32,
-    /// Bytes of the prompt that it holds by the prefix index.
-    pub matched_bytes: u64,
-}
-
-/// Where a request goes: complete before a byte is sent, and already reserved at the first endpoint.
-#[derive(Debug, Clone)]
-pub struct Decision {
-    /// To be given back.
-    pub reservation: ReservationId,
-    /// Best first; never empty. The first is reserved, the rest are where a retry goes.
-    pub endpoints: ArrayVec<Target, ENDPOINTS_MAX>,
-    /// The best candidates, in full.
-    pub candidates: ArrayVec<Candidate, CANDIDATES_MAX>,
-    /// Endpoints that were weighed.
-    pub weighed: u32,
-    /// Endpoints that were not: resting after failures, or outside the subset.
-    pub passed_over: u32,
-    /// Place in the domain's event log.
-    pub sequence: u64,
-}
+/// Requests by which a resting endpoint must be idler than others to be picked, where resting is not allowed because half
+/// of its pool rests already.
+const FORCED_REQUESTS: f32 = 16.0;
 
 /// An endpoint as operators see it.
 #[derive(Debug, Clone)]
@@ -123,7 +45,7 @@ pub struct EndpointStatus {
     pub signals: Signals,
     /// Age of the last good scrape; `None` if there was none.
     pub scraped: Option<Duration>,
-    /// Rests after failures, for this much longer.
+    /// Rests after failures, for this much longer; zero: until its trial request or a scrape is answered.
     pub resting: Option<Duration>,
     /// No longer in any pool of the snapshot; stays until its last request ends.
     pub departed: bool,
@@ -134,72 +56,8 @@ pub struct EndpointStatus {
 pub struct Reconciled {
     /// The place of each key, in the order of the keys.
     pub slots: Vec<Slot>,
-    /// Places that belong to nobody any more: `PrefixIndex::forget` them.
+    /// Places that belong to nobody any more, or to somebody new: `PrefixIndex::forget` them.
     pub vacated: Vec<Slot>,
-}
-
-/// See the crate's documentation.
-#[derive(Debug, Default)]
-pub struct PoolState {}
-
-impl PoolState {
-    /// An empty domain, drawing from `seed`.
-    pub fn new(seed: u64) -> PoolState {
-        let _ = seed;
-        PoolState {}
-    }
-
-    /// Makes `keys` the domain's endpoints. Known endpoints keep their place and state; those not listed depart: they are
-    /// picked no more, and forgotten when their last reservation ends.
-    pub fn reconcile(&mut self, keys: &[EndpointKey], now: Now) -> Reconciled {
-        let _ = (keys, now);
-        Reconciled::default()
-    }
-
-    /// Decides where a request goes, and reserves there in the same call.
-    pub fn arrive(&mut self, arrival: Arrival<'_>, now: Now) -> Admission {
-        let _ = (arrival, now);
-        Admission::Wait(Ticket(0), now)
-    }
-
-    /// Moves a reservation to another endpoint of the decision after the one it was at failed with `outcome`.
-    pub fn moved(&mut self, reservation: ReservationId, to: Slot, outcome: Outcome, now: Now) {
-        let _ = (reservation, to, outcome, now);
-    }
-
-    /// The first byte of the response's body came (for a stream: the first token).
-    pub fn first_token(&mut self, reservation: ReservationId, now: Now) {
-        let _ = (reservation, now);
-    }
-
-    /// Tokens streamed since the last call; handed over in batches.
-    pub fn progress(&mut self, reservation: ReservationId, tokens: u32, now: Now) {
-        let _ = (reservation, tokens, now);
-    }
-
-    /// Gives a reservation back. Does nothing if that was done before. Released tickets are returned.
-    pub fn done(
-        &mut self,
-        reservation: ReservationId,
-        outcome: Outcome,
-        usage: Usage,
-        now: Now,
-    ) -> Vec<Ticket> {
-        let _ = (reservation, outcome, usage, now);
-        Vec::new()
-    }
-
-    /// A scrape of the endpoint at `slot` came back. `true` if the server has restarted: its prefix index is to be emptied.
-    pub fn signal(&mut self, slot: Slot, scrape: Option<Signals>, now: Now) -> Restarted {
-        let _ = (slot, scrape, now);
-        Restarted::No
-    }
-
-    /// Every endpoint, for operators.
-    pub fn endpoints(&self, now: Now) -> Vec<EndpointStatus> {
-        let _ = now;
-        Vec::new()
-    }
 }
 
 /// Whether a model server was seen to have restarted.
@@ -210,3 +68,294 @@ pub enum Restarted {
     /// Its counters ran backwards: its cache is empty.
     Yes,
 }
+
+/// See the crate's documentation.
+#[derive(Debug)]
+pub struct PoolState {
+    roster: Roster,
+    reservations: Reservations,
+    /// How long a request takes, over the whole domain.
+    service_seconds: Ewma,
+    /// Decisions made.
+    sequence: u64,
+    random: fastrand::Rng,
+    scratch: Scratch,
+}
+
+/// What a pick is worked out on; kept so that a pick allocates nothing.
+#[derive(Debug, Default)]
+struct Scratch {
+    weighing: Weighing,
+    /// Bytes matched, by slot; zero between picks.
+    matched: Vec<u64>,
+    /// Endpoints that rest, with the moment they come back.
+    resting: Vec<(Now, Slot)>,
+    /// The subset hint, sorted.
+    subset: Vec<SocketAddr>,
+}
+
+/// Endpoints of a pool that were not weighed.
+#[derive(Debug, Clone, Copy, Default)]
+struct PassedOver {
+    resting: u32,
+    outside_subset: u32,
+}
+
+impl Default for PoolState {
+    fn default() -> PoolState {
+        PoolState::new(0)
+    }
+}
+
+impl PoolState {
+    /// An empty domain, drawing from `seed`.
+    pub fn new(seed: u64) -> PoolState {
+        PoolState {
+            roster: Roster::default(),
+            reservations: Reservations::default(),
+            service_seconds: Ewma::default(),
+            sequence: 0,
+            random: fastrand::Rng::with_seed(seed),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Makes `keys` the domain's endpoints. Known endpoints keep their place and state; those not listed depart: they are
+    /// picked no more, and forgotten when their last reservation ends.
+    pub fn reconcile(&mut self, keys: &[EndpointKey], now: Now) -> Reconciled {
+        self.roster.reconcile(keys, now)
+    }
+
+    /// Decides where a request goes, and reserves there in the same call.
+    pub fn arrive(&mut self, arrival: Arrival<'_>, now: Now) -> Admission {
+        let passed = self.gather(&arrival, now);
+        let weighed = self.scratch.weighing.candidates.len() as u32;
+        if weighed == 0 {
+            return Admission::Refuse(no_ready_endpoint(&arrival, 0, passed));
+        }
+        if arrival.priority < 0 && self.saturated(&arrival) {
+            return Admission::Refuse(self.saturation(&arrival, weighed));
+        }
+        let policy = &arrival.pool.policy;
+        let ranked = policy.rank(&mut self.scratch.weighing, arrival.prompt.bytes, &mut self.random);
+        if ranked.is_empty() {
+            return Admission::Refuse(no_ready_endpoint(&arrival, weighed, passed));
+        }
+        let candidates: ArrayVec<Candidate, _> = ranked.iter().map(|&place| self.candidate(place)).collect();
+        let first = candidates[0];
+        let work = prompt_work(arrival.prompt.bytes.saturating_sub(first.matched_bytes));
+        self.sequence += 1;
+        Admission::Send(Decision {
+            reservation: self.reserve(first.target.slot, arrival.prompt.bytes, work, now),
+            endpoints: candidates.iter().map(|candidate| candidate.target).take(ENDPOINTS_MAX).collect(),
+            candidates,
+            weighed,
+            passed_over: passed.resting + passed.outside_subset,
+            sequence: self.sequence,
+        })
+    }
+
+    /// Moves a reservation to another endpoint of the decision after the one it was at failed with `outcome`.
+    pub fn moved(&mut self, reservation: ReservationId, to: Slot, outcome: Outcome, now: Now) {
+        let Some(held) = self.reservations.get(reservation).copied() else { return };
+        self.release(held, outcome, now);
+        let work = prompt_work(held.prompt_bytes);
+        let trial = self.roster.get_mut(to).map(|endpoint| endpoint.reserve(work, now));
+        if let Some(held) = self.reservations.get_mut(reservation) {
+            *held = Reservation {
+                slot: trial.is_some().then_some(to),
+                sent: now,
+                work,
+                trial: trial.unwrap_or_default(),
+                ..*held
+            };
+        }
+    }
+
+    /// The first byte of the response's body came (for a stream: the first token).
+    pub fn first_token(&mut self, reservation: ReservationId, now: Now) {
+        let Some(held) = self.reservations.get_mut(reservation) else { return };
+        let work = std::mem::take(&mut held.work);
+        let trial = std::mem::take(&mut held.trial);
+        if let Some(endpoint) = held.slot.and_then(|slot| self.roster.get_mut(slot)) {
+            endpoint.first_token(work, trial, held.sent, now);
+        }
+    }
+
+    /// Tokens streamed since the last call; handed over in batches.
+    pub fn progress(&mut self, reservation: ReservationId, tokens: u32, now: Now) {
+        let _ = now;
+        if let Some(held) = self.reservations.get_mut(reservation) {
+            held.tokens = held.tokens.saturating_add(tokens);
+        }
+    }
+
+    /// Gives a reservation back. Does nothing if that was done before. Released tickets are returned.
+    pub fn done(
+        &mut self,
+        reservation: ReservationId,
+        outcome: Outcome,
+        usage: Usage,
+        now: Now,
+    ) -> Vec<Ticket> {
+        let _ = usage;
+        if let Some(held) = self.reservations.take(reservation) {
+            self.release(held, outcome, now);
+        }
+        Vec::new()
+    }
+
+    /// A scrape of the endpoint at `slot` came back, or failed. Tells whether the server has restarted: then its prefix
+    /// index is to be emptied.
+    pub fn signal(&mut self, slot: Slot, scrape: Option<Signals>, now: Now) -> Restarted {
+        self.roster.get_mut(slot).map_or(Restarted::No, |endpoint| endpoint.signal(scrape, now))
+    }
+
+    /// Every endpoint, for operators.
+    pub fn endpoints(&self, now: Now) -> Vec<EndpointStatus> {
+        self.roster.iter().map(|(slot, endpoint)| endpoint.status(slot, now)).collect()
+    }
+
+    /// Writes down who may be picked.
+    fn gather(&mut self, arrival: &Arrival<'_>, now: Now) -> PassedOver {
+        let Scratch { weighing, matched, resting, subset } = &mut self.scratch;
+        weighing.candidates.clear();
+        resting.clear();
+        subset.clear();
+        subset.extend(arrival.subset.unwrap_or_default());
+        subset.sort_unstable();
+        matched.resize(self.roster.len(), 0);
+        note(matched, arrival.matches, |bytes| bytes);
+        let mut passed = PassedOver::default();
+        for &slot in &arrival.pool.slots {
+            let Some(endpoint) = self.roster.present(slot) else { continue };
+            if arrival.subset.is_some() && subset.binary_search(&endpoint.key.address).is_err() {
+                passed.outside_subset += 1;
+                continue;
+            }
+            match endpoint.health.readiness(now) {
+                Readiness::Ready => {
+                    let load = endpoint.load(slot, matched[slot.0 as usize], arrival.model, now);
+                    weighing.candidates.push(load);
+                }
+                Readiness::Resting { until } => resting.push((until, slot)),
+            }
+        }
+        // At most half rests, rounded down: those that come back first go on.
+        let eligible = weighing.candidates.len() + resting.len();
+        let forced = resting.len().saturating_sub(eligible / 2);
+        if forced > 0 {
+            resting.sort_unstable();
+            for &(_, slot) in &resting[..forced] {
+                if let Some(endpoint) = self.roster.present(slot) {
+                    let mut load = endpoint.load(slot, matched[slot.0 as usize], arrival.model, now);
+                    load.unseen += FORCED_REQUESTS;
+                    weighing.candidates.push(load);
+                }
+            }
+        }
+        passed.resting = (resting.len() - forced) as u32;
+        note(matched, arrival.matches, |_| 0);
+        passed
+    }
+
+    /// No endpoint has room by the pool's settings.
+    fn saturated(&self, arrival: &Arrival<'_>) -> bool {
+        let settings = arrival.pool.admission;
+        !self.scratch.weighing.candidates.iter().any(|load| {
+            load.queue() <= settings.queue_depth_max
+                && (load.kv_used.is_nan() || load.kv_used <= settings.kv_used_max)
+        })
+    }
+
+    fn saturation(&self, arrival: &Arrival<'_>, ready: u32) -> Refusal {
+        let (least, most) = RETRY_AFTER_SECONDS;
+        let seconds = self.expected_service_seconds().clamp(least, most).ceil();
+        Refusal::Saturated {
+            pool: arrival.pool.name.clone(),
+            priority: arrival.priority,
+            ready,
+            queue_depth_max: arrival.pool.admission.queue_depth_max,
+            kv_used_max: arrival.pool.admission.kv_used_max,
+            retry_after: Duration::from_secs_f32(seconds),
+        }
+    }
+
+    fn candidate(&self, place: usize) -> Candidate {
+        let weighing = &self.scratch.weighing;
+        let load = &weighing.candidates[place];
+        Candidate {
+            target: Target { slot: load.slot, address: self.roster[load.slot].key.address },
+            total: weighing.total(place),
+            parts: weighing.parts(place),
+            in_flight: load.in_flight,
+            waiting: load.waiting.unwrap_or(u32::MAX),
+            kv_used: load.kv_used,
+            matched_bytes: load.matched_bytes,
+        }
+    }
+
+    fn reserve(&mut self, slot: Slot, prompt_bytes: u64, work: Duration, now: Now) -> ReservationId {
+        let trial = self.roster[slot].reserve(work, now);
+        self.reservations.add(Reservation {
+            slot: Some(slot),
+            sent: now,
+            prompt_bytes,
+            work,
+            trial,
+            tokens: 0,
+        })
+    }
+
+    /// Takes a request off its endpoint and learns from how it ended there.
+    fn release(&mut self, held: Reservation, outcome: Outcome, now: Now) {
+        let expected = self.expected_service_seconds();
+        let Some(slot) = held.slot else { return };
+        let Some(endpoint) = self.roster.get_mut(slot) else { return };
+        endpoint.release(held.work, now);
+        match outcome {
+            Outcome::Served => {
+                let seconds = now.since(held.sent).as_secs_f32();
+                endpoint.served(held.trial, seconds);
+                self.service_seconds.learn(seconds);
+            }
+            Outcome::ServerError { .. } | Outcome::Broken | Outcome::TimedOut => {
+                endpoint.failed(held.trial, expected, now);
+            }
+            Outcome::Cancelled => endpoint.health.cancelled(held.trial),
+        }
+        self.roster.vacate_if_empty(slot, now);
+    }
+
+    fn expected_service_seconds(&self) -> f32 {
+        self.service_seconds.value().unwrap_or(SERVICE_SECONDS_DEFAULT)
+    }
+}
+
+/// Writes what `bytes` makes of each match to its slot's place.
+fn note(matched: &mut [u64], matches: &PrefixMatches, bytes: impl Fn(u64) -> u64) {
+    for &(slot, head) in &matches.heads {
+        if let Some(place) = matched.get_mut(slot.0 as usize) {
+            *place = bytes(head);
+        }
+    }
+}
+
+fn no_ready_endpoint(arrival: &Arrival<'_>, filtered: u32, passed: PassedOver) -> Refusal {
+    let endpoints = filtered + passed.resting + passed.outside_subset;
+    let cause = match endpoints {
+        0 => Cause::Empty,
+        _ if filtered > 0 => Cause::Filtered,
+        _ => Cause::Subset,
+    };
+    Refusal::NoReadyEndpoint {
+        pool: arrival.pool.name.clone(),
+        endpoints,
+        resting: passed.resting,
+        outside_subset: passed.outside_subset,
+        cause,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -172,22 +172,6 @@ pub enum Cause {
     /// The pool's own filters took every one.
     #[error("the pool's filters left none of them")]
     Filtered,
-    /// An endpoint stopped answering scrapes.
-    #[error("the last {missed} scrapes of {endpoint} failed")]
-    Unscraped {
-        /// The endpoint.
-        endpoint: SocketAddr,
-        /// Scrapes missed in a row.
-        missed: u32,
-    },
-    /// An endpoint failed request after request.
-    #[error("the last {failures} requests at {endpoint} failed")]
-    Failing {
-        /// The endpoint.
-        endpoint: SocketAddr,
-        /// Failures in a row.
-        failures: u32,
-    },
 }
 
 impl Refusal {

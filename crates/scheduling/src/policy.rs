@@ -1,15 +1,106 @@
 //! How a pool picks: filters, weighted scorers, a picker.
 
-use crate::SCORERS_MAX;
+use crate::filters::Filter;
+use crate::pickers::{MaxScorePicker, Picker};
+use crate::scorers::{
+    InFlightScorer, KvPressureScorer, LoraAffinityScorer, PromptBacklogScorer, Scorer, UncachedPromptScorer,
+};
+use crate::{CANDIDATES_MAX, FILTERS_MAX, Load, SCORERS_MAX};
 use arrayvec::ArrayVec;
 
 /// A pool's way of picking; compiled once, when the snapshot is built.
-#[derive(Debug, Clone, Default)]
-pub struct Policy {}
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Run in order; each takes candidates away.
+    pub filters: ArrayVec<Filter, FILTERS_MAX>,
+    /// Summed, each times its weight.
+    pub scorers: ArrayVec<(Scorer, f32), SCORERS_MAX>,
+    /// Orders what is left by the sums.
+    pub picker: Picker,
+}
+
+impl Default for Policy {
+    /// Our own: every part is in seconds of delay, so that nothing has to be normalised and parts may be compared.
+    ///
+    /// A prompt's own work counts twice, since it also delays whoever comes behind it; an adapter that has to be loaded
+    /// counts a fifth of a second.
+    fn default() -> Policy {
+        let scorers = [
+            (Scorer::InFlight(InFlightScorer), 1.0),
+            (Scorer::PromptBacklog(PromptBacklogScorer), 1.0),
+            (Scorer::UncachedPrompt(UncachedPromptScorer), 2.0),
+            (Scorer::KvPressure(KvPressureScorer), 1.0),
+            (Scorer::LoraAffinity(LoraAffinityScorer), 0.2),
+        ];
+        Policy {
+            filters: ArrayVec::new(),
+            scorers: scorers.into_iter().collect(),
+            picker: Picker::MaxScore(MaxScorePicker),
+        }
+    }
+}
 
 impl Policy {
     /// The scorers' names, in the order of a candidate's parts.
     pub fn scorer_names(&self) -> ArrayVec<&'static str, SCORERS_MAX> {
-        ArrayVec::new()
+        self.scorers.iter().map(|(scorer, _)| scorer.name()).collect()
+    }
+
+    /// Orders `weighing.candidates`, best first; answers places in it. Empty if nothing is left to pick from.
+    pub fn rank(
+        &self,
+        weighing: &mut Weighing,
+        prompt_bytes: u64,
+        random: &mut fastrand::Rng,
+    ) -> ArrayVec<usize, CANDIDATES_MAX> {
+        for filter in &self.filters {
+            filter.keep(&mut weighing.candidates, prompt_bytes);
+        }
+        weighing.score(&self.scorers, prompt_bytes);
+        self.picker.pick(&weighing.totals, random)
+    }
+}
+
+/// The paper a pick is worked out on: kept between picks, so that a pick allocates nothing.
+#[derive(Debug, Default)]
+pub struct Weighing {
+    /// Who may be picked; filled by the caller, thinned by filters.
+    pub candidates: Vec<Load>,
+    /// Weighted parts: all candidates' of the first scorer, then all of the second …
+    parts: Vec<f32>,
+    /// Their sums, by candidate.
+    totals: Vec<f32>,
+}
+
+impl Weighing {
+    /// The sum that ordered the candidate at `place`.
+    pub fn total(&self, place: usize) -> f32 {
+        self.totals[place]
+    }
+
+    /// Each scorer's weighted part of that sum.
+    pub fn parts(&self, place: usize) -> [f32; SCORERS_MAX] {
+        let mut parts = [0.0; SCORERS_MAX];
+        let columns = self.parts.chunks_exact(self.candidates.len().max(1));
+        for (part, column) in parts.iter_mut().zip(columns) {
+            *part = column[place];
+        }
+        parts
+    }
+
+    fn score(&mut self, scorers: &[(Scorer, f32)], prompt_bytes: u64) {
+        let count = self.candidates.len();
+        self.totals.clear();
+        self.totals.resize(count, 0.0);
+        self.parts.clear();
+        self.parts.resize(count * scorers.len(), 0.0);
+        let columns = self.parts.chunks_exact_mut(count.max(1));
+        for ((scorer, weight), column) in scorers.iter().zip(columns) {
+            scorer.score(&self.candidates, prompt_bytes, column);
+            for (part, total) in column.iter_mut().zip(&mut self.totals) {
+                *part *= weight;
+                *total += *part;
+            }
+        }
     }
 }

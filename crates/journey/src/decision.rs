@@ -1,0 +1,110 @@
+//! What a pool is asked, and what it answers.
+
+use crate::{AdmissionSettings, Now, Refusal};
+use arrayvec::ArrayVec;
+use payload::Prompt;
+use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, Policy, PrefixMatches, SCORERS_MAX, Slot};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A pool's view of its domain; part of the snapshot.
+#[derive(Debug, Clone)]
+pub struct PoolView {
+    /// The pool, as `namespace/name`.
+    pub name: Arc<str>,
+    /// Its endpoints' places in the domain.
+    pub slots: Vec<Slot>,
+    /// How it picks.
+    pub policy: Arc<Policy>,
+    /// When it is saturated.
+    pub admission: AdmissionSettings,
+}
+
+/// A request at the pool's door.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The pool asked.
+    pub pool: &'a PoolView,
+    /// Higher is more important; only below 0 is shed.
+    pub priority: i32,
+    /// The model that will be sent (base model or adapter); empty if the request has none.
+    pub model: &'a str,
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// The client's limit of generated tokens.
+    pub max_tokens: Option<u32>,
+    /// What the prefix index found.
+    pub matches: &'a PrefixMatches,
+    /// Only these addresses may be picked (the subset hint of the Endpoint Picker Protocol).
+    pub subset: Option<&'a [SocketAddr]>,
+}
+
+/// What becomes of an arrival.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a box would be an allocation for every request")]
+pub enum Admission {
+    /// Send it.
+    Send(Decision),
+    /// Hold it until the ticket is released or the deadline passes. The queue itself comes with flow control.
+    Wait(Ticket, Now),
+    /// Refuse it.
+    Refuse(Refusal),
+}
+
+/// A place in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// What a request has reserved at an endpoint; given back exactly once by `PoolState::done`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReservationId {
+    /// Place in the table of reservations.
+    pub index: u32,
+    /// Told apart from earlier users of the place.
+    pub generation: u32,
+}
+
+/// An endpoint of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Its place in the domain.
+    pub slot: Slot,
+    /// Where to connect.
+    pub address: SocketAddr,
+}
+
+/// A candidate with its reasons, for `explain`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// The endpoint.
+    pub target: Target,
+    /// The sum that ordered it; higher is better.
+    pub total: f32,
+    /// Each scorer's weighted part, in the order of `Policy::scorer_names`.
+    pub parts: [f32; SCORERS_MAX],
+    /// Own requests in flight when it was weighed.
+    pub in_flight: u32,
+    /// Requests waiting in the server, by the last scrape; `u32::MAX` if it never reported.
+    pub waiting: u32,
+    /// KV cache in use, by the last scrape; NaN if it never reported.
+    pub kv_used: f32,
+    /// Bytes of the prompt that it holds by the prefix index.
+    pub matched_bytes: u64,
+}
+
+/// Where a request goes: complete before a byte is sent, and already reserved at the first endpoint.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// To be given back.
+    pub reservation: ReservationId,
+    /// Best first; never empty. The first is reserved, the rest are where a retry goes.
+    pub endpoints: ArrayVec<Target, ENDPOINTS_MAX>,
+    /// The best candidates, in full.
+    pub candidates: ArrayVec<Candidate, CANDIDATES_MAX>,
+    /// Endpoints that were weighed.
+    pub weighed: u32,
+    /// Endpoints that were not: resting after failures, or outside the subset.
+    pub passed_over: u32,
+    /// Place in the domain's event log.
+    pub sequence: u64,
+}
