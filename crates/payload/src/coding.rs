@@ -1,1 +1,194 @@
 //! Decoding a compressed body, only to look at it.
+//!
+//! In: the compressed bytes in chunks cut anywhere. Out: decoded pieces of bounded size, so that whoever takes them can
+//! stop a bomb at its limit. Never: more than one piece and the coding's own window in memory.
+
+use crate::{Coding, ParseError};
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use std::io::Write;
+use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
+
+/// Compressed bytes handed to gzip at once: deflate makes at most 1,032 bytes of one, so a piece stays near 1 MiB.
+const GZIP_INPUT_BYTES: usize = 1024;
+
+/// Decoded bytes taken from zstd at once.
+const ZSTD_OUTPUT_BYTES: usize = 32 << 10;
+
+/// 8 MiB, the most that RFC 9659 lets a sender of `Content-Encoding: zstd` ask for.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// One compressed body being decoded.
+pub(crate) enum Decoder {
+    /// Any number of members, one after the other.
+    Gzip(MultiGzDecoder<Vec<u8>>),
+    /// Any number of frames.
+    Zstd {
+        /// The decoder's context.
+        decoder: ZstdDecoder<'static>,
+        /// True between frames.
+        whole: bool,
+    },
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.coding())
+    }
+}
+
+impl Decoder {
+    /// A decoder, or none if nothing is coded.
+    pub(crate) fn new(coding: Coding) -> Result<Option<Decoder>, ParseError> {
+        match coding {
+            Coding::Identity => Ok(None),
+            Coding::Gzip => Ok(Some(Decoder::Gzip(MultiGzDecoder::new(Vec::new())))),
+            Coding::Zstd => {
+                let limited = ZstdDecoder::new().and_then(|mut decoder| {
+                    decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
+                    Ok(decoder)
+                });
+                let decoder = limited.map_err(|_| ParseError::BrokenCoding { coding: "zstd" })?;
+                Ok(Some(Decoder::Zstd { decoder, whole: false }))
+            }
+        }
+    }
+
+    /// Decodes the next bytes and hands on each piece as it comes; stops at the first error, its own or the taker's.
+    pub(crate) fn feed(
+        &mut self,
+        chunk: &[u8],
+        mut take: impl FnMut(Bytes) -> Result<(), ParseError>,
+    ) -> Result<(), ParseError> {
+        let broken = ParseError::BrokenCoding { coding: self.coding() };
+        match self {
+            Decoder::Gzip(decoder) => {
+                for input in chunk.chunks(GZIP_INPUT_BYTES) {
+                    decoder.write_all(input).and_then(|()| decoder.flush()).map_err(|_| broken.clone())?;
+                    take(Bytes::from(std::mem::take(decoder.get_mut())))?;
+                }
+            }
+            Decoder::Zstd { decoder, whole } => {
+                let mut input = InBuffer::around(chunk);
+                let mut more = !chunk.is_empty();
+                while more {
+                    let mut piece = Vec::with_capacity(ZSTD_OUTPUT_BYTES);
+                    let mut output = OutBuffer::around(&mut piece);
+                    let missing = decoder.run(&mut input, &mut output).map_err(|_| broken.clone())?;
+                    let full = output.pos() == output.capacity();
+                    *whole = missing == 0;
+                    more = input.pos() < chunk.len() || (full && !*whole);
+                    take(Bytes::from(piece))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the body: the last member or frame must be whole. Hands on what was still held.
+    pub(crate) fn finish(self) -> Result<Bytes, ParseError> {
+        let broken = ParseError::BrokenCoding { coding: self.coding() };
+        match self {
+            Decoder::Gzip(decoder) => decoder.finish().map(Bytes::from).map_err(|_| broken),
+            Decoder::Zstd { whole: true, .. } => Ok(Bytes::new()),
+            Decoder::Zstd { whole: false, .. } => Err(broken),
+        }
+    }
+
+    fn coding(&self) -> &'static str {
+        match self {
+            Decoder::Gzip(_) => "gzip",
+            Decoder::Zstd { .. } => "zstd",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(text: &[u8]) -> Vec<u8> {
+        zstd::encode_all(text, 3).unwrap()
+    }
+
+    fn decode(coding: Coding, coded: &[u8], cut: usize) -> Result<Vec<u8>, ParseError> {
+        let mut decoder = Decoder::new(coding)?.expect("a coding");
+        let mut decoded = Vec::new();
+        for chunk in coded.chunks(cut) {
+            decoder.feed(chunk, |piece| {
+                decoded.extend_from_slice(&piece);
+                Ok(())
+            })?;
+        }
+        decoded.extend_from_slice(&decoder.finish()?);
+        Ok(decoded)
+    }
+
+    #[test]
+    fn what_was_coded_comes_back_however_it_is_cut_and_in_several_members() {
+        let text = "a line of a prompt, and another one; ".repeat(5000);
+        let (head, tail) = text.as_bytes().split_at(70_001);
+        for (coding, coded) in [
+            (Coding::Gzip, [gzip(head), gzip(tail)].concat()),
+            (Coding::Zstd, [zstd(head), zstd(tail)].concat()),
+        ] {
+            for cut in [1, 2, 7, 1000, usize::MAX] {
+                assert_eq!(
+                    decode(coding, &coded, cut).as_deref(),
+                    Ok(text.as_bytes()),
+                    "{coding:?} cut at {cut}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_too_early_and_anything_after_the_end_are_errors() {
+        for (coding, coded) in [(Coding::Gzip, gzip(b"{}")), (Coding::Zstd, zstd(b"{}"))] {
+            for length in 0..coded.len() {
+                assert!(decode(coding, &coded[..length], 5).is_err(), "{coding:?} cut to {length}");
+            }
+            for garbage in [&b"\0"[..], b"{", b"garbage that follows"] {
+                assert!(
+                    decode(coding, &[&coded, garbage].concat(), 5).is_err(),
+                    "{coding:?} and {garbage:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_comes_in_pieces_of_bounded_size() {
+        let zeros = vec![0; 64 << 20];
+        for (coding, coded) in [(Coding::Gzip, gzip(&zeros)), (Coding::Zstd, zstd(&zeros))] {
+            let mut decoder = Decoder::new(coding).unwrap().expect("a coding");
+            let (mut largest, mut sum) = (0, 0);
+            let stopped = decoder.feed(&coded, |piece| {
+                largest = largest.max(piece.len());
+                sum += piece.len();
+                if sum > 4 << 20 { Err(ParseError::TooLarge { limit: 4 << 20 }) } else { Ok(()) }
+            });
+            assert_eq!(stopped, Err(ParseError::TooLarge { limit: 4 << 20 }), "{coding:?}");
+            assert!(largest <= 2 << 20, "{coding:?}: a piece of {largest} bytes");
+        }
+    }
+
+    #[test]
+    fn a_zstd_window_beyond_8_mib_is_refused() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(24).unwrap();
+        encoder.write_all(&vec![b'x'; 20 << 20]).unwrap();
+        let coded = encoder.finish().unwrap();
+        assert_eq!(
+            decode(Coding::Zstd, &coded, usize::MAX),
+            Err(ParseError::BrokenCoding { coding: "zstd" })
+        );
+    }
+}

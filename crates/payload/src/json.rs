@@ -1,1 +1,574 @@
 //! The incremental JSON scanner.
+//!
+//! In: the bytes of one JSON object, in chunks cut anywhere. Out: calls to a [`Visitor`] for the outer levels only.
+//! Every byte is checked (what passes here, a strict parser takes too). Never: a DOM, a number read as a float, a copy
+//! of anything but the keys and the few values that the visitor asked for.
+
+mod nesting;
+mod stops;
+mod utf8;
+
+use crate::ParseError;
+use nesting::{Container, Nesting};
+use smallvec::SmallVec;
+use stops::Stops;
+use utf8::SplitCharacter;
+
+/// Longer keys are no key that anybody here looks for; they are told cut.
+const KEY_BYTES_MAX: usize = 48;
+
+/// What a JSON value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    True,
+    False,
+    Null,
+}
+
+impl Kind {
+    /// For people: `an array`, `null` …
+    pub(crate) fn named(self) -> &'static str {
+        match self {
+            Kind::Object => "an object",
+            Kind::Array => "an array",
+            Kind::String => "a string",
+            Kind::Number => "a number",
+            Kind::True | Kind::False => "a boolean",
+            Kind::Null => "null",
+        }
+    }
+
+    fn of(first: u8) -> Option<Kind> {
+        Some(match first {
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => Kind::String,
+            b'-' | b'0'..=b'9' => Kind::Number,
+            b't' => Kind::True,
+            b'f' => Kind::False,
+            b'n' => Kind::Null,
+            _ => return None,
+        })
+    }
+}
+
+/// What a visitor wants of a value that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Only that it ends.
+    Nothing,
+    /// A string's text with its escapes resolved, or a number's digits; what is longer is told cut.
+    Text { bytes_max: usize },
+    /// Its bytes as sent, piece by piece, through [`Visitor::raw`].
+    Raw,
+}
+
+/// A value that ended.
+#[derive(Debug)]
+pub(crate) struct Ended<'a> {
+    pub(crate) kind: Kind,
+    /// What [`Want::Text`] asked for; UTF-8 unless cut.
+    pub(crate) text: &'a [u8],
+    /// True if the text was longer than asked for.
+    pub(crate) cut: bool,
+    /// Offset of the byte after the value.
+    pub(crate) end: u64,
+}
+
+/// Who listens. `depth` counts the containers around a value: those of the outermost object have depth 1.
+pub(crate) trait Visitor {
+    /// What lies deeper is checked, but not told.
+    const DEPTH: usize;
+    /// A key of the object at `depth`, escapes resolved.
+    fn key(&mut self, depth: usize, key: &[u8]);
+    /// A value begins, after its key or as the next of its array.
+    fn begin(&mut self, depth: usize, kind: Kind, offset: u64) -> Result<Want, ParseError>;
+    /// The next bytes of the value that was wanted raw.
+    fn raw(&mut self, bytes: &[u8]);
+    /// A value ended.
+    fn end(&mut self, depth: usize, value: Ended<'_>) -> Result<(), ParseError>;
+}
+
+/// Where in the grammar the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Start,
+    Value,
+    ValueOrEnd,
+    Key,
+    KeyOrEnd,
+    Colon,
+    CommaOrEnd,
+    Done,
+    Text(Role),
+    Number(Digits),
+    /// A literal, and what of it must still come.
+    Word(Kind, &'static [u8]),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Key,
+    Value,
+}
+
+/// Where in a number the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Digits {
+    Minus,
+    Zero,
+    Whole,
+    Point,
+    Fraction,
+    E,
+    Sign,
+    Exponent,
+}
+
+/// Where in an escape the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escape {
+    None,
+    /// After the backslash.
+    Letter,
+    /// After `\u`: how many hex digits came, and their value.
+    Hex(u8, u16),
+}
+
+/// The scanner: one per JSON text.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    state: State,
+    /// Of the first byte of the chunk in hand.
+    offset: u64,
+    nesting: Nesting,
+    escape: Escape,
+    /// The first half of a surrogate pair, whose second must follow.
+    high_surrogate: Option<u16>,
+    split: SplitCharacter,
+    /// The text being kept, and how much of it is wanted.
+    text: SmallVec<[u8; 64]>,
+    text_bytes_max: usize,
+    text_cut: bool,
+    /// The depth of the value that is wanted raw, and where in the chunk it goes on.
+    raw: Option<usize>,
+    raw_from: usize,
+}
+
+impl Scanner {
+    pub(crate) fn new(depth_max: usize) -> Scanner {
+        Scanner {
+            state: State::Start,
+            offset: 0,
+            nesting: Nesting::new(depth_max),
+            escape: Escape::None,
+            high_surrogate: None,
+            split: SplitCharacter::default(),
+            text: SmallVec::new(),
+            text_bytes_max: 0,
+            text_cut: false,
+            raw: None,
+            raw_from: 0,
+        }
+    }
+
+    /// Reads the next chunk. After an error the scanner is spent.
+    pub(crate) fn feed<V: Visitor>(&mut self, chunk: &[u8], visitor: &mut V) -> Result<(), ParseError> {
+        let mut stops = Stops::of(chunk);
+        self.raw_from = 0;
+        let mut at = 0;
+        while at < chunk.len() {
+            at = match self.state {
+                State::Text(role) => self.in_text(role, &mut stops, at, visitor)?,
+                State::Number(digits) => self.in_number(digits, chunk, at, visitor)?,
+                State::Word(kind, rest) => self.in_word(kind, rest, chunk, at, visitor)?,
+                _ => self.between(chunk, at, visitor)?,
+            };
+        }
+        if self.raw.is_some() {
+            visitor.raw(&chunk[self.raw_from..]);
+        }
+        self.offset += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the text: it must be whole.
+    pub(crate) fn finish(&self) -> Result<(), ParseError> {
+        match self.state {
+            State::Done => Ok(()),
+            _ => self.refuse(0, "it ends too early"),
+        }
+    }
+
+    fn refuse<T>(&self, at: usize, what: &'static str) -> Result<T, ParseError> {
+        Err(ParseError::NotJson { what, offset: self.offset + at as u64 })
+    }
+
+    /// One byte of structure, after any white space.
+    #[inline]
+    fn between<V: Visitor>(&mut self, chunk: &[u8], at: usize, visitor: &mut V) -> Result<usize, ParseError> {
+        let byte = chunk[at];
+        match (self.state, byte) {
+            (_, b' ' | b'\n' | b'\r' | b'\t') => {}
+            (State::Key | State::KeyOrEnd, b'"') => {
+                let told = self.nesting.depth() <= V::DEPTH;
+                self.open_text(Role::Key, if told { KEY_BYTES_MAX } else { 0 });
+            }
+            (State::Colon, b':') => self.state = State::Value,
+            (State::CommaOrEnd, b',') => {
+                self.state = match self.nesting.innermost() {
+                    Container::Object => State::Key,
+                    Container::Array => State::Value,
+                }
+            }
+            (State::CommaOrEnd | State::KeyOrEnd, b'}') if self.nesting.innermost() == Container::Object => {
+                self.close(Kind::Object, at, visitor, chunk)?;
+            }
+            (State::CommaOrEnd | State::ValueOrEnd, b']') if self.nesting.innermost() == Container::Array => {
+                self.close(Kind::Array, at, visitor, chunk)?;
+            }
+            (State::Value | State::ValueOrEnd, _) => self.begin_value(byte, at, visitor)?,
+            (State::Start, _) => self.begin_text(byte, at)?,
+            (state, _) => return self.refuse(at, expected(state)),
+        }
+        Ok(at + 1)
+    }
+
+    /// The first byte that is not white space.
+    fn begin_text(&mut self, byte: u8, at: usize) -> Result<(), ParseError> {
+        match Kind::of(byte) {
+            Some(Kind::Object) => {
+                self.nesting.open(Container::Object)?;
+                self.state = State::KeyOrEnd;
+                Ok(())
+            }
+            Some(kind) => Err(ParseError::NotAnObject { found: kind.named() }),
+            None if byte == 0xEF => self.refuse(at, "a byte order mark"),
+            None => self.refuse(at, "expected `{`"),
+        }
+    }
+
+    fn begin_value<V: Visitor>(&mut self, byte: u8, at: usize, visitor: &mut V) -> Result<(), ParseError> {
+        let Some(kind) = Kind::of(byte) else { return self.refuse(at, "expected a value") };
+        let depth = self.nesting.depth();
+        let mut text_bytes_max = 0;
+        if depth <= V::DEPTH {
+            match visitor.begin(depth, kind, self.offset + at as u64)? {
+                Want::Nothing => {}
+                Want::Text { bytes_max } => text_bytes_max = bytes_max,
+                Want::Raw => (self.raw, self.raw_from) = (Some(depth), at),
+            }
+        }
+        match kind {
+            Kind::Object => {
+                self.nesting.open(Container::Object)?;
+                self.state = State::KeyOrEnd;
+            }
+            Kind::Array => {
+                self.nesting.open(Container::Array)?;
+                self.state = State::ValueOrEnd;
+            }
+            Kind::String => self.open_text(Role::Value, text_bytes_max),
+            Kind::Number => {
+                self.open_text(Role::Value, text_bytes_max);
+                self.keep(&[byte]);
+                self.state = State::Number(match byte {
+                    b'-' => Digits::Minus,
+                    b'0' => Digits::Zero,
+                    _ => Digits::Whole,
+                });
+            }
+            Kind::True => self.state = State::Word(kind, b"rue"),
+            Kind::False => self.state = State::Word(kind, b"alse"),
+            Kind::Null => self.state = State::Word(kind, b"ull"),
+        }
+        Ok(())
+    }
+
+    fn close<V: Visitor>(
+        &mut self,
+        kind: Kind,
+        at: usize,
+        visitor: &mut V,
+        chunk: &[u8],
+    ) -> Result<(), ParseError> {
+        self.nesting.close();
+        if self.nesting.depth() == 0 {
+            self.state = State::Done;
+            return Ok(());
+        }
+        self.text_bytes_max = 0;
+        self.end_value(kind, chunk, at + 1, visitor)
+    }
+
+    /// A value ended before `end`.
+    #[inline]
+    fn end_value<V: Visitor>(
+        &mut self,
+        kind: Kind,
+        chunk: &[u8],
+        end: usize,
+        visitor: &mut V,
+    ) -> Result<(), ParseError> {
+        self.state = State::CommaOrEnd;
+        let depth = self.nesting.depth();
+        if depth > V::DEPTH {
+            return Ok(());
+        }
+        if self.raw == Some(depth) {
+            visitor.raw(&chunk[self.raw_from..end]);
+            self.raw = None;
+        }
+        let text = if self.text_bytes_max > 0 { self.text.as_slice() } else { &[] };
+        visitor.end(depth, Ended { kind, text, cut: self.text_cut, end: self.offset + end as u64 })
+    }
+
+    fn open_text(&mut self, role: Role, bytes_max: usize) {
+        self.state = State::Text(role);
+        self.text.clear();
+        self.text_bytes_max = bytes_max;
+        self.text_cut = false;
+    }
+
+    /// Keeps text as far as it is wanted.
+    #[inline]
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.text_bytes_max == 0 {
+            return;
+        }
+        let room = self.text_bytes_max - self.text.len();
+        self.text_cut |= bytes.len() > room;
+        self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// The inside of a string: strides to the next byte that is a quote, a backslash or a control character.
+    fn in_text<V: Visitor>(
+        &mut self,
+        role: Role,
+        stops: &mut Stops<'_>,
+        from: usize,
+        visitor: &mut V,
+    ) -> Result<usize, ParseError> {
+        let chunk = stops.chunk();
+        let from = self.resume_text(chunk, from)?;
+        if from == chunk.len() {
+            return Ok(from);
+        }
+        let mut at = from;
+        let mut ascii = true;
+        loop {
+            let stop = stops.next(at, &mut ascii);
+            self.keep(&chunk[at..stop]);
+            if self.high_surrogate.is_some() && (stop > at || chunk.get(stop) == Some(&b'"')) {
+                return self.refuse(at, "half of a surrogate pair");
+            }
+            at = match chunk.get(stop) {
+                Some(b'"') => {
+                    self.check_utf8(&chunk[from..stop], from, ascii)?;
+                    self.end_text(role, chunk, stop + 1, visitor)?;
+                    return Ok(stop + 1);
+                }
+                Some(b'\\') => self.begin_escape(chunk, stop)?,
+                Some(_) => return self.refuse(stop, "a control character in a string"),
+                None => chunk.len(),
+            };
+            if at == chunk.len() {
+                let whole = if ascii { at } else { self.split.cut(chunk, from) };
+                self.check_utf8(&chunk[from..whole], from, ascii)?;
+                return Ok(at);
+            }
+        }
+    }
+
+    /// Goes on with a character or an escape that the end of the last chunk cut.
+    #[inline]
+    fn resume_text(&mut self, chunk: &[u8], from: usize) -> Result<usize, ParseError> {
+        let mut at = from;
+        while self.split.is_open() && at < chunk.len() {
+            if !self.split.push(chunk[at]) {
+                return self.refuse(at, "not UTF-8");
+            }
+            self.keep(&chunk[at..at + 1]);
+            at += 1;
+        }
+        while self.escape != Escape::None && at < chunk.len() {
+            self.in_escape(chunk[at], at)?;
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    #[inline]
+    fn check_utf8(&self, text: &[u8], from: usize, ascii: bool) -> Result<(), ParseError> {
+        if ascii {
+            return Ok(());
+        }
+        match simdutf8::compat::from_utf8(text) {
+            Ok(_) => Ok(()),
+            Err(error) => self.refuse(from + error.valid_up_to(), "not UTF-8"),
+        }
+    }
+
+    fn end_text<V: Visitor>(
+        &mut self,
+        role: Role,
+        chunk: &[u8],
+        end: usize,
+        visitor: &mut V,
+    ) -> Result<(), ParseError> {
+        if role == Role::Value {
+            return self.end_value(Kind::String, chunk, end, visitor);
+        }
+        self.state = State::Colon;
+        if self.nesting.depth() <= V::DEPTH {
+            visitor.key(self.nesting.depth(), &self.text);
+        }
+        Ok(())
+    }
+
+    /// A backslash, and what of its escape stands in this chunk.
+    #[inline]
+    fn begin_escape(&mut self, chunk: &[u8], backslash: usize) -> Result<usize, ParseError> {
+        self.escape = Escape::Letter;
+        let mut at = backslash + 1;
+        while self.escape != Escape::None && at < chunk.len() {
+            self.in_escape(chunk[at], at)?;
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    #[inline]
+    fn in_escape(&mut self, byte: u8, at: usize) -> Result<(), ParseError> {
+        match self.escape {
+            Escape::Hex(count, value) => {
+                let Some(digit) = (byte as char).to_digit(16) else {
+                    return self.refuse(at, "expected a hex digit");
+                };
+                let value = value << 4 | digit as u16;
+                self.escape = Escape::Hex(count + 1, value);
+                if count == 3 {
+                    self.escape = Escape::None;
+                    self.code_unit(value, at)?;
+                }
+            }
+            _ if byte == b'u' => self.escape = Escape::Hex(0, 0),
+            _ if self.high_surrogate.is_some() => return self.refuse(at, "half of a surrogate pair"),
+            _ => {
+                let Some(resolved) = resolve(byte) else { return self.refuse(at, "an unknown escape") };
+                self.keep(&[resolved]);
+                self.escape = Escape::None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The four hex digits of a `\u` escape: a character, or half of one.
+    fn code_unit(&mut self, unit: u16, at: usize) -> Result<(), ParseError> {
+        let high = self.high_surrogate.take();
+        let units = [high.unwrap_or(unit), unit];
+        let units = if high.is_some() { &units[..] } else { &units[..1] };
+        match char::decode_utf16(units.iter().copied()).next() {
+            Some(Ok(character)) => self.keep(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            _ if high.is_none() && (0xD800..0xDC00).contains(&unit) => self.high_surrogate = Some(unit),
+            _ => return self.refuse(at, "half of a surrogate pair"),
+        }
+        Ok(())
+    }
+
+    fn in_number<V: Visitor>(
+        &mut self,
+        mut digits: Digits,
+        chunk: &[u8],
+        from: usize,
+        visitor: &mut V,
+    ) -> Result<usize, ParseError> {
+        let mut at = from;
+        while let Some(next) = chunk.get(at).and_then(|byte| digits.after(*byte)) {
+            digits = next;
+            at += 1;
+        }
+        self.keep(&chunk[from..at]);
+        self.state = State::Number(digits);
+        if at < chunk.len() {
+            if !digits.may_end() {
+                return self.refuse(at, "expected a digit");
+            }
+            self.end_value(Kind::Number, chunk, at, visitor)?;
+        }
+        Ok(at)
+    }
+
+    fn in_word<V: Visitor>(
+        &mut self,
+        kind: Kind,
+        rest: &'static [u8],
+        chunk: &[u8],
+        from: usize,
+        visitor: &mut V,
+    ) -> Result<usize, ParseError> {
+        let here = rest.len().min(chunk.len() - from);
+        if chunk[from..from + here] != rest[..here] {
+            return self.refuse(from, "expected `true`, `false` or `null`");
+        }
+        let at = from + here;
+        if here < rest.len() {
+            self.state = State::Word(kind, &rest[here..]);
+        } else {
+            self.text_bytes_max = 0;
+            self.end_value(kind, chunk, at, visitor)?;
+        }
+        Ok(at)
+    }
+}
+
+impl Digits {
+    /// What stands after `byte`; `None` if the number does not go on with it.
+    #[inline]
+    fn after(self, byte: u8) -> Option<Digits> {
+        use Digits::{E, Exponent, Fraction, Minus, Point, Sign, Whole, Zero};
+        Some(match (self, byte) {
+            (Minus, b'0') => Zero,
+            (Minus | Whole, b'0'..=b'9') => Whole,
+            (Zero | Whole, b'.') => Point,
+            (Point | Fraction, b'0'..=b'9') => Fraction,
+            (Zero | Whole | Fraction, b'e' | b'E') => E,
+            (E, b'+' | b'-') => Sign,
+            (E | Sign | Exponent, b'0'..=b'9') => Exponent,
+            _ => return None,
+        })
+    }
+
+    fn may_end(self) -> bool {
+        matches!(self, Digits::Zero | Digits::Whole | Digits::Fraction | Digits::Exponent)
+    }
+}
+
+/// The byte that a one-letter escape stands for.
+#[inline]
+fn resolve(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'"' | b'\\' | b'/' => letter,
+        b'b' => 0x08,
+        b'f' => 0x0C,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
+}
+
+fn expected(state: State) -> &'static str {
+    match state {
+        State::Key => "expected a key",
+        State::KeyOrEnd => "expected a key or `}`",
+        State::Colon => "expected `:`",
+        State::CommaOrEnd => "expected `,` or the end of the object or array",
+        State::Done => "something follows the object",
+        _ => "expected a value",
+    }
+}

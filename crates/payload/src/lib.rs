@@ -10,6 +10,7 @@ mod dialect;
 mod error;
 mod json;
 mod multipart;
+mod parameters;
 mod prompt;
 mod request;
 mod response;

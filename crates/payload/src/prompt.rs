@@ -1,6 +1,7 @@
 //! What a picker wants to know of a prompt: how long it is, and whether its head was seen before.
 
 use smallvec::SmallVec;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 /// The most blocks a prompt is cut into; what follows is counted, not hashed.
 pub const PROMPT_BLOCKS_MAX: usize = 256;
@@ -23,4 +24,151 @@ pub struct Prompt {
     /// Hash of what else changes the cache's key: `tools`, `system`, `instructions`, `cache_salt`. 0 if none stands in
     /// the body. The model is mixed in by whoever looks up (it may be rewritten).
     pub salt: u64,
+}
+
+/// Hashes a prompt as it arrives, in pieces cut anywhere.
+#[derive(Debug, Default)]
+pub(crate) struct PromptHasher {
+    prompt: Prompt,
+    block: PieceHash,
+    salt: PieceHash,
+}
+
+impl PromptHasher {
+    /// The next bytes of the prompt.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && self.prompt.blocks.len() < PROMPT_BLOCKS_MAX {
+            let missing = (block_end(self.prompt.blocks.len()) - self.prompt.bytes) as usize;
+            let Some((rest_of_block, after)) = bytes.split_at_checked(missing) else {
+                self.block.add(bytes);
+                break;
+            };
+            let before = self.prompt.blocks.last().copied().unwrap_or_default();
+            self.prompt.blocks.push(chain(before, self.block.close(rest_of_block)));
+            self.prompt.bytes += missing as u64;
+            bytes = after;
+        }
+        self.prompt.bytes += bytes.len() as u64;
+    }
+
+    /// The next bytes of a value that changes what the prompt means.
+    pub(crate) fn feed_salt(&mut self, bytes: &[u8]) {
+        self.salt.add(bytes);
+    }
+
+    /// Ends such a value. The order of the keys does not count.
+    pub(crate) fn end_salt(&mut self, key: u64) {
+        let hash = chain(key, self.salt.close(&[]));
+        self.prompt.salt = self.prompt.salt.wrapping_add(hash).max(1);
+    }
+
+    pub(crate) fn finish(self) -> Prompt {
+        self.prompt
+    }
+}
+
+fn chain(before: u64, hash: u64) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&before.to_le_bytes());
+    bytes[8..].copy_from_slice(&hash.to_le_bytes());
+    xxh3_64(&bytes)
+}
+
+/// The xxh3 of bytes that come in pieces; bytes in one piece are hashed where they lie.
+#[derive(Default)]
+struct PieceHash {
+    /// Made when a first piece is not the last one.
+    open: Option<Box<Xxh3Default>>,
+    started: bool,
+}
+
+impl std::fmt::Debug for PieceHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PieceHash").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+impl PieceHash {
+    fn add(&mut self, piece: &[u8]) {
+        self.started = true;
+        self.open.get_or_insert_default().update(piece);
+    }
+
+    fn close(&mut self, last: &[u8]) -> u64 {
+        match &mut self.open {
+            Some(state) if self.started => {
+                state.update(last);
+                let hash = state.digest();
+                state.reset();
+                self.started = false;
+                hash
+            }
+            _ => xxh3_64(last),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn whole(bytes: &[u8]) -> Prompt {
+        let mut hasher = PromptHasher::default();
+        hasher.feed(bytes);
+        hasher.finish()
+    }
+
+    #[test]
+    fn a_longer_prompt_shares_every_full_block_of_its_head() {
+        let long: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let long_blocks = whole(&long).blocks;
+        assert_eq!(long_blocks.len(), 64 + (100_000 - 65_536) / 4096);
+        for cut in [1, 1023, 1024, 1025, 65_536, 70_000, 99_999] {
+            let head = whole(&long[..cut]);
+            assert_eq!(head.bytes, cut as u64);
+            assert_eq!(head.blocks[..], long_blocks[..head.blocks.len()], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn blocks_end_at_their_cap_and_the_rest_is_only_counted() {
+        let bytes = vec![b'x'; block_end(PROMPT_BLOCKS_MAX - 1) as usize + 5000];
+        let prompt = whole(&bytes);
+        assert_eq!((prompt.blocks.len(), prompt.bytes), (PROMPT_BLOCKS_MAX, bytes.len() as u64));
+    }
+
+    #[test]
+    fn the_salt_knows_which_key_held_what_but_not_their_order() {
+        let salt = |values: &[(u64, &str)]| {
+            let mut hasher = PromptHasher::default();
+            for (key, value) in values {
+                hasher.feed_salt(value.as_bytes());
+                hasher.end_salt(*key);
+            }
+            hasher.finish().salt
+        };
+        assert_eq!(salt(&[]), 0);
+        assert_eq!(salt(&[(1, "a"), (2, "b")]), salt(&[(2, "b"), (1, "a")]));
+        assert_ne!(salt(&[(1, "a"), (2, "b")]), salt(&[(1, "b"), (2, "a")]));
+        assert_ne!(salt(&[(1, "a")]), salt(&[(1, "b")]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_prompt_hashes_alike_however_it_is_cut(
+            bytes in proptest::collection::vec(any::<u8>(), 0..20_000),
+            cuts in proptest::collection::vec(1usize..3000, 0..20),
+        ) {
+            let mut hasher = PromptHasher::default();
+            let mut rest = &bytes[..];
+            for cut in cuts {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                hasher.feed(piece);
+                rest = after;
+            }
+            hasher.feed(rest);
+            prop_assert_eq!(hasher.finish(), whole(&bytes));
+        }
+    }
 }

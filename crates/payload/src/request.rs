@@ -1,6 +1,10 @@
 //! The incremental reader of a request body.
 
-use crate::{BodyHead, Dialect, ParseError, Prompt, Rope};
+use crate::coding::Decoder;
+use crate::json::{Ended, Kind, Scanner, Visitor, Want};
+use crate::multipart::FormReader;
+use crate::prompt::PromptHasher;
+use crate::{BodyHead, Dialect, Media, ParseError, Prompt, Rope};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,6 +44,8 @@ impl Default for Limits {
 pub struct InferenceRequest {
     /// The API.
     pub dialect: Dialect,
+    /// What the body is.
+    pub media: Media,
     /// The model asked for; `None` if the body has none, is empty or is opaque.
     pub model: Option<ModelField>,
     /// `"stream": true`.
@@ -55,50 +61,259 @@ pub struct InferenceRequest {
 }
 
 impl InferenceRequest {
-    /// The model's value as it must stand in this body to ask for `target`: a JSON string with quotes, or bare in a form.
+    /// The model's value as it must stand in this body to ask for `target`: a JSON string with quotes, or bare in a
+    /// form. A line end has no place in a form's field and is left out.
     pub fn model_value(&self, target: &str) -> Bytes {
-        Bytes::copy_from_slice(target.as_bytes())
+        match self.media {
+            Media::Multipart { .. } => target.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect(),
+            Media::Json | Media::Opaque => quoted(target).into(),
+        }
     }
+}
+
+/// `text` as a JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string is always JSON")
+}
+
+/// What the outermost object or the form said.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    pub(crate) model: Option<ModelField>,
+    pub(crate) stream: bool,
+    pub(crate) max_tokens: Option<u32>,
+    pub(crate) prompt: Prompt,
 }
 
 /// Reads one request body, chunk by chunk, in one pass.
 #[derive(Debug)]
 pub struct RequestParser {
     head: BodyHead,
-    limits: Limits,
-    bytes: u64,
+    bytes_max: u64,
+    received: u64,
+    decoder: Option<Decoder>,
+    decoded: Rope,
+    reader: Reader,
+}
+
+/// Who reads the decoded bytes.
+#[derive(Debug)]
+enum Reader {
+    Json(ObjectReader),
+    Form(FormReader),
+    Opaque,
 }
 
 impl RequestParser {
     /// A parser for a body with this head.
     pub fn new(head: BodyHead, limits: Limits) -> RequestParser {
-        RequestParser { head, limits, bytes: 0 }
+        let reader = match &head.media {
+            Media::Json => Reader::Json(ObjectReader::new(head.dialect, &limits)),
+            Media::Multipart { boundary } => Reader::Form(FormReader::new(boundary, &limits)),
+            Media::Opaque => Reader::Opaque,
+        };
+        let bytes_max = limits.body_bytes_max;
+        RequestParser { head, bytes_max, received: 0, decoder: None, decoded: Rope::default(), reader }
     }
 
     /// Reads the next bytes. After an error the parser is spent.
     pub fn feed(&mut self, chunk: &Bytes) -> Result<(), ParseError> {
-        self.bytes += chunk.len() as u64;
-        if self.bytes > self.limits.body_bytes_max {
-            return Err(ParseError::TooLarge { limit: self.limits.body_bytes_max });
+        if self.received == 0 && !chunk.is_empty() {
+            self.decoder = Decoder::new(self.head.coding)?;
+        }
+        self.received += chunk.len() as u64;
+        if self.received > self.bytes_max {
+            return Err(ParseError::TooLarge { limit: self.bytes_max });
+        }
+        let Some(mut decoder) = self.decoder.take() else { return self.reader.feed(chunk) };
+        let decoded = decoder.feed(chunk, |piece| self.take_decoded(piece));
+        self.decoder = Some(decoder);
+        decoded
+    }
+
+    fn take_decoded(&mut self, piece: Bytes) -> Result<(), ParseError> {
+        self.reader.feed(&piece)?;
+        self.decoded.push(piece);
+        if self.decoded.bytes() > self.bytes_max {
+            return Err(ParseError::TooLarge { limit: self.bytes_max });
         }
         Ok(())
     }
 
     /// The model, as soon as its value has been read whole. A later duplicate is still an error of `feed`.
     pub fn model(&self) -> Option<&ModelField> {
-        None
+        match &self.reader {
+            Reader::Json(reader) => reader.visitor.fields.model.as_ref(),
+            Reader::Form(reader) => reader.fields().model.as_ref(),
+            Reader::Opaque => None,
+        }
     }
 
     /// Ends the body.
-    pub fn finish(self) -> Result<InferenceRequest, ParseError> {
+    pub fn finish(mut self) -> Result<InferenceRequest, ParseError> {
+        let coded = self.decoder.is_some();
+        if let Some(decoder) = self.decoder.take() {
+            let last = decoder.finish()?;
+            self.take_decoded(last)?;
+        }
+        let bytes = if coded { self.decoded.bytes() } else { self.received };
+        // A body that was never there is no broken one.
+        let fields = if self.received == 0 { Fields::default() } else { self.reader.finish()? };
         Ok(InferenceRequest {
             dialect: self.head.dialect,
-            model: None,
-            stream: false,
-            max_tokens: None,
-            prompt: Prompt::default(),
-            bytes: self.bytes,
-            decoded: None,
+            media: self.head.media,
+            model: fields.model,
+            stream: fields.stream,
+            max_tokens: fields.max_tokens,
+            prompt: fields.prompt,
+            bytes,
+            decoded: coded.then_some(self.decoded),
         })
     }
 }
+
+impl Reader {
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), ParseError> {
+        match self {
+            Reader::Json(reader) => reader.scanner.feed(bytes, &mut reader.visitor),
+            Reader::Form(reader) => reader.feed(bytes),
+            Reader::Opaque => Ok(()),
+        }
+    }
+
+    fn finish(self) -> Result<Fields, ParseError> {
+        match self {
+            Reader::Json(mut reader) => {
+                reader.scanner.finish()?;
+                reader.visitor.fields.prompt = reader.visitor.prompt.finish();
+                Ok(reader.visitor.fields)
+            }
+            Reader::Form(reader) => reader.finish(),
+            Reader::Opaque => Ok(Fields::default()),
+        }
+    }
+}
+
+/// A JSON object being read.
+#[derive(Debug)]
+struct ObjectReader {
+    scanner: Scanner,
+    visitor: ObjectVisitor,
+}
+
+impl ObjectReader {
+    fn new(dialect: Dialect, limits: &Limits) -> ObjectReader {
+        let visitor = ObjectVisitor {
+            dialect,
+            model_bytes_max: limits.model_bytes_max,
+            model_seen: false,
+            model_start: 0,
+            key: Key::Other,
+            prompt: PromptHasher::default(),
+            fields: Fields::default(),
+        };
+        ObjectReader { scanner: Scanner::new(limits.depth_max), visitor }
+    }
+}
+
+/// Picks the keys that count out of the outermost object.
+#[derive(Debug)]
+struct ObjectVisitor {
+    dialect: Dialect,
+    model_bytes_max: usize,
+    model_seen: bool,
+    model_start: u64,
+    /// The key whose value comes next.
+    key: Key,
+    prompt: PromptHasher,
+    fields: Fields,
+}
+
+/// What a top-level key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Model,
+    Stream,
+    MaxTokens,
+    Prompt,
+    /// Something that changes the prefix cache's key; the number tells which.
+    Salt(u64),
+    Other,
+}
+
+impl Key {
+    fn of(key: &[u8]) -> Key {
+        match key {
+            b"model" => Key::Model,
+            b"stream" => Key::Stream,
+            b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" => Key::MaxTokens,
+            b"messages" | b"prompt" | b"input" => Key::Prompt,
+            b"tools" => Key::Salt(1),
+            b"system" => Key::Salt(2),
+            b"instructions" => Key::Salt(3),
+            b"cache_salt" => Key::Salt(4),
+            _ => Key::Other,
+        }
+    }
+}
+
+/// Digits kept of a number: more than `u32` has.
+const NUMBER_BYTES_MAX: usize = 20;
+
+impl Visitor for ObjectVisitor {
+    const DEPTH: usize = 1;
+
+    fn key(&mut self, _depth: usize, key: &[u8]) {
+        self.key = Key::of(key);
+    }
+
+    fn begin(&mut self, _depth: usize, kind: Kind, offset: u64) -> Result<Want, ParseError> {
+        match self.key {
+            Key::Model if self.model_seen => Err(ParseError::ModelTwice),
+            Key::Model if kind != Kind::String => Err(ParseError::ModelNotAString { found: kind.named() }),
+            Key::Model => {
+                self.model_seen = true;
+                self.model_start = offset;
+                Ok(Want::Text { bytes_max: self.model_bytes_max })
+            }
+            Key::MaxTokens if kind == Kind::Number => Ok(Want::Text { bytes_max: NUMBER_BYTES_MAX }),
+            Key::Prompt | Key::Salt(_) if self.dialect != Dialect::Other => Ok(Want::Raw),
+            _ => Ok(Want::Nothing),
+        }
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        match self.key {
+            Key::Prompt => self.prompt.feed(bytes),
+            _ => self.prompt.feed_salt(bytes),
+        }
+    }
+
+    fn end(&mut self, _depth: usize, value: Ended<'_>) -> Result<(), ParseError> {
+        match self.key {
+            Key::Model if value.cut => return Err(ParseError::ModelTooLong { limit: self.model_bytes_max }),
+            Key::Model if !value.text.is_empty() => {
+                let name = std::str::from_utf8(value.text).expect("the scanner lets only UTF-8 end");
+                let span = self.model_start..value.end;
+                self.fields.model = Some(ModelField { name: ModelName(name.into()), span });
+            }
+            Key::Stream => self.fields.stream = value.kind == Kind::True,
+            Key::MaxTokens => self.fields.max_tokens = whole_number(&value).or(self.fields.max_tokens),
+            Key::Salt(key) if self.dialect != Dialect::Other => self.prompt.end_salt(key),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A number without sign, point and exponent; what is beyond `u32` is its largest.
+pub(crate) fn whole_number(value: &Ended<'_>) -> Option<u32> {
+    if value.text.is_empty() || !value.text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |sum: u32, digit: &u8| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+    Some(value.text.iter().fold(0, add))
+}
+
+#[cfg(test)]
+mod tests;

@@ -37,8 +37,25 @@ impl Rope {
 
     /// The same body with `span` replaced: every other byte is shared, not copied. A span outside the body is cut to it.
     pub fn splice(&self, span: Range<u64>, replacement: Bytes) -> Rope {
-        let _ = (span, replacement);
-        self.clone()
+        let start = span.start.min(self.bytes);
+        let end = span.end.clamp(start, self.bytes);
+        let mut spliced = Rope::default();
+        self.pieces(0..start).for_each(|piece| spliced.push(piece));
+        spliced.push(replacement);
+        self.pieces(end..self.bytes).for_each(|piece| spliced.push(piece));
+        spliced
+    }
+
+    /// The bytes of `span`, shared.
+    fn pieces(&self, span: Range<u64>) -> impl Iterator<Item = Bytes> {
+        let mut chunk_start = 0;
+        self.chunks.iter().filter_map(move |chunk| {
+            let (start, end) = (chunk_start, chunk_start + chunk.len() as u64);
+            chunk_start = end;
+            let inside = span.start.max(start)..span.end.min(end);
+            let cut = |at: u64| (at - start) as usize;
+            (inside.start < inside.end).then(|| chunk.slice(cut(inside.start)..cut(inside.end)))
+        })
     }
 }
 
@@ -47,5 +64,44 @@ impl FromIterator<Bytes> for Rope {
         let mut rope = Rope::default();
         chunks.into_iter().for_each(|chunk| rope.push(chunk));
         rope
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn flat(rope: &Rope) -> Vec<u8> {
+        rope.chunks().concat()
+    }
+
+    proptest! {
+        #[test]
+        fn a_splice_changes_its_span_and_no_other_byte(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..8), 0..8),
+            start in 0u64..40,
+            length in 0u64..40,
+            replacement in proptest::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let rope: Rope = chunks.iter().cloned().map(Bytes::from).collect();
+            let spliced = rope.splice(start..start + length, Bytes::from(replacement.clone()));
+            let mut expected = flat(&rope);
+            let end = (start + length).min(rope.bytes()) as usize;
+            let start = start.min(rope.bytes()) as usize;
+            expected.splice(start..end, replacement);
+            prop_assert_eq!(flat(&spliced), &expected[..]);
+            prop_assert_eq!(spliced.bytes(), expected.len() as u64);
+            prop_assert!(spliced.chunks().iter().all(|chunk| !chunk.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_splice_shares_what_it_does_not_change() {
+        let body = Bytes::from_static(b"{\"model\":\"a\",\"prompt\":\"b\"}");
+        let rope: Rope = [body.clone()].into_iter().collect();
+        let spliced = rope.splice(9..12, Bytes::from_static(b"\"c\""));
+        assert_eq!(spliced.chunks()[0].as_ptr(), body.as_ptr());
+        assert_eq!(spliced.chunks()[2].as_ptr(), body[12..].as_ptr());
     }
 }

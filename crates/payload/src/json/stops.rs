@@ -1,0 +1,127 @@
+//! Strides through the inside of strings, 64 bytes at a time.
+//!
+//! In: a chunk. Out: the next byte that is a quote, a backslash or a control character, and whether a byte beyond ASCII
+//! may lie before it. A block's stops are found once, as a bit mask, and used for every string that touches the block.
+
+use wide::u8x16;
+
+const BLOCK: usize = 64;
+
+/// The stops of one chunk.
+pub(super) struct Stops<'a> {
+    chunk: &'a [u8],
+    /// Where the block in hand begins, and where the next one does.
+    block: usize,
+    block_end: usize,
+    mask: u64,
+    ascii: bool,
+}
+
+impl<'a> Stops<'a> {
+    pub(super) fn of(chunk: &'a [u8]) -> Stops<'a> {
+        Stops { chunk, block: 0, block_end: 0, mask: 0, ascii: true }
+    }
+
+    pub(super) fn chunk(&self) -> &'a [u8] {
+        self.chunk
+    }
+
+    /// The first stop at or after `at`, or the chunk's length. `at` never goes back. `ascii` becomes false if a byte
+    /// beyond ASCII may have been passed.
+    #[inline]
+    pub(super) fn next(&mut self, at: usize, ascii: &mut bool) -> usize {
+        let mut at = at;
+        loop {
+            if at < self.block_end {
+                *ascii &= self.ascii;
+                let mask = self.mask >> (at - self.block);
+                if mask != 0 {
+                    return at + mask.trailing_zeros() as usize;
+                }
+                at = self.block_end;
+            }
+            if at >= self.chunk.len() {
+                return self.chunk.len();
+            }
+            self.load(at);
+        }
+    }
+
+    #[inline]
+    fn load(&mut self, at: usize) {
+        let rest = &self.chunk[at..];
+        let found = match rest.first_chunk::<BLOCK>() {
+            Some(block) => find(block),
+            None => {
+                let mut block = [b' '; BLOCK];
+                block[..rest.len()].copy_from_slice(rest);
+                find(&block)
+            }
+        };
+        (self.mask, self.ascii) = found;
+        self.block = at;
+        self.block_end = self.chunk.len().min(at + BLOCK);
+    }
+}
+
+/// The stops of a block, lowest bit first, and whether all of it is ASCII.
+#[inline]
+fn find(block: &[u8; BLOCK]) -> (u64, bool) {
+    // `"` is 0x22: with bit 1 turned over it stands right behind the control characters, and one comparison finds both.
+    let turn = u8x16::splat(0x02);
+    let last = u8x16::splat(b'"' ^ 0x02);
+    let backslash = u8x16::splat(b'\\');
+    let mut all = u8x16::ZERO;
+    let mut mask = 0;
+    for (index, lane) in block.as_chunks::<16>().0.iter().enumerate() {
+        let bytes = u8x16::new(*lane);
+        let turned = bytes ^ turn;
+        let stops = turned.min(last).simd_eq(turned) | bytes.simd_eq(backslash);
+        all |= bytes;
+        mask |= u64::from(stops.to_bitmask()) << (index * 16);
+    }
+    (mask, all.to_bitmask() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_a_stop_or_not_as_the_grammar_says() {
+        for byte in 0..=255 {
+            for place in 0..BLOCK {
+                let mut block = [b'a'; BLOCK];
+                block[place] = byte;
+                let stop = byte < 0x20 || byte == b'"' || byte == b'\\';
+                assert_eq!(
+                    find(&block),
+                    (u64::from(stop) << place, byte < 0x80),
+                    "byte {byte:#x} at {place}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn stops_of_a_chunk_are_found_in_order_and_a_string_may_begin_inside_a_block() {
+        let mut chunk = vec![b'x'; 200];
+        for place in [3, 63, 64, 130, 199] {
+            chunk[place] = b'"';
+        }
+        let mut stops = Stops::of(&chunk);
+        let mut ascii = true;
+        let (mut at, mut found) = (0, Vec::new());
+        while at < chunk.len() {
+            at = stops.next(at, &mut ascii);
+            found.push(at);
+            at += 1;
+        }
+        assert_eq!(found, [3, 63, 64, 130, 199]);
+        assert!(ascii);
+        chunk[70] = 0x80;
+        let mut stops = Stops::of(&chunk);
+        assert_eq!(stops.next(65, &mut ascii), 130);
+        assert!(!ascii);
+    }
+}

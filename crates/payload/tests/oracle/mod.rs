@@ -1,0 +1,112 @@
+//! What a DOM parser says of a request body, and that the incremental one says the same. The fuzz target uses it too.
+
+use bytes::Bytes;
+use payload::{BodyHead, InferenceRequest, Limits, ParseError, RequestParser};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+/// As deep as serde_json goes.
+const LIMITS: Limits = Limits { body_bytes_max: 1 << 20, model_bytes_max: 64, depth_max: 127 };
+
+/// The keys that count, each time they stand at the top level.
+#[derive(Default)]
+struct Object {
+    models: Vec<Value>,
+    stream: bool,
+    max_tokens: Option<u32>,
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Object;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
+                let mut object = Object::default();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    match key.as_str() {
+                        "model" => object.models.push(value),
+                        "stream" => object.stream = value == Value::Bool(true),
+                        "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
+                            let tokens = whole(&value);
+                            object.max_tokens = tokens.or(object.max_tokens);
+                        }
+                        _ => {}
+                    }
+                }
+                Ok(object)
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+fn whole(value: &Value) -> Option<u32> {
+    value.as_u64().map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// Parses `body` cut into pieces of the lengths in `cuts`, then the rest.
+pub(crate) fn parse(body: &[u8], cuts: &[usize]) -> Result<InferenceRequest, ParseError> {
+    let head = BodyHead::new("/v1/chat/completions", None, None)?;
+    let mut parser = RequestParser::new(head, LIMITS);
+    let mut rest = Bytes::copy_from_slice(body);
+    for cut in cuts {
+        parser.feed(&rest.split_to((*cut).min(rest.len())))?;
+    }
+    parser.feed(&rest)?;
+    let early = parser.model().cloned();
+    let request = parser.finish()?;
+    assert_eq!(early, request.model, "the model must be known before the end");
+    Ok(request)
+}
+
+/// Panics where the incremental parser and serde_json disagree.
+pub(crate) fn check(body: &[u8], cuts: &[usize]) {
+    let ours = parse(body, cuts);
+    if body.is_empty() {
+        assert!(ours.is_ok_and(|request| request.model.is_none()));
+        return;
+    }
+    match (ours, serde_json::from_slice::<Object>(body)) {
+        (Ok(ours), Ok(theirs)) => agree(body, &ours, &theirs),
+        // Only numbers are no reason to refuse: nobody here reads them.
+        (Ok(_), Err(error)) => {
+            assert!(
+                error.to_string().contains("number out of range"),
+                "accepted what serde_json refuses: {error}"
+            );
+        }
+        (Err(ParseError::ModelTwice), Ok(theirs)) => assert!(theirs.models.len() > 1),
+        (Err(ParseError::ModelNotAString { .. }), Ok(theirs)) => {
+            assert!(theirs.models.iter().any(|model| !model.is_string()));
+        }
+        (Err(ParseError::ModelTooLong { limit }), Ok(theirs)) => {
+            assert!(theirs.models.iter().any(|model| model.as_str().is_some_and(|name| name.len() > limit)));
+        }
+        (Err(error), Ok(_)) => panic!("refused what serde_json accepts: {error}"),
+        (Err(_), Err(_)) => {}
+    }
+}
+
+fn agree(body: &[u8], ours: &InferenceRequest, theirs: &Object) {
+    let expected = match theirs.models.as_slice() {
+        [] => None,
+        [Value::String(name)] => Some(name.as_str()).filter(|name| !name.is_empty()),
+        other => panic!("accepted the models {other:?}"),
+    };
+    assert_eq!(ours.model.as_ref().map(|model| &*model.name.0), expected);
+    if let Some(model) = &ours.model {
+        let value = &body[model.span.start as usize..model.span.end as usize];
+        let name: String = serde_json::from_slice(value).expect("the span is the whole value");
+        assert_eq!(name, *model.name.0);
+    }
+    assert_eq!(ours.stream, theirs.stream);
+    let max_tokens = ours.max_tokens;
+    assert_eq!(max_tokens, theirs.max_tokens);
+    assert_eq!(ours.bytes, body.len() as u64);
+    let whole = parse(body, &[]).expect("accepted in pieces");
+    assert_eq!(ours.prompt, whole.prompt, "the prompt's hashes depend on the cuts");
+}
