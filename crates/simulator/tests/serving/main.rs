@@ -1,0 +1,4 @@
+//! The simulated model server over real sockets.
+
+mod answers;
+mod client;
