@@ -1,10 +1,17 @@
 //! A request under way: what it reserved, and what is learnt from it.
 
 use crate::{Clock, Pool};
-use journey::{Decision, Outcome, Refusal, Target, TargetModel};
+use journey::{Admission, Arrival, Decision, Outcome, Refusal, Target, TargetModel};
 use payload::{InferenceRequest, Usage};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Tokens are handed over to the domain in batches of this many: one short lock for each.
+const TOKENS_BATCH: u32 = 32;
+
+/// When a request that would have to wait is asked to come back: there is no queue to wait in.
+const RETRY_WITHOUT_QUEUE: Duration = Duration::from_secs(1);
 
 /// A request at a pool's door.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +34,51 @@ pub fn dispatch(
     random: &mut fastrand::Rng,
     clock: Clock,
 ) -> Result<Flight, Refusal> {
-    let _ = (pool, dispatch, random, clock);
-    Err(Refusal::Stopping)
+    let request = dispatch.request;
+    let asked = request.model.as_ref().map(|field| &field.name);
+    let admissible = pool.policies.weigh(asked, dispatch.objective, dispatch.rewrite, random);
+    let (priority, rewrite) = (admissible.priority, admissible.rewrite);
+    let model = rewrite.as_ref().map(|target| &target.0).or(asked.map(|asked| &asked.0));
+    let model = model.map_or("", |model| &**model);
+    let domain = &pool.domain;
+    let matches = domain.prefixes.lookup(model, &request.prompt);
+    let arrival = Arrival {
+        pool: &pool.view,
+        priority,
+        model,
+        prompt: &request.prompt,
+        max_tokens: request.max_tokens,
+        matches: &matches,
+        subset: dispatch.subset,
+    };
+    let admission = {
+        let mut state = domain.lock();
+        state.arrive(arrival, clock.now())
+    };
+    match admission {
+        Admission::Send(decision) => {
+            domain.prefixes.insert(decision.endpoints[0].slot, model, &request.prompt);
+            Ok(Flight {
+                pool: Arc::clone(pool),
+                priority,
+                rewrite,
+                decision,
+                clock,
+                at: 0,
+                tokens: 0,
+                ended: false,
+            })
+        }
+        Admission::Refuse(refusal) => Err(refusal),
+        Admission::Wait(..) => Err(Refusal::Saturated {
+            pool: Arc::clone(&pool.view.name),
+            priority,
+            ready: u32::try_from(pool.endpoints.len()).unwrap_or(u32::MAX),
+            queue_depth_max: pool.view.admission.queue_depth_max,
+            kv_used_max: pool.view.admission.kv_used_max,
+            retry_after: RETRY_WITHOUT_QUEUE,
+        }),
+    }
 }
 
 /// A request under way. Dropped without [`Flight::finish`] it counts as [`Outcome::Cancelled`].
@@ -42,31 +92,70 @@ pub struct Flight {
     pub rewrite: Option<TargetModel>,
     /// Where it goes, and why.
     pub decision: Decision,
+    clock: Clock,
+    /// Place in `decision.endpoints`.
+    at: usize,
+    /// Streamed and not yet handed over.
+    tokens: u32,
+    ended: bool,
 }
 
 impl Flight {
     /// The endpoint that the request is at.
     pub fn at(&self) -> Target {
-        self.decision.endpoints[0]
+        self.decision.endpoints[self.at]
     }
 
     /// The endpoint failed with `outcome` and the request may be sent again: moves it to the next endpoint of the
-    /// decision. `None` if there is no other.
+    /// decision. `None` if there is no other: it stays where it is.
     pub fn retry(&mut self, outcome: Outcome) -> Option<Target> {
-        let _ = outcome;
-        None
+        let next = *self.decision.endpoints.get(self.at + 1)?;
+        self.at += 1;
+        self.tokens = 0;
+        let mut state = self.pool.domain.lock();
+        state.moved(self.decision.reservation, next.slot, outcome, self.clock.now());
+        Some(next)
     }
 
     /// The first byte of the response's body came.
-    pub fn first_token(&mut self) {}
+    pub fn first_token(&mut self) {
+        let mut state = self.pool.domain.lock();
+        state.first_token(self.decision.reservation, self.clock.now());
+    }
 
     /// Tokens streamed; handed over to the domain in batches.
     pub fn tokens(&mut self, count: u32) {
-        let _ = count;
+        self.tokens = self.tokens.saturating_add(count);
+        if self.tokens >= TOKENS_BATCH {
+            let mut state = self.pool.domain.lock();
+            state.progress(self.decision.reservation, self.tokens, self.clock.now());
+            self.tokens = 0;
+        }
     }
 
     /// The request ended.
-    pub fn finish(self, outcome: Outcome, usage: Usage) {
-        let _ = (outcome, usage);
+    pub fn finish(mut self, outcome: Outcome, usage: Usage) {
+        self.end(outcome, usage);
+    }
+
+    /// Gives the reservation back, once.
+    fn end(&mut self, outcome: Outcome, usage: Usage) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let reservation = self.decision.reservation;
+        let mut state = self.pool.domain.lock();
+        let now = self.clock.now();
+        if self.tokens > 0 {
+            state.progress(reservation, self.tokens, now);
+        }
+        // Nothing waits yet: no ticket is released.
+        state.done(reservation, outcome, usage, now);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.end(Outcome::Cancelled, Usage::default());
     }
 }

@@ -4,8 +4,22 @@
 //! snapshot the [`Domain`]s, which hold what was learnt and survive every reload. [`dispatch`] is the one call by which
 //! both doors admit and pick; the [`Flight`] it gives learns, and releases what was reserved whatever happens.
 
+mod backends;
+mod compile;
+mod domains;
+mod endpoints;
+mod findings;
 mod flight;
+mod gateways;
+mod names;
+mod policies;
+mod settings;
 mod snapshot;
+mod world;
 
+pub use endpoints::ENDPOINTS_OF_POOL_MAX;
 pub use flight::{Dispatch, Flight, dispatch};
+pub use names::{ADDRESSES_MAX, NAMES_MAX};
+pub use settings::{CONTROLLER_NAME, MissingEndpointPicker, Settings};
 pub use snapshot::{Backend, Clock, Domain, Listener, Pool, Service, Snapshot};
+pub use world::{Applied, Reader, World};

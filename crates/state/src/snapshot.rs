@@ -1,11 +1,13 @@
 //! What a request loads once and reads without a lock.
 
-use journey::{EndpointKey, ModelPolicies, Now, PoolState, PoolView};
+use crate::gateways::takes;
+use journey::{EndpointKey, ModelPolicies, Now, PoolState, PoolView, Restarted};
 use resources::{Finding, ObjectName};
-use routing::RouteTable;
+use routing::{Destination, DestinationKind, RouteTable};
 use scheduling::{PrefixIndex, Slot};
+use signals::Signals;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// The process's clock: the one place where the journey's [`Now`] comes from.
@@ -29,7 +31,7 @@ impl Clock {
 pub struct Snapshot {
     /// Counts reloads, from 1.
     pub generation: u64,
-    /// Every listener of every Gateway that is ours; several may share a port.
+    /// Every listener of every Gateway that is ours; several may share a port, then the most specific hostname is first.
     pub listeners: Vec<Arc<Listener>>,
     /// Every InferencePool, by name; v1 before v1alpha2 where both have one.
     pub pools: Vec<Arc<Pool>>,
@@ -40,8 +42,9 @@ pub struct Snapshot {
 impl Snapshot {
     /// The listener of `port` with the most specific hostname that takes `host` (lower case, without port).
     pub fn listener(&self, port: u16, host: &str) -> Option<&Arc<Listener>> {
-        let _ = host;
-        self.listeners.iter().find(|listener| listener.port == port)
+        self.listeners.iter().find(|listener| {
+            listener.port == port && listener.hostname.as_deref().is_none_or(|pattern| takes(pattern, host))
+        })
     }
 
     /// The ports to listen on, ascending, each once.
@@ -79,6 +82,15 @@ pub enum Backend {
     Broken(Arc<str>),
 }
 
+impl Destination for Backend {
+    fn kind(&self) -> DestinationKind {
+        match self {
+            Backend::Pool(_) => DestinationKind::Pool,
+            Backend::Service(_) | Backend::Broken(_) => DestinationKind::Plain,
+        }
+    }
+}
+
 /// A Service's port with its ready endpoints.
 #[derive(Debug)]
 pub struct Service {
@@ -114,4 +126,32 @@ pub struct Domain {
     pub state: Mutex<PoolState>,
     /// Read without the mutex.
     pub prefixes: PrefixIndex,
+}
+
+impl Domain {
+    /// A domain that draws from `seed`.
+    pub fn new(seed: u64) -> Domain {
+        Domain { state: Mutex::new(PoolState::new(seed)), prefixes: PrefixIndex::default() }
+    }
+
+    /// Holds the state. A panic under the lock leaves it as it was at that moment: its methods keep it whole.
+    pub fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A scrape of the endpoint at `slot` came back (`None`: it failed). Fits the endpoint's part of the prefix index to
+    /// its cache, and empties it if the server has restarted.
+    pub fn signal(&self, slot: Slot, scrape: Option<Signals>, now: Now) -> Restarted {
+        let cache_tokens = scrape
+            .as_ref()
+            .and_then(|signals| Some(u64::from(signals.blocks?) * u64::from(signals.block_tokens?)));
+        let restarted = self.lock().signal(slot, scrape, now);
+        if restarted == Restarted::Yes {
+            self.prefixes.forget(slot);
+        }
+        if let Some(cache_tokens) = cache_tokens {
+            self.prefixes.fit(slot, cache_tokens);
+        }
+        restarted
+    }
 }

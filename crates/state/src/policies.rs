@@ -1,0 +1,83 @@
+//! What InferenceModels, InferenceObjectives and InferenceModelRewrites say of a pool, clashes settled.
+//!
+//! Of two InferenceModels of one `modelName` the oldest wins, then the first by name; so with rewrites, where an exact
+//! match goes before the one that takes every model.
+
+use crate::findings::{Findings, about};
+use journey::{ModelPolicies, TargetModel, WeightedTarget};
+use resources::{
+    InferenceModel, InferenceModelRewrite, InferencePool, Meta, Object, Severity, Store, WeightedModel,
+};
+use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+/// The policies of a pool.
+pub(crate) fn policies_of(pool: &InferencePool, store: &Store, findings: &mut Findings) -> ModelPolicies {
+    let mut policies = ModelPolicies::default();
+    add_models(&mut policies, pool, store, findings);
+    for objective in store.inference_objectives.values().filter(|objective| objective.is_of(pool)) {
+        policies.objectives.insert(objective.meta.name.name.clone(), objective.spec.priority);
+    }
+    add_rewrites(&mut policies, pool, store);
+    policies
+}
+
+fn add_models(policies: &mut ModelPolicies, pool: &InferencePool, store: &Store, findings: &mut Findings) {
+    let models = store.inference_models.values().filter(|model| model.is_of(pool));
+    for model in oldest_first(models.map(|model| (&model.meta, &**model))) {
+        let spec = &model.spec;
+        match policies.models.entry(spec.model_name.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert((spec.criticality.priority(), targets(&spec.target_models)));
+            }
+            Entry::Occupied(_) => {
+                let message =
+                    format!("the model {:?} of this pool is declared by an older object", spec.model_name);
+                let finding =
+                    about(&model.meta, InferenceModel::KIND, Severity::Warning, "model-name-in-use");
+                findings.push_field(finding, "spec.modelName".to_owned(), message);
+            }
+        }
+    }
+}
+
+fn add_rewrites(policies: &mut ModelPolicies, pool: &InferencePool, store: &Store) {
+    let rewrites = store.inference_model_rewrites.values().filter(|rewrite| rewrite.is_of(pool));
+    let rewrites = oldest_first(rewrites.map(|rewrite| (&rewrite.meta, &**rewrite)));
+    for rule in rewrites.iter().flat_map(|rewrite: &&InferenceModelRewrite| &rewrite.spec.rules) {
+        if rule.matches.is_empty() {
+            policies.rewrite_any.get_or_insert_with(|| targets(&rule.targets));
+        }
+        for model in &rule.matches {
+            policies.rewrites.entry(model.clone()).or_insert_with(|| targets(&rule.targets));
+        }
+    }
+}
+
+fn oldest_first<'o, T>(objects: impl Iterator<Item = (&'o Meta, &'o T)>) -> Vec<&'o T> {
+    let mut objects: Vec<_> = objects.collect();
+    objects.sort_by(|(a, _), (b, _)| a.by_age(b));
+    objects.into_iter().map(|(_, object)| object).collect()
+}
+
+fn targets(models: &[WeightedModel]) -> Vec<WeightedTarget> {
+    let target = |model: &WeightedModel| WeightedTarget {
+        model: TargetModel(model.name.clone()),
+        weight: model.weight.max(1),
+    };
+    models.iter().map(target).collect()
+}
+
+/// The names that the policies of a pool know.
+pub(crate) fn names_in(policies: &ModelPolicies) -> BTreeSet<Arc<str>> {
+    let targets = policies
+        .models
+        .values()
+        .map(|(_, targets)| targets)
+        .chain(policies.rewrites.values())
+        .chain(&policies.rewrite_any)
+        .flatten()
+        .map(|target| &target.model.0);
+    policies.models.keys().chain(policies.rewrites.keys()).chain(targets).cloned().collect()
+}

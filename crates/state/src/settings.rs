@@ -1,0 +1,27 @@
+//! What the process says about the world.
+
+use journey::AdmissionSettings;
+
+/// The controller whose GatewayClasses are ours.
+pub const CONTROLLER_NAME: &str = "pointsman.dev/gateway";
+
+/// Settings of a [`World`](crate::World).
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Who picks for a pool whose endpoint picker is not there.
+    pub missing_endpoint_picker: MissingEndpointPicker,
+    /// When pools count as saturated.
+    pub admission: AdmissionSettings,
+    /// What domains draw from; the same seed, events and times give the same decisions.
+    pub seed: u64,
+}
+
+/// Who picks for a pool whose `endpointPickerRef` names a Service that is not declared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MissingEndpointPicker {
+    /// The built-in picker.
+    #[default]
+    Builtin,
+    /// Nobody: its requests get 500.
+    Refuse,
+}
