@@ -84,7 +84,7 @@ impl EndpointSet {
         };
         let of_word = |(index, &word): (usize, &u64)| {
             let base = index as u32 * 64;
-            std::iter::successors(Some(word), |rest| Some(rest & (rest - 1)))
+            std::iter::successors(Some(word), |rest| Some(rest & rest.wrapping_sub(1)))
                 .take_while(|rest| *rest != 0)
                 .map(move |rest| Slot(base + rest.trailing_zeros()))
         };

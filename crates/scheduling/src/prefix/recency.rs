@@ -91,6 +91,12 @@ impl Recency {
         Some((key, home as usize))
     }
 
+    /// Blocks held.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     fn use_block(&mut self, key: u64, bytes: u32, home: u32) {
         let nodes = &self.nodes;
         if let Some(&place) = self.places.find(key, |&held| nodes[held as usize].key == key) {

@@ -1,1 +1,61 @@
+use super::*;
+use crate::{AdapterFit, Slot};
 
+/// Three endpoints: idle and silent, half busy, full.
+fn yard() -> [Load; 3] {
+    let silent = Load::idle(Slot(0));
+    let busy = Load {
+        in_flight: 4,
+        unseen: 2.0,
+        waiting: Some(2),
+        running: 5,
+        kv_used: 0.5,
+        backlog_seconds: 0.25,
+        matched_bytes: 500,
+        adapter: AdapterFit::Active,
+        ..Load::idle(Slot(1))
+    };
+    let full = Load {
+        in_flight: 8,
+        waiting: Some(4),
+        running: 10,
+        kv_used: 0.9,
+        backlog_seconds: 1.0,
+        matched_bytes: 2000,
+        adapter: AdapterFit::Full,
+        ..Load::idle(Slot(2))
+    };
+    [silent, busy, full]
+}
+
+#[test]
+fn scorers_answer_by_their_formulas() {
+    let table: [(Scorer, [f32; 3]); 10] = [
+        (Scorer::ActiveRequest(ActiveRequestScorer), [1.0, 0.5, 0.0]),
+        (Scorer::InFlight(InFlightScorer), [0.0, -0.24, -0.4]),
+        (Scorer::KvCacheUtilization(KvCacheUtilizationScorer), [1.0, 0.5, 0.1]),
+        (Scorer::KvPressure(KvPressureScorer), [0.0, 0.0, -0.5]),
+        (Scorer::LoraAffinity(LoraAffinityScorer), [0.8, 1.0, 0.0]),
+        (Scorer::PrefixCache(PrefixCacheScorer), [0.0, 0.5, 1.0]),
+        (Scorer::PromptBacklog(PromptBacklogScorer), [0.0, -0.25, -1.0]),
+        (Scorer::Queue(QueueScorer), [1.0, 0.5, 0.0]),
+        (Scorer::RunningRequestsSize(RunningRequestsSizeScorer), [1.0, 0.5, 0.0]),
+        (Scorer::UncachedPrompt(UncachedPromptScorer), [-0.016, -0.008, 0.0]),
+    ];
+    for (scorer, expected) in table {
+        let mut scores = [f32::NAN; 3];
+        scorer.score(&yard(), 1000, &mut scores);
+        for (score, expected) in scores.iter().zip(expected) {
+            assert!((score - expected).abs() < 1e-5, "{}: {scores:?}", scorer.name());
+        }
+    }
+}
+
+#[test]
+fn equal_counts_score_one() {
+    for scorer in [Scorer::Queue(QueueScorer), Scorer::RunningRequestsSize(RunningRequestsSizeScorer)] {
+        let mut scores = [0.0; 2];
+        scorer.score(&[yard()[2], yard()[2]], 0, &mut scores);
+        assert_eq!(scores, [1.0, 1.0]);
+    }
+}
