@@ -64,7 +64,113 @@ impl ModelPolicies {
         rewrite: Option<&str>,
         random: &mut fastrand::Rng,
     ) -> Admissible {
-        let _ = (model, objective, rewrite, random);
-        Admissible { priority: 0, rewrite: None }
+        let declared = model.and_then(|model| self.models.get(&model.0));
+        let named = objective.and_then(|objective| self.objectives.get(objective));
+        let priority = named.copied().or(declared.map(|(priority, _)| *priority)).unwrap_or(0);
+        let rewrite = model.and_then(|model| self.target(model, rewrite, random));
+        Admissible { priority, rewrite }
+    }
+
+    /// The model to send instead of `model`, by precedence: the `InferenceModelRewrite` that names it, the one that takes
+    /// any, the header, `targetModels`.
+    fn target(
+        &self,
+        model: &ModelName,
+        header: Option<&str>,
+        random: &mut fastrand::Rng,
+    ) -> Option<TargetModel> {
+        let rules = self.rewrites.get(&model.0).or(self.rewrite_any.as_ref());
+        let declared = self.models.get(&model.0).map(|(_, targets)| targets);
+        let target = match (rules, header, declared) {
+            (Some(targets), _, _) | (None, None, Some(targets)) => draw(targets, random)?,
+            (None, Some(header), _) => TargetModel(Arc::from(header)),
+            (None, None, None) => return None,
+        };
+        (target.0 != model.0).then_some(target)
+    }
+}
+
+/// One of the targets, each with a chance in proportion to its weight.
+fn draw(targets: &[WeightedTarget], random: &mut fastrand::Rng) -> Option<TargetModel> {
+    if let [only] = targets {
+        return Some(only.model.clone());
+    }
+    let all: u64 = targets.iter().map(|target| u64::from(target.weight)).sum();
+    if all == 0 {
+        return None;
+    }
+    let mut lot = random.u64(..all);
+    let drawn = targets.iter().find(|target| {
+        let weight = u64::from(target.weight);
+        let hit = lot < weight;
+        lot = lot.wrapping_sub(weight);
+        hit
+    });
+    drawn.map(|target| target.model.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(list: &[(&str, u32)]) -> Vec<WeightedTarget> {
+        let target =
+            |&(model, weight): &(&str, u32)| WeightedTarget { model: TargetModel(Arc::from(model)), weight };
+        list.iter().map(target).collect()
+    }
+
+    fn policies() -> ModelPolicies {
+        let models = [("critical", (1, vec![])), ("chat", (-1, targets(&[("chat-v2", 1)])))];
+        ModelPolicies {
+            models: models.into_iter().map(|(name, model)| (Arc::from(name), model)).collect(),
+            objectives: [(Arc::from("batch"), -5), (Arc::from("urgent"), 7)].into(),
+            rewrites: [(Arc::from("old"), targets(&[("new", 1)]))].into(),
+            rewrite_any: None,
+        }
+    }
+
+    #[test]
+    fn a_request_is_weighed_by_its_model_its_objective_and_the_rewrites() {
+        let table = [
+            // model, objective, rewrite header; priority, model sent
+            (None, None, None, 0, None),
+            (None, Some("batch"), Some("x"), -5, None),
+            (Some("unknown"), None, None, 0, None),
+            (Some("critical"), None, None, 1, None),
+            (Some("critical"), Some("batch"), None, -5, None),
+            (Some("critical"), Some("nobody"), None, 1, None),
+            (Some("chat"), None, None, -1, Some("chat-v2")),
+            (Some("chat"), Some("urgent"), Some("x"), 7, Some("x")),
+            (Some("chat"), None, Some("chat"), -1, None),
+            (Some("old"), None, Some("x"), 0, Some("new")),
+        ];
+        for (model, objective, header, priority, sent) in table {
+            let model = model.map(|name| ModelName(Arc::from(name)));
+            let random = &mut fastrand::Rng::with_seed(1);
+            let weighed = policies().weigh(model.as_ref(), objective, header, random);
+            let rewrite = sent.map(|name| TargetModel(Arc::from(name)));
+            assert_eq!(weighed, Admissible { priority, rewrite }, "{model:?} {objective:?} {header:?}");
+        }
+    }
+
+    #[test]
+    fn a_rewrite_for_any_model_comes_after_the_one_that_names_it() {
+        let policies = ModelPolicies { rewrite_any: Some(targets(&[("any", 1)])), ..policies() };
+        let random = &mut fastrand::Rng::with_seed(1);
+        for (asked, sent) in [("old", "new"), ("chat", "any"), ("unknown", "any")] {
+            let model = ModelName(Arc::from(asked));
+            let weighed = policies.weigh(Some(&model), None, None, random);
+            assert_eq!(weighed.rewrite, Some(TargetModel(Arc::from(sent))), "{asked}");
+        }
+    }
+
+    #[test]
+    fn targets_are_drawn_by_their_weights() {
+        let targets = targets(&[("a", 1), ("b", 3)]);
+        let random = &mut fastrand::Rng::with_seed(1);
+        let drawn =
+            (0..4000).filter(|_| draw(&targets, random).is_some_and(|model| &*model.0 == "b")).count();
+        assert!((2850..3150).contains(&drawn), "{drawn}");
+        assert_eq!(draw(&[], random), None);
     }
 }

@@ -1,9 +1,16 @@
 //! Why a request was not served. One table: status, metric reason, whose fault, whether a retry may help.
 
+mod examples;
+
+use http::StatusCode;
 use payload::{Dialect, ParseError};
+use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// When to come back where nothing tells better: what was short is usually free again by then.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
 /// The step of the journey that refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -156,10 +163,6 @@ pub enum Refusal {
     Stopping,
 }
 
-fn list(models: &[String]) -> String {
-    if models.is_empty() { "none".to_owned() } else { models.join(", ") }
-}
-
 /// The likely cause of an empty pick.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
@@ -174,49 +177,195 @@ pub enum Cause {
     Filtered,
 }
 
+/// Models that a message lists; the rest are counted.
+const MODELS_LISTED_MAX: usize = 20;
+
+fn list(models: &[String]) -> String {
+    match models.len() {
+        0 => "none".to_owned(),
+        0..=MODELS_LISTED_MAX => models.join(", "),
+        more => {
+            let listed = models[..MODELS_LISTED_MAX].join(", ");
+            format!("{listed} and {} more", more - MODELS_LISTED_MAX)
+        }
+    }
+}
+
+/// A row of the table: all that is fixed for a kind of refusal.
+struct Row {
+    status: StatusCode,
+    step: Step,
+    reason: &'static str,
+    fault: Fault,
+    retry: Retry,
+}
+
+/// Whether the same request may succeed when it is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    Helps,
+    Useless,
+}
+
 impl Refusal {
+    /// The table.
+    fn row(&self) -> Row {
+        use Fault::{Downstream, Ours, Upstream};
+        use Retry::{Helps, Useless};
+        let (status, step, reason, fault, retry) = match self {
+            Refusal::Parse(error) => return Row::of_parse_error(error),
+            Refusal::BodyStalled { .. } => (408, Step::Parse, "body_stalled", Downstream, Helps),
+            Refusal::BodyBudgetSpent { .. } => (503, Step::Parse, "body_budget_spent", Ours, Helps),
+            Refusal::NoListener { .. } => (404, Step::Route, "no_listener", Downstream, Useless),
+            Refusal::NoRoute { .. } => (404, Step::Route, "no_route", Downstream, Useless),
+            Refusal::ModelMissing { .. } => (400, Step::Route, "model_missing", Downstream, Useless),
+            Refusal::ModelUnknown { .. } => (404, Step::Route, "model_not_found", Downstream, Useless),
+            Refusal::BackendUnresolved { .. } => (500, Step::Route, "backend_unresolved", Ours, Useless),
+            Refusal::Saturated { .. } => (429, Step::Admit, "saturated", Upstream, Helps),
+            Refusal::NoReadyEndpoint { .. } => (503, Step::Pick, "no_ready_endpoint", Upstream, Helps),
+            Refusal::EveryEndpointFailed { .. } => {
+                (503, Step::Upstream, "every_endpoint_failed", Upstream, Helps)
+            }
+            Refusal::UpstreamReset { .. } => (502, Step::Upstream, "upstream_reset", Upstream, Helps),
+            Refusal::UpstreamTimeout { .. } => (504, Step::Upstream, "upstream_timeout", Upstream, Helps),
+            Refusal::Stopping => (503, Step::Route, "stopping", Ours, Helps),
+        };
+        let status = StatusCode::from_u16(status).expect("every status above is three digits");
+        Row { status, step, reason, fault, retry }
+    }
+
     /// HTTP status of the answer.
-    pub fn status(&self) -> http::StatusCode {
-        http::StatusCode::INTERNAL_SERVER_ERROR
-    }
-
-    /// The reason as metrics and logs name it, in `snake_case`.
-    pub fn reason(&self) -> &'static str {
-        "unknown"
-    }
-
-    /// Whose fault it is.
-    pub fn fault(&self) -> Fault {
-        Fault::Ours
-    }
-
-    /// True if the same request may succeed when it is sent again.
-    pub fn may_retry(&self) -> bool {
-        false
-    }
-
-    /// When to come back: the `Retry-After` header.
-    pub fn retry_after(&self) -> Option<Duration> {
-        None
-    }
-
-    /// One example of every variant, for the documentation.
-    pub fn table() -> Vec<Refusal> {
-        Vec::new()
+    pub fn status(&self) -> StatusCode {
+        self.row().status
     }
 
     /// The step that refused.
     pub fn step(&self) -> Step {
+        self.row().step
+    }
+
+    /// The reason as metrics, logs and OpenAI's `code` name it, in `snake_case`.
+    pub fn reason(&self) -> &'static str {
+        self.row().reason
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        self.row().fault
+    }
+
+    /// True if the same request may succeed when it is sent again.
+    pub fn may_retry(&self) -> bool {
+        self.row().retry == Retry::Helps
+    }
+
+    /// When to come back: the `Retry-After` header, in whole seconds.
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Refusal::Parse(_) | Refusal::BodyStalled { .. } | Refusal::BodyBudgetSpent { .. } => Step::Parse,
-            _ => Step::Route,
+            Refusal::Saturated { retry_after, .. } => Some(*retry_after),
+            Refusal::BodyBudgetSpent { .. } | Refusal::NoReadyEndpoint { .. } | Refusal::Stopping => {
+                Some(RETRY_AFTER_DEFAULT)
+            }
+            _ => None,
         }
     }
 
     /// The error body in the dialect's shape: OpenAI's `{"error":{"message","type","param","code"}}`, Anthropic's
     /// `{"type":"error","error":{"type","message"}}`.
     pub fn body(&self, dialect: Dialect) -> String {
-        let _ = dialect;
-        String::new()
+        let message = &self.to_string();
+        let body = match dialect {
+            Dialect::Messages => {
+                let error = AnthropicError { r#type: self.anthropic_type(), message };
+                serde_json::to_string(&AnthropicBody { r#type: "error", error })
+            }
+            _ => {
+                let (r#type, param, code) = (self.openai_type(), self.param(), self.reason());
+                serde_json::to_string(&OpenAiBody { error: OpenAiError { message, r#type, param, code } })
+            }
+        };
+        body.expect("strings always serialise")
+    }
+
+    fn openai_type(&self) -> &'static str {
+        match self.status().as_u16() {
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+
+    fn anthropic_type(&self) -> &'static str {
+        match self.status().as_u16() {
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            503 => "overloaded_error",
+            504 => "timeout_error",
+            _ => "api_error",
+        }
+    }
+
+    /// The field of the body that is wrong.
+    fn param(&self) -> Option<&'static str> {
+        match self {
+            Refusal::ModelMissing { .. }
+            | Refusal::ModelUnknown { .. }
+            | Refusal::Parse(
+                ParseError::ModelNotAString { .. } | ParseError::ModelTwice | ParseError::ModelTooLong { .. },
+            ) => Some("model"),
+            _ => None,
+        }
     }
 }
+
+impl Row {
+    fn of_parse_error(error: &ParseError) -> Row {
+        let (status, reason) = match error {
+            ParseError::NotJson { .. } => (StatusCode::BAD_REQUEST, "not_json"),
+            ParseError::NotAnObject { .. } => (StatusCode::BAD_REQUEST, "not_an_object"),
+            ParseError::ModelNotAString { .. } => (StatusCode::BAD_REQUEST, "model_not_a_string"),
+            ParseError::ModelTwice => (StatusCode::BAD_REQUEST, "model_twice"),
+            ParseError::ModelTooLong { .. } => (StatusCode::BAD_REQUEST, "model_too_long"),
+            ParseError::TooDeep { .. } => (StatusCode::BAD_REQUEST, "too_deep"),
+            ParseError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            ParseError::UnsupportedCoding { .. } => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_coding")
+            }
+            ParseError::BrokenCoding { .. } => (StatusCode::BAD_REQUEST, "broken_coding"),
+            ParseError::BrokenMultipart { .. } => (StatusCode::BAD_REQUEST, "broken_multipart"),
+        };
+        Row { status, step: Step::Parse, reason, fault: Fault::Downstream, retry: Retry::Useless }
+    }
+}
+
+/// OpenAI's error, in the order of its fields.
+#[derive(Serialize)]
+struct OpenAiBody<'a> {
+    error: OpenAiError<'a>,
+}
+
+#[derive(Serialize)]
+struct OpenAiError<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+}
+
+/// Anthropic's error.
+#[derive(Serialize)]
+struct AnthropicBody<'a> {
+    r#type: &'a str,
+    error: AnthropicError<'a>,
+}
+
+#[derive(Serialize)]
+struct AnthropicError<'a> {
+    r#type: &'a str,
+    message: &'a str,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+use super::*;
+use std::collections::HashSet;
+
+#[test]
+fn the_table_is_this() {
+    let table: Vec<String> = Refusal::table()
+        .iter()
+        .map(|refusal| {
+            let (status, reason) = (refusal.status().as_u16(), refusal.reason());
+            let retry = if refusal.may_retry() { "retry" } else { "no retry" };
+            format!("{status} {reason}: {:?}, {:?}, {retry}", refusal.step(), refusal.fault())
+        })
+        .collect();
+    let expected = [
+        "400 not_json: Parse, Downstream, no retry",
+        "400 not_an_object: Parse, Downstream, no retry",
+        "400 model_not_a_string: Parse, Downstream, no retry",
+        "400 model_twice: Parse, Downstream, no retry",
+        "400 model_too_long: Parse, Downstream, no retry",
+        "400 too_deep: Parse, Downstream, no retry",
+        "413 body_too_large: Parse, Downstream, no retry",
+        "415 unsupported_coding: Parse, Downstream, no retry",
+        "400 broken_coding: Parse, Downstream, no retry",
+        "400 broken_multipart: Parse, Downstream, no retry",
+        "408 body_stalled: Parse, Downstream, retry",
+        "503 body_budget_spent: Parse, Ours, retry",
+        "503 stopping: Route, Ours, retry",
+        "404 no_listener: Route, Downstream, no retry",
+        "404 no_route: Route, Downstream, no retry",
+        "400 model_missing: Route, Downstream, no retry",
+        "404 model_not_found: Route, Downstream, no retry",
+        "500 backend_unresolved: Route, Ours, no retry",
+        "429 saturated: Admit, Upstream, retry",
+        "503 no_ready_endpoint: Pick, Upstream, retry",
+        "503 every_endpoint_failed: Upstream, Upstream, retry",
+        "502 upstream_reset: Upstream, Upstream, retry",
+        "504 upstream_timeout: Upstream, Upstream, retry",
+    ];
+    assert_eq!(table, expected);
+}
+
+#[test]
+fn every_refusal_has_its_own_reason_and_a_message() {
+    let reasons: HashSet<&str> = Refusal::table().iter().map(Refusal::reason).collect();
+    assert_eq!(reasons.len(), Refusal::table().len());
+    assert!(Refusal::table().iter().all(|refusal| !refusal.to_string().is_empty()));
+}
+
+#[test]
+fn an_unknown_model_is_told_as_each_api_tells_it() {
+    let refusal = Refusal::ModelUnknown { model: "a\"b\n".to_owned(), models: vec!["c".to_owned()] };
+    assert_eq!(
+        refusal.body(Dialect::ChatCompletions),
+        r#"{"error":{"message":"the model \"a\\\"b\\n\" does not exist here; models here: c","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#
+    );
+    assert_eq!(
+        refusal.body(Dialect::Messages),
+        r#"{"type":"error","error":{"type":"not_found_error","message":"the model \"a\\\"b\\n\" does not exist here; models here: c"}}"#
+    );
+}
+
+#[test]
+fn types_follow_the_status() {
+    let types = |reason: &str| {
+        let refusal = Refusal::table().into_iter().find(|refusal| refusal.reason() == reason);
+        let refusal = refusal.expect("the reason is in the table");
+        (refusal.openai_type(), refusal.anthropic_type())
+    };
+    let table = [
+        ("not_json", "invalid_request_error", "invalid_request_error"),
+        ("body_too_large", "invalid_request_error", "request_too_large"),
+        ("no_route", "invalid_request_error", "not_found_error"),
+        ("saturated", "rate_limit_error", "rate_limit_error"),
+        ("no_ready_endpoint", "server_error", "overloaded_error"),
+        ("upstream_reset", "server_error", "api_error"),
+        ("upstream_timeout", "server_error", "timeout_error"),
+    ];
+    for (reason, openai, anthropic) in table {
+        assert_eq!(types(reason), (openai, anthropic), "{reason}");
+    }
+}
+
+#[test]
+fn a_refusal_for_want_of_room_says_when_to_come_back() {
+    for refusal in Refusal::table() {
+        let expected = match refusal.reason() {
+            "saturated" => Some(2),
+            "body_budget_spent" | "no_ready_endpoint" | "stopping" => Some(1),
+            _ => None,
+        };
+        assert_eq!(refusal.retry_after().map(|after| after.as_secs()), expected, "{refusal}");
+    }
+}
+
+#[test]
+fn a_message_lists_only_so_many_models() {
+    let models: Vec<String> = (0..25).map(|index| format!("m{index}")).collect();
+    let message = Refusal::ModelMissing { models }.to_string();
+    assert!(message.ends_with("m19 and 5 more"), "{message}");
+}
