@@ -76,13 +76,12 @@ impl Default for Config {
 impl Config {
     /// The engine under this server.
     pub(crate) fn engine(&self) -> engine::Config {
-        let block_tokens = self.block_tokens.max(1);
         engine::Config {
             coefficients: self.engine_model,
             max_num_batched_tokens: self.max_num_batched_tokens.max(1),
             max_num_seqs: self.max_num_seqs.max(1),
-            block_tokens,
-            num_gpu_blocks: self.num_gpu_blocks.unwrap_or(self.engine_model.kv_tokens / block_tokens),
+            block_tokens: self.block_tokens,
+            num_gpu_blocks: self.num_gpu_blocks.unwrap_or(self.engine_model.kv_tokens / self.block_tokens),
             max_loras: self.max_loras,
             lora_load_time: Duration::from_millis(self.lora_load_milliseconds),
         }
@@ -96,7 +95,7 @@ fn coefficients<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Coe
 
 /// A model server whose metrics page is spoken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String")]
 pub enum EngineKind {
     /// vLLM.
     #[default]
@@ -117,16 +116,18 @@ impl EngineKind {
     const NAMES: [(&'static str, Self); 6] = [
         ("vllm", Self::Vllm),
         ("sglang", Self::Sglang),
-        ("tensorrt-llm", Self::TensorrtLlm),
-        ("triton", Self::Triton),
-        ("llama-cpp", Self::LlamaCpp),
+        ("trtllm-serve", Self::TensorrtLlm),
+        ("triton-tensorrt-llm", Self::Triton),
+        ("llama.cpp", Self::LlamaCpp),
         ("none", Self::None),
     ];
 }
 
 /// No engine has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no engine is called `{name}`; there are vllm, sglang, tensorrt-llm, triton, llama-cpp, none")]
+#[error(
+    "no engine is called `{name}`; there are vllm, sglang, trtllm-serve, triton-tensorrt-llm, llama.cpp, none"
+)]
 pub struct UnknownEngineKind {
     /// The name asked for.
     pub name: String,
@@ -138,6 +139,14 @@ impl FromStr for EngineKind {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let found = Self::NAMES.iter().find(|(known, _)| *known == name);
         found.map(|&(_, kind)| kind).ok_or_else(|| UnknownEngineKind { name: name.into() })
+    }
+}
+
+impl TryFrom<String> for EngineKind {
+    type Error = UnknownEngineKind;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        name.parse()
     }
 }
 

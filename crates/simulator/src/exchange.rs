@@ -34,13 +34,33 @@ pub(crate) struct Exchange {
     pub(crate) misbehaviour: Arc<Misbehaviour>,
 }
 
-/// An answer that ends an exchange early.
-struct Refusal(Response<Body>);
+/// Why an exchange ends early.
+#[derive(Debug)]
+enum Refusal {
+    /// An error of the API, in vLLM's shape.
+    Api { status: StatusCode, kind: &'static str, param: Option<&'static str>, message: String },
+    /// An error of the web framework under vLLM, in its shape.
+    Web { status: StatusCode, detail: &'static str },
+}
+
+impl Refusal {
+    fn api(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self::Api { status, kind, param: None, message: message.into() }
+    }
+
+    fn bad_request(message: impl Into<String>) -> Self {
+        Self::api(StatusCode::BAD_REQUEST, "Bad Request", message)
+    }
+
+    const METHOD: Self = Self::Web { status: StatusCode::METHOD_NOT_ALLOWED, detail: "Method Not Allowed" };
+    const PATH: Self = Self::Web { status: StatusCode::NOT_FOUND, detail: "Not Found" };
+}
 
 impl Exchange {
     pub(crate) async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         let mut response = match self.dispatch(request).await {
-            Ok(response) | Err(Refusal(response)) => response,
+            Ok(response) => response,
+            Err(refusal) => self.refuse(&refusal),
         };
         if let Ok(endpoint) = HeaderValue::from_str(self.instance.endpoint()) {
             response.headers_mut().insert(HeaderName::from_static(ENDPOINT_HEADER), endpoint);
@@ -64,7 +84,7 @@ impl Exchange {
         if let Some(dialect) = Dialect::of_path(path) {
             return match head.method {
                 Method::POST => self.infer(dialect, &body).await,
-                _ => Err(self.detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")),
+                _ => Err(Refusal::METHOD),
             };
         }
         match (head.method, path) {
@@ -78,7 +98,7 @@ impl Exchange {
             }
             (Method::POST, "/v1/load_lora_adapter") => self.load_adapter(&body),
             (Method::POST, "/v1/unload_lora_adapter") => self.unload_adapter(&body),
-            _ => Err(self.detail(StatusCode::NOT_FOUND, "Not Found")),
+            _ => Err(Refusal::PATH),
         }
     }
 
@@ -89,9 +109,9 @@ impl Exchange {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => {
                 let message = format!("the body has more than {limit} bytes");
-                Err(self.error(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large", None, &message))
+                Err(Refusal::api(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large", message))
             }
-            Err(error) => Err(self.error(StatusCode::BAD_REQUEST, "Bad Request", None, &error.to_string())),
+            Err(error) => Err(Refusal::bad_request(error.to_string())),
         }
     }
 
@@ -101,8 +121,7 @@ impl Exchange {
         if let Some(delay) = self.instance.with_faults(|faults| faults.slow_headers()) {
             tokio::time::sleep(delay).await;
         }
-        let ask = Ask::parse(dialect, body)
-            .map_err(|error| self.error(StatusCode::BAD_REQUEST, "Bad Request", None, &error.to_string()))?;
+        let ask = Ask::parse(dialect, body).map_err(|error| Refusal::bad_request(error.to_string()))?;
         let (model, adapter) = self.model(&ask)?;
         let salt = salt(adapter, ask.cache_salt.as_deref());
         let prompt = Prompt::from_bytes(&ask.prompt, salt, self.instance.config.block_tokens.max(1));
@@ -117,7 +136,7 @@ impl Exchange {
         let (output_tokens, finish) = output(dialect, &ask, &words);
         let request = engine::Request { prompt, output_tokens, adapter };
         let ticket = self.instance.submit(request, finish).map_err(|refused| {
-            self.error(StatusCode::BAD_REQUEST, "BadRequestError", None, &refused.to_string())
+            Refusal::api(StatusCode::BAD_REQUEST, "BadRequestError", refused.to_string())
         })?;
         let writer = Writer {
             dialect,
@@ -157,7 +176,7 @@ impl Exchange {
             None => Ok(()),
             Some(code) => {
                 let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Err(self.error(status, "InternalServerError", None, "a fault was asked for"))
+                Err(Refusal::api(status, "InternalServerError", "a fault was asked for"))
             }
         }
     }
@@ -172,7 +191,12 @@ impl Exchange {
                 Some(adapter) => Ok((name.into(), Some(adapter))),
                 None => {
                     let message = format!("The model `{name}` does not exist.");
-                    Err(self.error(StatusCode::NOT_FOUND, "NotFoundError", Some("model"), &message))
+                    Err(Refusal::Api {
+                        status: StatusCode::NOT_FOUND,
+                        kind: "NotFoundError",
+                        param: Some("model"),
+                        message,
+                    })
                 }
             },
         }
@@ -204,7 +228,7 @@ impl Exchange {
             }
             None => {
                 let message = format!("The lora adapter '{name}' has already been loaded.");
-                Err(self.error(StatusCode::BAD_REQUEST, "InvalidUserInput", None, &message))
+                Err(Refusal::api(StatusCode::BAD_REQUEST, "InvalidUserInput", message))
             }
         }
     }
@@ -218,7 +242,7 @@ impl Exchange {
             }
             None => {
                 let message = format!("The lora adapter '{name}' cannot be found.");
-                Err(self.error(StatusCode::NOT_FOUND, "NotFoundError", None, &message))
+                Err(Refusal::api(StatusCode::NOT_FOUND, "NotFoundError", message))
             }
         }
     }
@@ -228,18 +252,17 @@ impl Exchange {
         struct Fields {
             lora_name: String,
         }
-        let fields: Fields = serde_json::from_slice(body).map_err(|error| {
-            self.error(StatusCode::BAD_REQUEST, "InvalidUserInput", None, &error.to_string())
-        })?;
+        let fields: Fields = serde_json::from_slice(body)
+            .map_err(|error| Refusal::api(StatusCode::BAD_REQUEST, "InvalidUserInput", error.to_string()))?;
         Ok(fields.lora_name)
     }
 
     fn set_faults(&self, method: &Method, body: &[u8]) -> Result<Response<Body>, Refusal> {
         if method != Method::POST {
-            return Err(self.detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
+            return Err(Refusal::METHOD);
         }
-        let faults: Vec<Fault> = serde_json::from_slice(body)
-            .map_err(|error| self.error(StatusCode::BAD_REQUEST, "Bad Request", None, &error.to_string()))?;
+        let faults: Vec<Fault> =
+            serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
         self.instance.set_faults(faults);
         Ok(self.json(StatusCode::OK, "{}"))
     }
@@ -266,15 +289,15 @@ impl Exchange {
         with_type(status, content_type, Body::whole(text, Bend::default(), self.misbehaviour.clone()))
     }
 
-    /// An error in vLLM's shape.
-    fn error(&self, status: StatusCode, kind: &str, param: Option<&str>, message: &str) -> Refusal {
-        let error = json!({"message": message, "type": kind, "param": param, "code": status.as_u16()});
-        Refusal(self.json(status, json!({"error": error}).to_string()))
-    }
-
-    /// An error in the shape of vLLM's web framework.
-    fn detail(&self, status: StatusCode, message: &str) -> Refusal {
-        Refusal(self.json(status, json!({"detail": message}).to_string()))
+    fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        match refusal {
+            Refusal::Api { status, kind, param, message } => {
+                let error =
+                    json!({"message": message, "type": kind, "param": param, "code": status.as_u16()});
+                self.json(*status, json!({"error": error}).to_string())
+            }
+            Refusal::Web { status, detail } => self.json(*status, json!({"detail": detail}).to_string()),
+        }
     }
 }
 

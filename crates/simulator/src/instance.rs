@@ -69,11 +69,19 @@ pub(crate) struct Snapshot {
     pub(crate) waiting_adapters: Vec<String>,
 }
 
+impl Snapshot {
+    /// Share of the prompt tokens looked up that were found in the cache, 0 to 1.
+    pub(crate) fn hit_ratio(&self) -> f64 {
+        self.counters.prefix_hits as f64 / self.counters.prefix_queries.max(1) as f64
+    }
+}
+
 /// Adapters that one server may know, over its life: more is a test gone wrong.
 const ADAPTERS_MAX: usize = 10_000;
 
 impl Instance {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(mut config: Config) -> Self {
+        config.block_tokens = config.block_tokens.max(1);
         let mut engine = Engine::new(config.engine());
         let faults = Faults::new(config.faults.clone());
         engine.set_slowdown(faults.slowdown());

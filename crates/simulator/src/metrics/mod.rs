@@ -1,5 +1,9 @@
 //! The metrics page, by the names of the engine chosen.
 
+mod llama_cpp;
+mod sglang;
+mod tensorrt_llm;
+mod triton;
 mod vllm;
 
 use std::fmt::Write as _;
@@ -16,9 +20,14 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 pub(crate) fn page(instance: &Instance) -> String {
     let snapshot = instance.snapshot();
     let mut page = Page { out: String::with_capacity(16 << 10), labels: String::new() };
-    match instance.config.engine {
-        EngineKind::Vllm => vllm::write(&mut page, &instance.config, &snapshot),
-        _ => page.out.clear(),
+    let (config, snapshot) = (&instance.config, &snapshot);
+    match config.engine {
+        EngineKind::Vllm => vllm::write(&mut page, config, snapshot),
+        EngineKind::Sglang => sglang::write(&mut page, config, snapshot),
+        EngineKind::TensorrtLlm => tensorrt_llm::write(&mut page, config, snapshot),
+        EngineKind::Triton => triton::write(&mut page, config, snapshot),
+        EngineKind::LlamaCpp => llama_cpp::write(&mut page, snapshot),
+        EngineKind::None => {}
     }
     page.out
 }

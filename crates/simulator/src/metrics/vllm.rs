@@ -101,8 +101,7 @@ fn write_cache_config(page: &mut Page, config: &Config, snapshot: &Snapshot) {
     page.labels.clear();
     let labels = format!(
         "block_size=\"{}\",cache_dtype=\"auto\",enable_prefix_caching=\"True\",engine=\"0\",num_gpu_blocks=\"{}\"",
-        config.block_tokens.max(1),
-        snapshot.load.blocks
+        config.block_tokens, snapshot.load.blocks
     );
     page.series(name, &labels, 1.0);
 }
