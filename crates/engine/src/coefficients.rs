@@ -184,7 +184,7 @@ const SETS: &[Coefficients] = &[
 ];
 
 impl Coefficients {
-    const ZERO: Self = Self {
+    pub(crate) const ZERO: Self = Self {
         name: "zero",
         a0: 0.0,
         a1: 0.0,

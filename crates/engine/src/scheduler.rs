@@ -367,10 +367,11 @@ impl Engine {
         while index < self.running.len() && step.budget > 0 {
             let slot = self.running[index];
             let tokens = self.sequences[slot as usize].uncomputed().min(step.budget);
-            while !self.grow(slot, tokens) && self.running.len() > index {
+            while index < self.running.len() && !self.grow(slot, tokens) {
                 self.preempt_last(step.begins, events);
                 preempted += 1;
             }
+            // Unless it had to make room itself.
             if index < self.running.len() {
                 self.schedule(slot, tokens, step);
             }
