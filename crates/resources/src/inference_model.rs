@@ -147,8 +147,8 @@ pub struct RewriteRule {
     /// The models that are rewritten; empty is every one.
     #[serde(default, deserialize_with = "model_names")]
     pub matches: Vec<Arc<str>>,
-    /// What is written instead, by weight; never empty. (v1.2 named it `split`.)
-    #[serde(alias = "split", deserialize_with = "targets")]
+    /// What is written instead, by weight; never empty.
+    #[serde(deserialize_with = "targets")]
     pub targets: Vec<WeightedModel>,
 }
 

@@ -6,16 +6,22 @@
 //! Source: Gateway API v1.6, Gateway API Inference Extension v0.5.1 to v1.6.
 
 mod core_v1;
+mod document;
 mod duration;
+mod file;
 mod finding;
+mod folder;
 mod gateway;
 mod http_route;
 mod inference_model;
 mod inference_pool;
+mod kinds;
 mod object;
 mod reference_grant;
-mod source;
+mod report;
+mod schema;
 mod store;
+mod tree;
 
 pub use core_v1::{
     ACTIVE_PORTS_ANNOTATION, AddressType, ConfigMap, EndpointConditions, EndpointSlice, Namespace, Pod,
@@ -24,6 +30,7 @@ pub use core_v1::{
 };
 pub use duration::{NotADuration, parse_duration};
 pub use finding::{Finding, Severity};
+pub use folder::{Folder, Load};
 pub use gateway::{
     AllowedRoutes, FromNamespaces, Gateway, GatewayClass, GatewayClassSpec, GatewayListener, GatewaySpec,
     Infrastructure, LabelExpression, LabelOperator, LabelSelector, ListenerTls, ParametersRef, Protocol,
@@ -41,7 +48,6 @@ pub use inference_model::{
 pub use inference_pool::{AppProtocol, EndpointPickerRef, FailureMode, InferencePool, PoolRef, PoolVersion};
 pub use object::{Labels, Meta, NAMESPACE_DEFAULT, Object, ObjectName, Origin};
 pub use reference_grant::{GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec};
-pub use source::{Load, Source};
 pub use store::{Grant, Objects, Reference, Store};
 
 /// The API group of Gateway, HTTPRoute and ReferenceGrant.

@@ -1,0 +1,149 @@
+//! One file: its objects, and what is wrong with it.
+//!
+//! In: a text. Out: the typed objects that have no error, and findings. Nothing here knows of other files.
+
+use crate::document::documents;
+use crate::finding::{Finding, Severity};
+use crate::kinds::{AnyObject, Kind, Named, kind_of};
+use crate::object::{NAMESPACE_DEFAULT, Origin};
+use crate::report::Report;
+use crate::schema;
+use crate::tree::{FieldPath, Tree, field};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What one file holds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct File {
+    /// The objects without an error, in the order of lines.
+    pub(crate) objects: Vec<Declared>,
+    pub(crate) findings: Vec<Finding>,
+    /// Where objects of kinds stand that are not read.
+    pub(crate) ignored: Vec<(Origin, String)>,
+}
+
+/// An object, and how it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Declared {
+    pub(crate) typed: AnyObject,
+    pub(crate) tree: Arc<Tree>,
+    /// As findings show it.
+    pub(crate) shown: Arc<str>,
+}
+
+impl File {
+    /// Whether something in it is an error.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
+impl Declared {
+    /// That `first` has its name already.
+    pub(crate) fn is_a_second(&self, first: &Origin) -> Finding {
+        Finding {
+            origin: self.typed.meta().origin.clone(),
+            severity: Severity::Error,
+            code: "duplicate-object",
+            object: self.shown.clone(),
+            field: "metadata.name".to_owned(),
+            message: format!(
+                "declared before in {} line {}, which stands; rename or remove one of them",
+                first.file.display(),
+                first.line
+            ),
+        }
+    }
+}
+
+/// Reads a text.
+pub(crate) fn read_file(name: &Arc<Path>, text: &[u8]) -> File {
+    let mut file = File::default();
+    let (trees, broken) = documents(text);
+    for tree in trees {
+        file.read_object(name, tree);
+    }
+    if let Some(broken) = broken {
+        file.findings.push(Finding {
+            origin: Origin { file: name.clone(), line: broken.line },
+            severity: Severity::Error,
+            code: "not-yaml",
+            object: "".into(),
+            field: String::new(),
+            message: broken.message,
+        });
+    }
+    file
+}
+
+impl File {
+    /// Reads one document: which kind, whether it is right, and then as its type.
+    fn read_object(&mut self, name: &Arc<Path>, tree: Tree) {
+        let origin = Origin { file: name.clone(), line: tree.line };
+        let shown: Arc<str> = show(&tree).into();
+        let mut report = Report::new(origin.clone(), shown.clone(), &tree);
+        match which(&tree, &mut report) {
+            Which::Kind(kind) => {
+                schema::check(kind, &tree, &mut report);
+                let typed = if report.has_errors() { None } else { read(kind, &tree, &mut report) };
+                self.findings.append(&mut report.findings);
+                let declared = |typed| Declared { typed, tree: Arc::new(tree), shown };
+                self.objects.extend(typed.map(declared));
+            }
+            Which::Ignored(kind) => self.ignored.push((origin, kind)),
+            Which::Wrong => self.findings.append(&mut report.findings),
+        }
+    }
+}
+
+/// What a document is.
+enum Which {
+    Kind(&'static Kind),
+    Ignored(String),
+    Wrong,
+}
+
+fn which(tree: &Tree, report: &mut Report<'_>) -> Which {
+    let (Some(api_version), Some(kind)) = (tree.text("apiVersion"), tree.text("kind")) else {
+        let message = "not an object of Kubernetes: it needs `apiVersion` and `kind`".to_owned();
+        report.error("not-an-object", &FieldPath::default(), message);
+        return Which::Wrong;
+    };
+    match kind_of(api_version, kind) {
+        Named::Known(kind) => {
+            let version = api_version.rsplit('/').next().unwrap_or_default();
+            if kind.deprecated.contains(&version) {
+                let message = format!("`{api_version}` is deprecated; write `{}`", kind.api_version());
+                report.warning("deprecated-version", &field!["apiVersion"], message);
+            }
+            Which::Kind(kind)
+        }
+        Named::Other => Which::Ignored(kind.to_owned()),
+        Named::Unknown(message) => {
+            report.error("unknown-kind", &field!["apiVersion"], message);
+            Which::Wrong
+        }
+    }
+}
+
+/// Reads a document that the schema finds right; what the types still refuse is an error as well.
+fn read(kind: &Kind, tree: &Tree, report: &mut Report<'_>) -> Option<AnyObject> {
+    match kind.read(tree.to_json(), report.origin().clone()) {
+        Ok(object) => Some(object),
+        Err(unreadable) => {
+            report.error("wrong-value", &unreadable.path, unreadable.message);
+            None
+        }
+    }
+}
+
+/// `Kind namespace/name` of a document, as far as it says.
+fn show(tree: &Tree) -> String {
+    let kind = tree.text("kind").unwrap_or_default();
+    let Some(name) = tree.get("metadata").and_then(|meta| meta.text("name")) else { return kind.to_owned() };
+    let namespace = tree.get("metadata").and_then(|meta| meta.text("namespace")).unwrap_or(NAMESPACE_DEFAULT);
+    match kind {
+        "GatewayClass" | "Namespace" => format!("{kind} {name}"),
+        _ => format!("{kind} {namespace}/{name}"),
+    }
+}

@@ -1,0 +1,14 @@
+//! The fields of Secret, `v1`.
+
+use super::form::Form;
+use super::shape::{Field, MANY, Map, Shape, TEXT, optional};
+
+/// All fields.
+pub(crate) const FIELDS: &[Field] = &[
+    optional("data", DATA),
+    optional("immutable", Shape::Boolean),
+    optional("stringData", DATA),
+    optional("type", TEXT),
+];
+
+const DATA: Shape = Shape::Map(&Map { key: Some(Form::DataKey), value: TEXT, min: 0, max: MANY });
