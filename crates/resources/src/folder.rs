@@ -40,14 +40,12 @@ struct Remembered {
 }
 
 /// What a source holds at one moment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Load {
     /// The objects that can be used.
     pub store: Store,
     /// What was wrong with single objects, in the order of files and lines. An object with an error is not in the store.
     pub findings: Vec<Finding>,
-    /// The objects as they were written, to tell lines.
-    pub(crate) trees: BTreeMap<Origin, Arc<Tree>>,
 }
 
 impl Load {
@@ -90,6 +88,12 @@ impl Folder {
         load.findings.extend(ignored.finding());
         load.findings.sort();
         load
+    }
+
+    /// The objects that the last load took, as they were written, by where they stand.
+    pub(crate) fn trees(&self) -> BTreeMap<&Origin, &Tree> {
+        let objects = self.files.values().flat_map(|remembered| &remembered.good.objects);
+        objects.map(|object| (&object.typed.meta().origin, &*object.tree)).collect()
     }
 
     /// The files that the paths stand for.
@@ -165,11 +169,8 @@ impl Load {
     fn add(&mut self, remembered: &Remembered) {
         self.findings.extend(remembered.file.findings.iter().cloned());
         for object in &remembered.good.objects {
-            match object.typed.put(&mut self.store) {
-                Ok(()) => {
-                    self.trees.insert(object.typed.meta().origin.clone(), object.tree.clone());
-                }
-                Err(first) => self.findings.push(object.is_a_second(&first)),
+            if let Err(first) = object.typed.put(&mut self.store) {
+                self.findings.push(object.is_a_second(&first));
             }
         }
     }

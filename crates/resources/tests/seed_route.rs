@@ -1,6 +1,6 @@
 //! The route of the main job, exactly as people have it.
 
-use resources::{BackendKind, Folder, ObjectName, PathMatch, Severity, ValueMatch};
+use resources::{BackendKind, Folder, ObjectName, PathMatch, ValueMatch};
 
 const ROUTE: &str = "\
 apiVersion: gateway.networking.k8s.io/v1
