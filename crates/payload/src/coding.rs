@@ -21,7 +21,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// One compressed body being decoded.
 pub(crate) enum Decoder {
     /// Any number of members, one after the other.
-    Gzip(MultiGzDecoder<Vec<u8>>),
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     /// Any number of frames.
     Zstd {
         /// The decoder's context.
@@ -42,7 +42,7 @@ impl Decoder {
     pub(crate) fn new(coding: Coding) -> Result<Option<Decoder>, ParseError> {
         match coding {
             Coding::Identity => Ok(None),
-            Coding::Gzip => Ok(Some(Decoder::Gzip(MultiGzDecoder::new(Vec::new())))),
+            Coding::Gzip => Ok(Some(Decoder::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))))),
             Coding::Zstd => {
                 let limited = ZstdDecoder::new().and_then(|mut decoder| {
                     decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;

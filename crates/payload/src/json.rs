@@ -176,6 +176,17 @@ impl Scanner {
         }
     }
 
+    /// Makes it ready for another text.
+    pub(crate) fn restart(&mut self) {
+        self.state = State::Start;
+        self.offset = 0;
+        self.nesting.restart();
+        self.escape = Escape::None;
+        self.high_surrogate = None;
+        self.split = SplitCharacter::default();
+        self.raw = None;
+    }
+
     /// Reads the next chunk. After an error the scanner is spent.
     pub(crate) fn feed<V: Visitor>(&mut self, chunk: &[u8], visitor: &mut V) -> Result<(), ParseError> {
         let mut stops = Stops::of(chunk);

@@ -116,7 +116,8 @@ impl FormReader {
         self.matched += 1;
         if self.matched == self.delimiter.len() {
             self.matched = 0;
-            self.end_value(self.offset + 1 - self.delimiter.len() as u64)?;
+            // The first boundary stands where no value was, with less before it than a delimiter.
+            self.end_value((self.offset + 1).saturating_sub(self.delimiter.len() as u64))?;
             self.place = Place::BoundaryLine;
             self.held.clear();
         }

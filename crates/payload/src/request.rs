@@ -98,6 +98,10 @@ pub struct RequestParser {
 
 /// Who reads the decoded bytes.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one; a box would cost every request"
+)]
 enum Reader {
     Json(ObjectReader),
     Form(FormReader),

@@ -23,6 +23,10 @@ impl Nesting {
         Nesting { depth: 0, depth_max, arrays: SmallVec::new() }
     }
 
+    pub(super) fn restart(&mut self) {
+        self.depth = 0;
+    }
+
     /// How many containers are open.
     #[inline]
     pub(super) fn depth(&self) -> usize {

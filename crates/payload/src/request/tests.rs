@@ -1,1 +1,254 @@
+use super::*;
+use proptest::prelude::*;
+use std::io::Write;
 
+fn head(path: &str, content_type: Option<&str>, coding: Option<&str>) -> BodyHead {
+    BodyHead::new(path, content_type.map(str::as_bytes), coding.map(str::as_bytes)).expect("a good head")
+}
+
+fn chat() -> BodyHead {
+    head("/v1/chat/completions", None, None)
+}
+
+fn form() -> BodyHead {
+    head("/v1/audio/transcriptions", Some("multipart/form-data; boundary=XX"), None)
+}
+
+fn read(head: BodyHead, limits: Limits, body: &[u8], cut: usize) -> Result<InferenceRequest, ParseError> {
+    let mut parser = RequestParser::new(head, limits);
+    for chunk in body.chunks(cut) {
+        parser.feed(&Bytes::copy_from_slice(chunk))?;
+    }
+    parser.finish()
+}
+
+fn parse(head: BodyHead, body: &[u8]) -> Result<InferenceRequest, ParseError> {
+    let whole = read(head.clone(), Limits::default(), body, usize::MAX);
+    let cut = read(head, Limits::default(), body, 1);
+    assert_eq!(format!("{:?}", whole.as_ref().map(told)), format!("{:?}", cut.as_ref().map(told)));
+    whole
+}
+
+/// What of a request does not depend on how it was cut.
+fn told(request: &InferenceRequest) -> (Option<ModelField>, bool, Option<u32>, Prompt, u64) {
+    (request.model.clone(), request.stream, request.max_tokens, request.prompt.clone(), request.bytes)
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_chat_request_tells_its_model_its_stream_its_limit_and_its_prompt() {
+    let body = br#"{"model":"cha\u0074bot","messages":[{"role":"user","content":"hi"}],"stream":true,"max_tokens":100}"#;
+    let request = parse(chat(), body).unwrap();
+    let model = request.model.expect("a model");
+    assert_eq!((&*model.name.0, model.span), ("chatbot", 9..23));
+    assert_eq!((request.stream, request.max_tokens), (true, Some(100)));
+    assert_eq!(request.prompt.bytes, br#"[{"role":"user","content":"hi"}]"#.len() as u64);
+    assert!(request.decoded.is_none());
+}
+
+#[test]
+fn what_is_wrong_with_a_body_is_said() {
+    let not_json = |what, offset| ParseError::NotJson { what, offset };
+    for (body, error) in [
+        (r#"[1]"#, ParseError::NotAnObject { found: "an array" }),
+        (r#""x""#, ParseError::NotAnObject { found: "a string" }),
+        ("null", ParseError::NotAnObject { found: "null" }),
+        ("\u{feff}{}", not_json("a byte order mark", 0)),
+        ("{}x", not_json("something follows the object", 2)),
+        (r#"{"a":"#, not_json("it ends too early", 5)),
+        (" ", not_json("it ends too early", 1)),
+        (r#"{"model":null}"#, ParseError::ModelNotAString { found: "null" }),
+        (r#"{"model":true}"#, ParseError::ModelNotAString { found: "a boolean" }),
+        (r#"{"model":{"a":1}}"#, ParseError::ModelNotAString { found: "an object" }),
+        (r#"{"model":"a","x":1,"\u006dodel":"a"}"#, ParseError::ModelTwice),
+        ("{\"a\":\"\u{1}\"}", not_json("a control character in a string", 6)),
+        (r#"{"a":"\ud800x"}"#, not_json("half of a surrogate pair", 12)),
+    ] {
+        assert_eq!(parse(chat(), body.as_bytes()).unwrap_err(), error, "{body}");
+    }
+    assert_eq!(parse(chat(), b"{\"a\":\"x\xffy\"}").unwrap_err(), not_json("not UTF-8", 7));
+}
+
+#[test]
+fn each_limit_refuses_the_first_byte_or_level_beyond_it() {
+    let limits = Limits { body_bytes_max: 40, model_bytes_max: 4, depth_max: 3 };
+    for (body, error) in [
+        (r#"{"model":"abcd"}"#, None),
+        (r#"{"model":"abcde"}"#, Some(ParseError::ModelTooLong { limit: 4 })),
+        (r#"{"a":[[1]]}"#, None),
+        (r#"{"a":[[[]]]}"#, Some(ParseError::TooDeep { limit: 3 })),
+        (r#"{"a":"0123456789012345678901234567890"}"#, None),
+        (r#"{"a":"012345678901234567890123456789012"}"#, Some(ParseError::TooLarge { limit: 40 })),
+    ] {
+        assert_eq!(read(chat(), limits, body.as_bytes(), 7).err(), error, "{body}");
+    }
+}
+
+#[test]
+fn an_empty_body_or_name_is_a_request_without_a_model() {
+    for head in [chat(), form(), head("/v1/completions", None, Some("gzip"))] {
+        let request = parse(head, b"").unwrap();
+        assert_eq!((request.model, request.bytes), (None, 0));
+    }
+    assert_eq!(parse(chat(), br#"{"model":""}"#).unwrap().model, None);
+}
+
+#[test]
+fn an_opaque_body_is_counted_and_not_read() {
+    let request = parse(head("/upload", Some("image/png"), Some("br")), b"\x89PNG").unwrap();
+    assert_eq!((request.media, request.model, request.bytes), (Media::Opaque, None, 4));
+}
+
+#[test]
+fn the_model_is_known_before_the_body_ends_and_a_second_one_is_refused_later() {
+    let mut parser = RequestParser::new(chat(), Limits::default());
+    parser.feed(&Bytes::from_static(br#"{"model":"chat"#)).unwrap();
+    assert_eq!(parser.model(), None);
+    parser.feed(&Bytes::from_static(br#"bot","messages":["#)).unwrap();
+    assert_eq!(parser.model().map(|model| &*model.name.0), Some("chatbot"));
+    assert_eq!(parser.feed(&Bytes::from_static(br#"],"model":"x"}"#)), Err(ParseError::ModelTwice));
+}
+
+#[test]
+fn tools_and_system_salt_the_prompt_and_another_api_has_none() {
+    let salt = |path: &str, body: &str| parse(head(path, None, None), body.as_bytes()).unwrap().prompt.salt;
+    let chat = "/v1/chat/completions";
+    assert_eq!(salt(chat, r#"{"messages":[]}"#), 0);
+    assert_ne!(salt(chat, r#"{"tools":[]}"#), 0);
+    assert_eq!(
+        salt(chat, r#"{"tools":[],"cache_salt":"x"}"#),
+        salt(chat, r#"{"cache_salt":"x","tools":[]}"#)
+    );
+    assert_ne!(salt(chat, r#"{"cache_salt":"x"}"#), salt(chat, r#"{"cache_salt":"y"}"#));
+    let other = parse(head("/v1/rerank", None, None), br#"{"model":"a","prompt":"b","tools":[]}"#).unwrap();
+    assert_eq!(other.prompt, Prompt::default());
+}
+
+#[test]
+fn a_longer_conversation_shares_the_blocks_of_the_shorter_whatever_stands_around_it() {
+    let turns = |count: usize| {
+        let turns: Vec<String> =
+            (0..count).map(|turn| format!(r#"{{"role":"user","content":"turn {turn:0200}"}}"#)).collect();
+        turns.join(",")
+    };
+    let short = format!(r#"{{"model":"a","messages":[{}]}}"#, turns(30));
+    let long = format!(r#"{{"messages":[{}],"temperature":0.5,"model":"b"}}"#, turns(60));
+    let short = parse(chat(), short.as_bytes()).unwrap().prompt.blocks;
+    let long = parse(chat(), long.as_bytes()).unwrap().prompt.blocks;
+    assert_eq!(short.len(), 6);
+    assert_eq!(short[..], long[..short.len()]);
+}
+
+#[test]
+fn a_compressed_body_is_read_and_kept_decoded() {
+    let body = br#"{"model":"chatbot","messages":[]}"#;
+    for (coding, coded) in [("gzip", gzip(body)), ("zstd", zstd::encode_all(&body[..], 3).unwrap())] {
+        let request = parse(head("/v1/chat/completions", None, Some(coding)), &coded).unwrap();
+        assert_eq!(request.model.as_ref().map(|model| model.span.clone()), Some(9..18));
+        assert_eq!(request.bytes, body.len() as u64);
+        let decoded = request.decoded.as_ref().expect("the decoded body");
+        let spliced = decoded.splice(9..18, request.model_value("x"));
+        assert_eq!(spliced.chunks().concat(), br#"{"model":"x","messages":[]}"#);
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_at_the_limit_and_broken_coding_is_told() {
+    let bomb = [br#"{"a":""#.to_vec(), vec![b'x'; 5 << 20], br#""}"#.to_vec()].concat();
+    let limits = Limits { body_bytes_max: 1 << 20, ..Limits::default() };
+    for (coding, coded) in [("gzip", gzip(&bomb)), ("zstd", zstd::encode_all(&bomb[..], 3).unwrap())] {
+        let refused = read(head("/", None, Some(coding)), limits, &coded, usize::MAX).unwrap_err();
+        assert_eq!(refused, ParseError::TooLarge { limit: 1 << 20 });
+        let broken = read(head("/", None, Some(coding)), limits, b"{}", usize::MAX).unwrap_err();
+        assert!(matches!(broken, ParseError::BrokenCoding { .. }), "{coding}: {broken}");
+    }
+}
+
+const FORM: &str = concat!(
+    "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nContent-Type: audio/wav\r\n\r\n",
+    "\r\n--X\r\r\n--XY\r\n",
+    "\r\n--XX \r\ncontent-disposition: form-data; name=model\r\n\r\nwhis\r\n--per",
+    "\r\n--XX\r\nContent-Disposition: form-data; name=\"stream\"\r\n\r\nTrue",
+    "\r\n--XX--\r\nwhatever",
+);
+
+#[test]
+fn a_form_tells_its_model_as_it_stands_and_its_stream() {
+    let request = parse(form(), FORM.as_bytes()).unwrap();
+    let model = request.model.as_ref().expect("a model");
+    assert_eq!(&*model.name.0, "whis\r\n--per");
+    assert_eq!(&FORM[model.span.start as usize..model.span.end as usize], "whis\r\n--per");
+    assert!(request.stream);
+    assert_eq!(&request.model_value("a\r\nb\"c\"")[..], b"ab\"c\"");
+}
+
+#[test]
+fn what_is_wrong_with_a_form_is_said() {
+    let part = |head: &str, value: &str| format!("--XX\r\n{head}\r\n\r\n{value}\r\n");
+    let model = part("Content-Disposition: form-data; name=\"model\"", "a");
+    let broken = |what| ParseError::BrokenMultipart { what };
+    for (body, error) in [
+        ("nothing".to_owned(), broken("it ends before its last boundary")),
+        (model.clone(), broken("it ends before its last boundary")),
+        (format!("{model}--XX-"), broken("it ends before its last boundary")),
+        (format!("{model}--XX-x"), broken("a boundary is not alone on its line")),
+        (format!("{model}--XXX\r\n"), broken("a boundary is not alone on its line")),
+        (format!("{model}{model}--XX--"), ParseError::ModelTwice),
+        (part("Content-Disposition: form-data; name=a; name=model", "a"), broken("a part has two names")),
+        (
+            part("Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=model", "a"),
+            broken("a part has two Content-Dispositions"),
+        ),
+        (part(&"x".repeat(9000), ""), broken("a part's header lines are longer than 8 KiB")),
+        (
+            part("Content-Disposition: form-data; name=model", &"x".repeat(257)),
+            ParseError::ModelTooLong { limit: 256 },
+        ),
+    ] {
+        assert_eq!(parse(form(), body.as_bytes()).unwrap_err(), error, "{}", &body[..body.len().min(100)]);
+    }
+    for (body, model) in [
+        ("--XX--".to_owned(), None),
+        ("a preamble\r\n--XX--\r\n".to_owned(), None),
+        (format!("{model}--XX--"), Some("a")),
+        (part("", "a") + "--XX--", None),
+        (part("Content-Disposition: form-data; name=\"model\"", "") + "--XX--", None),
+    ] {
+        let request = parse(form(), body.as_bytes()).unwrap();
+        assert_eq!(request.model.as_ref().map(|model| &*model.name.0), model, "{body}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_form_reads_alike_however_it_is_cut_and_broken(
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        cut in 1usize..50,
+    ) {
+        let mut body = FORM.as_bytes().to_vec();
+        body[at.index(FORM.len())] = byte;
+        let whole = read(form(), Limits::default(), &body, usize::MAX);
+        let pieces = read(form(), Limits::default(), &body, cut);
+        prop_assert_eq!(whole.as_ref().map(told), pieces.as_ref().map(told));
+    }
+
+    #[test]
+    fn a_rewritten_body_reads_as_the_target(model in ".{1,20}", target in ".{1,20}") {
+        let body = format!(r#"{{"n":1.0,"model" : {},"x":[]}}"#, quoted(&model));
+        let request = parse(chat(), body.as_bytes()).unwrap();
+        let field = request.model.as_ref().expect("a model");
+        prop_assert_eq!(&*field.name.0, &model);
+        let rope: Rope = [Bytes::from(body.clone())].into_iter().collect();
+        let spliced = rope.splice(field.span.clone(), request.model_value(&target)).chunks().concat();
+        let expected = format!(r#"{{"n":1.0,"model" : {},"x":[]}}"#, quoted(&target));
+        prop_assert_eq!(String::from_utf8(spliced).unwrap(), expected);
+        let again = parse(chat(), &rope.splice(field.span.clone(), request.model_value(&target)).chunks().concat());
+        prop_assert_eq!(&*again.unwrap().model.unwrap().name.0, &target);
+    }
+}
