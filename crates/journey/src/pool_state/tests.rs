@@ -157,3 +157,513 @@ fn an_endpoint_that_fails_fast_gets_hardly_anything() {
         assert!(failed < 20, "{at_once} at once: {failed} of 1000");
     }
 }
+
+#[test]
+fn the_state_decides() {
+    const KB: u64 = 1024;
+    /// Signals and requests under way, by endpoint; the request; who gets it.
+    struct Row {
+        what: &'static str,
+        signals: Vec<(u32, Signals)>,
+        under_way: Vec<(u32, u64)>,
+        ask: Ask<'static>,
+        expected: u32,
+    }
+    let lora = |running: &[&str], max| {
+        let running = running.iter().map(|&name| Box::from(name)).collect();
+        Signals { adapters: Some(signals::Adapters { max, running, waiting: vec![] }), ..Signals::default() }
+    };
+    let table = [
+        Row {
+            what: "the one with fewer requests of ours",
+            signals: vec![],
+            under_way: vec![(0, 0), (0, 0), (1, 0)],
+            ask: Ask::default(),
+            expected: 1,
+        },
+        Row {
+            what: "requests of others count",
+            signals: vec![(0, Signals { running: Some(3), ..Signals::default() })],
+            under_way: vec![(1, 0), (1, 0)],
+            ask: Ask::default(),
+            expected: 1,
+        },
+        Row {
+            what: "an endpoint that never reported is not full",
+            signals: vec![(0, load(9, 0.9))],
+            under_way: vec![],
+            ask: Ask::default(),
+            expected: 1,
+        },
+        Row {
+            what: "a nearly full KV cache keeps requests away",
+            signals: vec![(0, load(0, 0.95)), (1, load(0, 0.7))],
+            under_way: vec![(1, 0), (1, 0), (1, 0)],
+            ask: Ask::default(),
+            expected: 1,
+        },
+        Row {
+            what: "who holds the prompt",
+            signals: vec![],
+            under_way: vec![(1, 0)],
+            ask: Ask { prompt_bytes: 9 * KB, held: &[(1, 8 * KB)], ..Ask::default() },
+            expected: 1,
+        },
+        Row {
+            what: "a short match does not outweigh load",
+            signals: vec![],
+            under_way: vec![(1, 0), (1, 0), (1, 0)],
+            ask: Ask { prompt_bytes: 9 * KB, held: &[(1, KB)], ..Ask::default() },
+            expected: 0,
+        },
+        Row {
+            what: "affinity gives way behind a long backlog",
+            signals: vec![],
+            under_way: vec![(1, 200 * KB)],
+            ask: Ask { prompt_bytes: 9 * KB, held: &[(1, 9 * KB)], ..Ask::default() },
+            expected: 0,
+        },
+        Row {
+            what: "who runs the adapter",
+            signals: vec![(0, lora(&["other"], 1)), (1, lora(&["mine"], 1))],
+            under_way: vec![(1, 0)],
+            ask: Ask { model: "mine", ..Ask::default() },
+            expected: 1,
+        },
+    ];
+    for Row { what, signals, under_way, ask, expected } in table {
+        let mut yard = Yard::new(2);
+        for (slot, signals) in signals {
+            yard.signal(slot, signals);
+        }
+        for (slot, prompt_bytes) in under_way {
+            yard.send(Ask { prompt_bytes, subset: Some(&[address(slot)]), ..Ask::default() });
+        }
+        assert_eq!(first(&yard.send(ask)), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_decision_is_complete() {
+    let mut yard = Yard::new(12);
+    yard.signal(3, load(1, 0.25));
+    let decision = yard.send(Ask { prompt_bytes: 4096, held: &[(3, 4096)], ..Ask::default() });
+    assert_eq!((decision.weighed, decision.passed_over, decision.sequence), (12, 0, 1));
+    assert_eq!(decision.endpoints.len(), ENDPOINTS_MAX);
+    assert_eq!(decision.endpoints[0], Target { slot: Slot(3), address: address(3) });
+    let best = decision.candidates[0];
+    assert_eq!((best.waiting, best.kv_used, best.matched_bytes, best.in_flight), (1, 0.25, 4096, 0));
+    let silent = decision.candidates[1];
+    assert!(silent.waiting == u32::MAX && silent.kv_used.is_nan() && silent.matched_bytes == 0);
+    let names = yard.view.policy.scorer_names();
+    for candidate in &decision.candidates {
+        let sum: f32 = candidate.parts[..names.len()].iter().sum();
+        assert!((sum - candidate.total).abs() < 1e-6, "{candidate:?}");
+    }
+    assert!(decision.candidates.is_sorted_by(|a, b| a.total >= b.total));
+}
+
+#[test]
+fn a_reservation_is_given_back_once() {
+    let mut yard = Yard::new(1);
+    let (one, _other) = (yard.plain(), yard.plain());
+    yard.end(&one, Outcome::Served);
+    yard.end(&one, Outcome::Served);
+    assert_eq!(yard.in_flight(), [1]);
+    let next = yard.plain();
+    assert_eq!(next.reservation.index, one.reservation.index, "the place is used again");
+    yard.end(&one, Outcome::Served);
+    assert_eq!(yard.in_flight(), [2], "an old reservation does not end a new one");
+}
+
+#[test]
+fn a_moved_request_counts_where_it_is() {
+    let mut yard = Yard::new(2);
+    let decision = yard.plain();
+    let (from, to) = (decision.endpoints[0].slot, decision.endpoints[1].slot);
+    yard.state.moved(decision.reservation, to, Outcome::Broken, yard.now);
+    assert_eq!(yard.in_flight()[from.0 as usize], 0);
+    assert_eq!(yard.in_flight()[to.0 as usize], 1);
+    yard.end(&decision, Outcome::Served);
+    assert_eq!(yard.in_flight(), [0, 0]);
+}
+
+#[test]
+fn a_request_moved_to_nobody_is_held_by_nobody() {
+    let mut yard = Yard::new(1);
+    let decision = yard.plain();
+    yard.state.moved(decision.reservation, Slot(9), Outcome::Broken, yard.now);
+    yard.end(&decision, Outcome::Served);
+    assert_eq!(yard.in_flight(), [0]);
+}
+
+#[test]
+fn a_backlog_passes_with_time_and_with_first_tokens() {
+    let mut yard = Yard::new(1);
+    let backlog = |yard: &mut Yard| {
+        let probe = yard.plain();
+        yard.end(&probe, Outcome::Cancelled);
+        -probe.candidates[0].parts[1]
+    };
+    let long = yard.send(Ask { prompt_bytes: 64 << 10, ..Ask::default() });
+    let next = yard.send(Ask { prompt_bytes: 64 << 10, ..Ask::default() });
+    assert!((backlog(&mut yard) - 2.0 * 1.0486).abs() < 0.01);
+    yard.pass(500);
+    assert!((backlog(&mut yard) - (2.0 * 1.0486 - 0.5)).abs() < 0.01, "time passes");
+    yard.state.first_token(long.reservation, yard.now);
+    assert!((backlog(&mut yard) - 1.0486).abs() < 0.01, "faster than expected");
+    yard.end(&next, Outcome::Cancelled);
+    assert_eq!(backlog(&mut yard), 0.0);
+}
+
+#[test]
+fn three_failures_rest_an_endpoint_and_one_trial_brings_it_back() {
+    let mut yard = Yard::new(2);
+    let resting = |yard: &Yard| yard.state.endpoints(yard.now)[0].resting.map(|left| left.as_millis());
+    yard.at(0, BAD);
+    yard.at(0, Outcome::Served);
+    yard.at(0, BAD);
+    yard.at(0, Outcome::TimedOut);
+    assert_eq!(resting(&yard), None, "not in a row");
+    yard.at(0, Outcome::Broken);
+    assert_eq!(resting(&yard), Some(1000));
+    assert_eq!(first(&yard.plain()), 1);
+    yard.pass(999);
+    assert_eq!(yard.plain().passed_over, 1);
+    yard.pass(1);
+    let trial = yard.send(Ask { prompt_bytes: 9000, held: &[(0, 9000)], ..Ask::default() });
+    assert_eq!(first(&trial), 0);
+    assert_eq!(resting(&yard), Some(0), "one trial at a time");
+    assert_eq!(yard.plain().passed_over, 1);
+    yard.end(&trial, BAD);
+    assert_eq!(resting(&yard), Some(2000), "doubled");
+    yard.pass(2000);
+    yard.at(0, Outcome::Cancelled);
+    assert_eq!(resting(&yard), None, "a cancelled trial is had again");
+    yard.at(0, Outcome::Served);
+    for _ in 0..2 {
+        yard.at(0, BAD);
+        assert_eq!(resting(&yard), None, "it has to fail three times again");
+    }
+}
+
+#[test]
+fn a_rest_is_never_longer_than_a_minute() {
+    let mut yard = Yard::new(2);
+    for _ in 0..3 {
+        yard.at(0, BAD);
+    }
+    for _ in 0..10 {
+        yard.pass(60_000);
+        yard.at(0, BAD);
+    }
+    let resting = yard.state.endpoints(yard.now)[0].resting;
+    assert_eq!(resting, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn a_first_token_ends_a_trial() {
+    let mut yard = Yard::new(2);
+    for _ in 0..3 {
+        yard.at(0, BAD);
+    }
+    yard.pass(1000);
+    let trial = yard.send(Ask { subset: Some(&[address(0)]), ..Ask::default() });
+    yard.state.first_token(trial.reservation, yard.now);
+    assert_eq!(yard.state.endpoints(yard.now)[0].resting, None);
+}
+
+#[test]
+fn at_most_half_of_a_pool_rests() {
+    for (endpoints, ready) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
+        let mut yard = Yard::new(endpoints);
+        for slot in 0..endpoints {
+            for _ in 0..3 {
+                yard.at(slot, BAD);
+            }
+        }
+        let decision = yard.plain();
+        assert_eq!(decision.weighed, ready, "of {endpoints}");
+        assert_eq!(decision.passed_over, endpoints - ready);
+    }
+}
+
+#[test]
+fn an_endpoint_that_rests_by_halves_only_is_the_last_choice() {
+    let mut yard = Yard::new(3);
+    for slot in 0..2 {
+        for _ in 0..3 {
+            yard.at(slot, BAD);
+        }
+    }
+    for _ in 0..10 {
+        assert_eq!(first(&yard.plain()), 2);
+    }
+}
+
+#[test]
+fn an_endpoint_that_stops_answering_scrapes_rests_until_it_answers() {
+    let mut yard = Yard::new(2);
+    yard.signal(0, load(0, 0.0));
+    for _ in 0..3 {
+        assert_eq!(yard.plain().weighed, 2);
+        yard.state.signal(Slot(0), None, yard.now);
+        yard.state.signal(Slot(1), None, yard.now);
+    }
+    let decision = yard.plain();
+    assert_eq!((first(&decision), decision.weighed), (1, 1), "the other never answered any");
+    yard.signal(0, Signals::default());
+    assert_eq!(yard.plain().weighed, 2);
+}
+
+#[test]
+fn a_failed_request_counts_as_load_until_it_should_have_ended() {
+    let mut yard = Yard::new(2);
+    for slot in [0, 1] {
+        let only = [address(slot)];
+        let decision = yard.send(Ask { subset: Some(&only), ..Ask::default() });
+        yard.pass(1000);
+        yard.end(&decision, Outcome::Served);
+    }
+    yard.at(0, BAD);
+    for _ in 0..20 {
+        let decision = yard.plain();
+        assert_eq!(first(&decision), 1, "it failed a moment ago");
+        yard.end(&decision, Outcome::Served);
+    }
+    yard.pass(5000);
+    let firsts: Vec<u32> = (0..20)
+        .map(|_| {
+            let decision = yard.plain();
+            yard.end(&decision, Outcome::Cancelled);
+            first(&decision)
+        })
+        .collect();
+    assert!(firsts.contains(&0), "{firsts:?}");
+}
+
+#[test]
+fn foreign_load_leaves_out_what_is_ours() {
+    let mut yard = Yard::new(2);
+    let ours: Vec<Decision> = (0..4).map(|_| yard.plain()).collect();
+    for decision in &ours {
+        yard.end(decision, Outcome::Cancelled);
+    }
+    let counted = Signals { running: Some(2), ..Signals::default() };
+    yard.signal(0, counted.clone());
+    let unseen = |yard: &mut Yard| {
+        let decision = yard.plain();
+        yard.end(&decision, Outcome::Cancelled);
+        let of_slot_0 = decision.candidates.iter().find(|candidate| candidate.target.slot == Slot(0));
+        (of_slot_0.expect("both are weighed").parts[0] / -0.02).round() as u32
+    };
+    assert_eq!(unseen(&mut yard), 0, "the page may be from when they ran");
+    yard.signal(0, Signals { running: Some(10), ..Signals::default() });
+    assert_eq!(unseen(&mut yard), 9, "one of ours was there since the last page");
+    yard.state.signal(Slot(0), None, yard.now);
+    assert_eq!(unseen(&mut yard), 4, "fades with each scrape missed");
+    yard.pass(11_000);
+    assert_eq!(unseen(&mut yard), 0, "and is not believed for ever");
+}
+
+#[test]
+fn only_below_zero_is_shed_and_only_when_no_endpoint_has_room() {
+    let table = [
+        ("queues", [load(6, 0.1), load(6, 0.1)], true),
+        ("KV caches", [load(0, 0.81), load(0, 0.9)], true),
+        ("one of each", [load(6, 0.1), load(0, 0.81)], true),
+        ("at the limits", [load(5, 0.8), load(9, 0.9)], false),
+    ];
+    for (what, signals, full) in table {
+        let mut yard = Yard::new(2);
+        for (slot, signals) in (0..).zip(signals) {
+            yard.signal(slot, signals);
+        }
+        yard.send(Ask::default());
+        match yard.ask(Ask { priority: -1, ..Ask::default() }) {
+            Admission::Send(_) => assert!(!full, "{what}"),
+            Admission::Refuse(refusal) => assert!(full && refusal.status() == 429, "{what}: {refusal}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_that_never_reported_is_full_by_requests_in_flight() {
+    let mut yard = Yard::new(1);
+    for _ in 0..6 {
+        yard.send(Ask { priority: -1, ..Ask::default() });
+    }
+    let refusal = yard.refused(Ask { priority: -1, ..Ask::default() });
+    assert_eq!(
+        refusal.to_string(),
+        "InferencePool default/gemma3 is saturated and the request's priority is -1: every one of 1 ready endpoints has more than 5 requests waiting or KV use above 0.8"
+    );
+    assert_eq!(refusal.retry_after(), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn an_empty_pick_says_why() {
+    let refusal = Yard::new(0).refused(Ask::default());
+    assert_eq!(
+        refusal.to_string(),
+        "no ready endpoint in InferencePool default/gemma3: 0 of 0 ready, 0 rest after failures, 0 outside the subset; its selector matches no ready Pod or EndpointSlice address"
+    );
+    let refusal = Yard::new(3).refused(Ask { subset: Some(&[address(9)]), ..Ask::default() });
+    assert!(refusal.to_string().contains("0 of 3 ready, 0 rest after failures, 3 outside the subset"));
+}
+
+#[test]
+fn a_restart_is_seen_by_a_counter_that_falls() {
+    let mut yard = Yard::new(1);
+    let served = |served| Signals { served: Some(served), ..Signals::default() };
+    let table =
+        [(served(5.0), Restarted::No), (served(9.0), Restarted::No), (Signals::default(), Restarted::No)];
+    for (signals, expected) in table {
+        assert_eq!(yard.signal(0, signals), expected);
+    }
+    assert_eq!(yard.signal(0, served(8.0)), Restarted::Yes);
+    assert_eq!(yard.signal(0, served(8.0)), Restarted::No);
+}
+
+#[test]
+fn endpoints_keep_their_places_and_departed_ones_wait_for_their_requests() {
+    let mut yard = Yard::new(3);
+    let under_way = yard.send(Ask { subset: Some(&[address(1)]), ..Ask::default() });
+    let reconciled = yard.state.reconcile(&[key(2), key(3)], yard.now);
+    assert_eq!(reconciled, Reconciled { slots: vec![Slot(2), Slot(3)], vacated: vec![Slot(0)] });
+    let departed: Vec<bool> = yard.state.endpoints(yard.now).iter().map(|status| status.departed).collect();
+    assert_eq!(departed, [true, false, false], "the first is forgotten");
+    assert_eq!(yard.plain().weighed, 1, "an old view picks whom it shares with the new one");
+    let returned = yard.state.reconcile(&[key(1), key(2)], yard.now);
+    assert_eq!(returned.slots, [Slot(1), Slot(2)], "it had not been forgotten");
+    yard.state.reconcile(&[key(2)], yard.now);
+    yard.end(&under_way, Outcome::Served);
+    assert_eq!(yard.state.endpoints(yard.now).len(), 1);
+    assert_eq!(yard.state.reconcile(&[key(2)], yard.now).vacated, [Slot(1)]);
+}
+
+#[test]
+fn a_place_is_not_taken_again_before_old_views_are_gone() {
+    let mut yard = Yard::new(1);
+    yard.state.reconcile(&[], yard.now);
+    assert_eq!(yard.state.reconcile(&[key(1)], yard.now).slots, [Slot(1)]);
+    yard.pass(600_000);
+    let reconciled = yard.state.reconcile(&[key(1), key(2)], yard.now);
+    assert_eq!(reconciled, Reconciled { slots: vec![Slot(1), Slot(0)], vacated: vec![Slot(0)] });
+}
+
+#[test]
+fn two_pods_at_one_address_are_two_endpoints() {
+    let mut state = PoolState::new(1);
+    let pod = |uid: &str| EndpointKey { pod_uid: Some(Arc::from(uid)), address: address(0) };
+    let slots = state.reconcile(&[pod("a"), pod("b"), pod("a")], Now(0)).slots;
+    assert_eq!(slots, [Slot(0), Slot(1), Slot(0)]);
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Arrive { prompt_bytes: u64, priority: i32, subset: Option<u32> },
+    Move { which: usize, to: u32 },
+    FirstToken { which: usize },
+    Done { which: usize, outcome: Outcome, twice: Twice },
+    Signal { slot: u32, scrape: Option<(u32, u32)> },
+    Reconcile { endpoints: Vec<u32> },
+    Pass { milliseconds: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Twice {
+    No,
+    Yes,
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        3 => Just(Outcome::Served),
+        1 => Just(BAD),
+        1 => Just(Outcome::Broken),
+        1 => Just(Outcome::TimedOut),
+        1 => Just(Outcome::Cancelled),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => (0u64..100_000, -1i32..2, prop::option::weighted(0.2, 0u32..8))
+            .prop_map(|(prompt_bytes, priority, subset)| Event::Arrive { prompt_bytes, priority, subset }),
+        2 => (any::<usize>(), 0u32..10).prop_map(|(which, to)| Event::Move { which, to }),
+        3 => any::<usize>().prop_map(|which| Event::FirstToken { which }),
+        6 => (any::<usize>(), outcome(), prop_oneof![Just(Twice::No), Just(Twice::Yes)])
+            .prop_map(|(which, outcome, twice)| Event::Done { which, outcome, twice }),
+        2 => (0u32..10, prop::option::of((0u32..9, 0u32..9)))
+            .prop_map(|(slot, scrape)| Event::Signal { slot, scrape }),
+        1 => prop::collection::vec(0u32..8, 0..6).prop_map(|endpoints| Event::Reconcile { endpoints }),
+        4 => (0u64..3000).prop_map(|milliseconds| Event::Pass { milliseconds }),
+    ]
+}
+
+/// Plays `events`; answers what was decided, and checks after each that what is in flight is what is reserved.
+fn play(events: &[Event]) -> Vec<String> {
+    let mut yard = Yard::new(4);
+    let mut reserved: Vec<ReservationId> = Vec::new();
+    let mut told = Vec::new();
+    for event in events {
+        match event.clone() {
+            Event::Arrive { prompt_bytes, priority, subset } => {
+                let only = subset.map(|index| [address(index)]);
+                let subset = only.as_ref().map(|only| only.as_slice());
+                let admission = yard.ask(Ask { prompt_bytes, priority, subset, ..Ask::default() });
+                told.push(format!("{admission:?}"));
+                if let Admission::Send(decision) = admission {
+                    reserved.push(decision.reservation);
+                }
+            }
+            Event::Move { which, to } if !reserved.is_empty() => {
+                let id = reserved[which % reserved.len()];
+                yard.state.moved(id, Slot(to), Outcome::Broken, yard.now);
+            }
+            Event::FirstToken { which } if !reserved.is_empty() => {
+                yard.state.first_token(reserved[which % reserved.len()], yard.now);
+            }
+            Event::Done { which, outcome, twice } if !reserved.is_empty() => {
+                let id = reserved.swap_remove(which % reserved.len());
+                yard.state.done(id, outcome, Usage::default(), yard.now);
+                if twice == Twice::Yes {
+                    yard.state.done(id, outcome, Usage::default(), yard.now);
+                }
+            }
+            Event::Signal { slot, scrape } => {
+                let signals = |(waiting, running)| Signals { running: Some(running), ..load(waiting, 0.5) };
+                yard.state.signal(Slot(slot), scrape.map(signals), yard.now);
+            }
+            Event::Reconcile { endpoints } => {
+                let keys: Vec<EndpointKey> = endpoints.into_iter().map(key).collect();
+                yard.view.slots = yard.state.reconcile(&keys, yard.now).slots;
+                yard.view.slots.sort_unstable();
+                yard.view.slots.dedup();
+            }
+            Event::Pass { milliseconds } => yard.pass(milliseconds),
+            Event::Move { .. } | Event::FirstToken { .. } | Event::Done { .. } => {}
+        }
+        let held = reserved.iter().filter_map(|&id| yard.state.reservations.get(id)?.slot);
+        let mut by_slot = std::collections::BTreeMap::new();
+        held.for_each(|slot| *by_slot.entry(slot).or_insert(0) += 1);
+        let in_flight =
+            yard.state.endpoints(yard.now).into_iter().map(|status| (status.slot, status.in_flight));
+        assert_eq!(
+            in_flight.filter(|&(_, count)| count > 0).collect::<std::collections::BTreeMap<_, _>>(),
+            by_slot
+        );
+    }
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn in_flight_is_what_is_reserved_and_same_events_decide_alike(events in prop::collection::vec(event(), 1..80)) {
+        prop_assert_eq!(play(&events), play(&events));
+    }
+}
