@@ -1,0 +1,155 @@
+//! Every limit and time of the proxy door, with its unit and its default, in one place.
+
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// The settings of the proxy door. `None` means: no such limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Address that every listener's port is bound on. Default `0.0.0.0`.
+    pub bind: IpAddr,
+    /// Bind a free port in place of each listener's own; tests learn it from [`crate::Handle::addresses`]. Default off.
+    pub free_ports: bool,
+    /// Data threads. Default: one for each core that the process may use.
+    pub cores: usize,
+    /// Bind each data thread to one core. Default off: an orchestrator's CPU limits rarely come as whole cores.
+    pub pin_cores: bool,
+    /// Peers whose `x-gateway-*`, `x-slo-*`, `x-llm-d-*` and `x-forwarded-*` headers are believed. Default: nobody.
+    pub trusted_peers: Vec<IpNet>,
+
+    /// Connections from clients at one time, all threads together; beyond it the accept queue waits. Default 50,000.
+    pub connections_max: usize,
+    /// Headers of one request, count; more are answered 431. Default 100.
+    pub headers_max: usize,
+    /// Request line and headers, bytes; more are answered 431. At least 8 KiB. Default 64 KiB.
+    pub header_bytes_max: usize,
+    /// Body of a request that is read to be routed or picked for, bytes; more are answered 413. Default 32 MiB.
+    pub body_bytes_max: u64,
+    /// Request bodies held at one time, all threads together, bytes; a body that asks for more gets 503. Default: a
+    /// quarter of the memory limit (cgroup v2, else physical memory).
+    pub held_bytes_max: u64,
+
+    /// From a connection's start, or a request's first byte, to the end of its head. Default 10 s.
+    pub header_read_timeout: Duration,
+    /// Between two reads of a request body. Default 30 s, then 408.
+    pub body_stall_timeout: Duration,
+    /// Between two requests of a connection. Default 75 s.
+    pub keep_alive_timeout: Duration,
+    /// How long a client may take no byte of a response that waits for it. Default 60 s.
+    pub write_stall_timeout: Duration,
+    /// Age after which a connection is closed with its next response, to spread clients over replicas. Default none.
+    pub connection_age_max: Option<Duration>,
+
+    /// Connecting to an endpoint. Default 2 s.
+    pub connect_timeout: Duration,
+    /// From a request's last byte to the head of the response. Default none: a generation takes minutes.
+    pub response_head_timeout: Option<Duration>,
+    /// Between two reads of a response body. Default 600 s.
+    pub response_stall_timeout: Duration,
+    /// How long a connection to an endpoint may lie idle. Default 4 s: model servers on uvicorn close theirs at 5 s.
+    pub upstream_idle_timeout: Duration,
+    /// Idle connections to one endpoint, all threads together (each may keep its share). Default 512.
+    pub upstream_idle_max: usize,
+
+    /// On shutdown: how long requests under way may take to end. Default 120 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            free_ports: false,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            pin_cores: false,
+            trusted_peers: Vec::new(),
+            connections_max: 50_000,
+            headers_max: 100,
+            header_bytes_max: 64 << 10,
+            body_bytes_max: 32 << 20,
+            held_bytes_max: memory_limit() / 4,
+            header_read_timeout: Duration::from_secs(10),
+            body_stall_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(75),
+            write_stall_timeout: Duration::from_secs(60),
+            connection_age_max: None,
+            connect_timeout: Duration::from_secs(2),
+            response_head_timeout: None,
+            response_stall_timeout: Duration::from_secs(600),
+            upstream_idle_timeout: Duration::from_secs(4),
+            upstream_idle_max: 512,
+            drain_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether what this peer says about priority and fairness is believed.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> Trust {
+        let peer = peer.to_canonical();
+        if self.trusted_peers.iter().any(|net| net.contains(&peer)) {
+            Trust::Trusted
+        } else {
+            Trust::Stranger
+        }
+    }
+}
+
+/// Whether a peer's steering headers are believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// The setting names it.
+    Trusted,
+    /// Anybody else.
+    Stranger,
+}
+
+/// What memory limit to assume where the system tells none, bytes.
+const MEMORY_ASSUMED: u64 = 1 << 30;
+
+/// The memory that this process may use, bytes: the cgroup's limit, else the machine's memory.
+fn memory_limit() -> u64 {
+    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    smaller_limit(cgroup.as_deref(), machine.as_deref()).unwrap_or(MEMORY_ASSUMED)
+}
+
+fn smaller_limit(cgroup: Option<&str>, machine: Option<&str>) -> Option<u64> {
+    let cgroup = cgroup.and_then(|text| text.trim().parse::<u64>().ok());
+    let machine = machine
+        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("MemTotal:")))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .map(|kib| kib.saturating_mul(1024));
+    [cgroup, machine].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_limit_is_the_cgroups_where_it_has_one() {
+        let machine = Some("MemTotal:       16384 kB\nMemFree: 1 kB\n");
+        assert_eq!(smaller_limit(Some("1048576\n"), machine), Some(1 << 20));
+        assert_eq!(smaller_limit(Some("max\n"), machine), Some(16 << 20));
+        assert_eq!(smaller_limit(None, None), None);
+    }
+
+    #[test]
+    fn only_the_named_nets_are_trusted() {
+        let settings = Settings {
+            trusted_peers: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            ..Settings::default()
+        };
+        for (peer, trust) in [
+            ("10.1.2.3", Trust::Trusted),
+            ("::ffff:10.1.2.3", Trust::Trusted),
+            ("::1", Trust::Trusted),
+            ("11.0.0.1", Trust::Stranger),
+            ("::2", Trust::Stranger),
+        ] {
+            assert_eq!(settings.trusts(peer.parse().unwrap()), trust, "{peer}");
+        }
+    }
+}
