@@ -55,6 +55,15 @@ impl Deadlines {
         deadline
     }
 
+    /// Wakes everybody: something else than the time has changed.
+    pub(crate) fn wake_all(&self) {
+        for (_, entry) in self.entries.borrow_mut().iter_mut() {
+            if let Some(waker) = entry.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// Looks through the list, and wakes whoever waits for a deadline that has passed.
     pub(crate) fn tick(&self) {
         let now = self.clock.now();
@@ -80,6 +89,11 @@ impl Deadline {
     /// Moves it to `after` from now.
     pub(crate) fn set(&self, after: Duration) {
         self.list.entries.borrow_mut()[self.key].at = self.list.now.get().plus(after.saturating_add(TICK));
+    }
+
+    /// Moves it to a moment.
+    pub(crate) fn set_at(&self, at: Now) {
+        self.list.entries.borrow_mut()[self.key].at = at.plus(TICK);
     }
 
     /// Takes it away; the place stays.

@@ -1,0 +1,240 @@
+//! Accepting: one thread listens on every port of the snapshot and hands each connection to the least loaded data thread.
+//!
+//! One listening socket for each port, not one for each core: `SO_REUSEPORT` spreads by a hash of the addresses, which
+//! gives one core half of ten long-lived connections as often as not, and a socket that leaves its group takes the
+//! connections waiting in its own queue with it. Handing over costs one wake-up for each connection, none for a request.
+//! In: snapshots. Out: connected sockets, not yet registered with any runtime.
+
+use crate::core::Message;
+use crate::settings::Settings;
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, Socket, Type};
+use state::Snapshot;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Connections that the kernel may keep waiting for us.
+const BACKLOG: i32 = 4096;
+
+/// How often the snapshot's ports are compared with those that are bound.
+const PORTS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long accepting rests when the process is out of descriptors or at its limit of connections.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections each data thread serves.
+#[derive(Debug)]
+pub(crate) struct Loads(Vec<Load>);
+
+/// A counter alone on its cache line, so that two threads never fight over one.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Load(AtomicUsize);
+
+impl Loads {
+    pub(crate) fn new(cores: usize) -> Arc<Loads> {
+        Arc::new(Loads((0..cores).map(|_| Load::default()).collect()))
+    }
+
+    /// The least loaded data thread, which gets one connection more.
+    fn take(&self) -> usize {
+        let least = (0..self.0.len()).min_by_key(|core| self.of(*core)).unwrap_or(0);
+        self.0[least].0.fetch_add(1, Relaxed);
+        least
+    }
+
+    pub(crate) fn of(&self, core: usize) -> usize {
+        self.0[core].0.load(Relaxed)
+    }
+
+    pub(crate) fn ended(&self, core: usize) {
+        self.0[core].0.fetch_sub(1, Relaxed);
+    }
+
+    /// Connections of all data threads.
+    pub(crate) fn all(&self) -> usize {
+        (0..self.0.len()).map(|core| self.of(core)).sum()
+    }
+}
+
+/// Which port of a listener is bound where.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses(Mutex<BTreeMap<u16, SocketAddr>>);
+
+impl Addresses {
+    pub(crate) fn all(&self) -> Vec<(u16, SocketAddr)> {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.iter().map(|(port, address)| (*port, *address)).collect()
+    }
+
+    fn set(&self, port: u16, address: Option<SocketAddr>) {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match address {
+            Some(address) => map.insert(port, address),
+            None => map.remove(&port),
+        };
+    }
+}
+
+/// A port that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// Binds a port. With `SO_REUSEADDR`, so that a restart does not wait for old connections to time out.
+pub(crate) fn bind(settings: &Settings, port: u16) -> Result<std::net::TcpListener, BindError> {
+    let address = SocketAddr::new(settings.bind, if settings.free_ports { 0 } else { port });
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(std::net::TcpListener::from(socket))
+    };
+    open().map_err(|source| BindError { address, source })
+}
+
+/// What the accepting thread works with.
+pub(crate) struct Acceptor {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) snapshots: Arc<ArcSwap<Snapshot>>,
+    pub(crate) loads: Arc<Loads>,
+    pub(crate) cores: Vec<mpsc::UnboundedSender<Message>>,
+    pub(crate) addresses: Arc<Addresses>,
+}
+
+/// The ports that are listened on: dropping a port's sender closes it.
+#[derive(Default)]
+struct Ports {
+    open: BTreeMap<u16, watch::Sender<()>>,
+    tasks: JoinSet<()>,
+}
+
+impl Acceptor {
+    /// Takes `bound` over, then follows the snapshot's ports until `stop` changes.
+    pub(crate) async fn run(self, bound: Vec<(u16, std::net::TcpListener)>, mut stop: watch::Receiver<bool>) {
+        let acceptor = Arc::new(self);
+        let mut ports = Ports::default();
+        for (port, listener) in bound {
+            acceptor.open(&mut ports, port, listener);
+        }
+        let mut ticks = tokio::time::interval(PORTS_INTERVAL);
+        let mut seen = acceptor.snapshots.load_full();
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => break,
+                _ = ticks.tick() => {}
+            }
+            let newest = acceptor.snapshots.load_full();
+            if !Arc::ptr_eq(&seen, &newest) {
+                acceptor.follow(&mut ports, &newest);
+                seen = newest;
+            }
+        }
+        drop(ports.open);
+        while ports.tasks.join_next().await.is_some() {}
+    }
+
+    /// Opens the ports that are new and closes those that are gone.
+    fn follow(self: &Arc<Self>, ports: &mut Ports, snapshot: &Snapshot) {
+        let wanted = snapshot.ports();
+        ports.open.retain(|port, _| wanted.contains(port));
+        for port in wanted {
+            if ports.open.contains_key(&port) {
+                continue;
+            }
+            match bind(&self.settings, port) {
+                Ok(listener) => self.open(ports, port, listener),
+                Err(error) => tracing::error!(port, %error, "a listener of the new configuration is not served"),
+            }
+        }
+    }
+
+    fn open(self: &Arc<Self>, ports: &mut Ports, port: u16, listener: std::net::TcpListener) {
+        let opened = listener.local_addr().and_then(|at| Ok((at, TcpListener::from_std(listener)?)));
+        match opened {
+            Ok((address, listener)) => {
+                let (open, closed) = watch::channel(());
+                ports.open.insert(port, open);
+                self.addresses.set(port, Some(address));
+                ports.tasks.spawn(Arc::clone(self).listen(port, listener, closed));
+            }
+            Err(error) => tracing::error!(port, %error, "a listener is not served"),
+        }
+    }
+
+    /// Accepts on one port until it is closed; then hands over what the kernel had already accepted, so that no client
+    /// that was let in is turned away.
+    async fn listen(self: Arc<Self>, port: u16, listener: TcpListener, mut closed: watch::Receiver<()>) {
+        loop {
+            if self.loads.all() >= self.settings.connections_max {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.hand_over(stream, peer, port),
+                    Err(error) => self.pause_after(&error).await,
+                },
+                _ = closed.changed() => break,
+            }
+        }
+        self.addresses.set(port, None);
+        while let Some(Ok((stream, peer))) = now(listener.accept()).await {
+            self.hand_over(stream, peer, port);
+        }
+    }
+
+    /// A client that left before it was accepted is nothing; being out of descriptors is, and does not pass at once.
+    async fn pause_after(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::ConnectionAborted && error.kind() != io::ErrorKind::Interrupted {
+            tracing::warn!(%error, "accepting connections pauses");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    fn hand_over(&self, stream: tokio::net::TcpStream, peer: SocketAddr, port: u16) {
+        let Ok(stream) = stream.into_std() else { return };
+        let core = self.loads.take();
+        if self.cores[core].send(Message::Serve { stream, peer, port }).is_err() {
+            self.loads.ended(core);
+        }
+    }
+}
+
+/// What a future gives without waiting.
+async fn now<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_go_to_the_least_loaded_data_thread() {
+        let loads = Loads::new(3);
+        assert_eq!([loads.take(), loads.take(), loads.take()], [0, 1, 2]);
+        loads.ended(1);
+        assert_eq!(loads.take(), 1);
+        assert_eq!(loads.all(), 3);
+    }
+}

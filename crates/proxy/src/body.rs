@@ -1,0 +1,303 @@
+//! Bodies on their way through: enums, not boxes; read only when the next hop takes what was read before.
+
+use crate::account::Account;
+use crate::deadlines::Deadline;
+use crate::held::Held;
+use crate::upstream::Lease;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use journey::{Outcome, Refusal};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// What went wrong with a request body that streams through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyFault {
+    /// The client broke it off, or its framing is broken.
+    #[error("the client broke its request off after {received} bytes")]
+    Broken {
+        /// Bytes before.
+        received: u64,
+    },
+    /// It stopped coming.
+    #[error("the request body stalled after {received} bytes")]
+    Stalled {
+        /// Bytes before.
+        received: u64,
+        /// How long nothing came.
+        stalled: Duration,
+    },
+}
+
+impl BodyFault {
+    /// What the client is told, if it is still there.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            BodyFault::Stalled { received, stalled } => Refusal::BodyStalled { received, stalled },
+            BodyFault::Broken { received } => Refusal::BodyStalled { received, stalled: Duration::ZERO },
+        }
+    }
+}
+
+/// A request body on its way to an endpoint.
+#[derive(Debug)]
+pub(crate) enum UpstreamBody {
+    /// There is none.
+    Empty,
+    /// A held body, from its chunk `next` on.
+    Held {
+        /// The body, shared with whoever may have to send it again.
+        held: Rc<Held>,
+        /// The next chunk.
+        next: usize,
+        /// Bytes in that chunk and after it.
+        left: u64,
+    },
+    /// The client's body, unread.
+    Streamed(Streamed),
+}
+
+/// A client's body that streams through.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    body: Incoming,
+    deadline: Deadline,
+    stall: Duration,
+    received: u64,
+}
+
+impl UpstreamBody {
+    pub(crate) fn held(held: Rc<Held>) -> UpstreamBody {
+        let left = held.rope().bytes();
+        UpstreamBody::Held { held, next: 0, left }
+    }
+
+    /// `deadline` is not set: it runs while the client is waited for.
+    pub(crate) fn streamed(body: Incoming, deadline: Deadline, stall: Duration) -> UpstreamBody {
+        UpstreamBody::Streamed(Streamed { body, deadline, stall, received: 0 })
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        match self.get_mut() {
+            UpstreamBody::Empty => Poll::Ready(None),
+            UpstreamBody::Held { held, next, left } => {
+                let chunk = held.rope().chunks().get(*next).cloned();
+                *next += 1;
+                Poll::Ready(chunk.map(|chunk| {
+                    *left -= chunk.len() as u64;
+                    Ok(Frame::data(chunk))
+                }))
+            }
+            UpstreamBody::Streamed(streamed) => streamed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            UpstreamBody::Empty => true,
+            UpstreamBody::Held { left, .. } => *left == 0,
+            UpstreamBody::Streamed(streamed) => streamed.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            UpstreamBody::Empty => SizeHint::with_exact(0),
+            UpstreamBody::Held { left, .. } => SizeHint::with_exact(*left),
+            UpstreamBody::Streamed(streamed) => streamed.body.size_hint(),
+        }
+    }
+}
+
+impl Streamed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => {
+                if self.deadline.is_clear() {
+                    self.deadline.set(self.stall);
+                }
+                ready!(self.deadline.poll(cx));
+                Poll::Ready(Some(Err(BodyFault::Stalled { received: self.received, stalled: self.stall })))
+            }
+            Poll::Ready(frame) => {
+                self.deadline.clear();
+                if let Some(Ok(frame)) = &frame {
+                    self.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                Poll::Ready(frame.map(|frame| {
+                    frame.map_err(|_| BodyFault::Broken { received: self.received })
+                }))
+            }
+        }
+    }
+}
+
+/// A response body on its way to a client.
+#[derive(Debug)]
+pub(crate) enum ResponseBody {
+    /// There is none.
+    Empty,
+    /// Our own words.
+    Whole(Bytes),
+    /// An endpoint's body, as it comes.
+    Relay(Relay),
+}
+
+/// An endpoint's body that passes through, observed.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    body: Incoming,
+    lease: Option<Lease>,
+    account: Box<Account>,
+    /// Passes when the endpoint sends nothing for too long.
+    stall: Deadline,
+    /// Passes when the whole response has taken too long.
+    limit: Option<Deadline>,
+    state: State,
+}
+
+/// How far a relayed body is.
+#[derive(Debug)]
+enum State {
+    /// The endpoint's frames pass.
+    Passing,
+    /// The endpoint died: this is the last thing to tell the client.
+    LastWords(Bytes),
+    /// Everything was told. Broken off once `flushes` has moved on, so that the last words are not lost with it.
+    Flushing {
+        /// The connection's count of flushes when the last words were handed over.
+        flushes: u64,
+    },
+}
+
+/// A response that ends before it is whole: the connection is broken off, so that no client takes it for whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the response was cut")]
+pub(crate) struct Cut;
+
+impl Relay {
+    /// Passes `body` on. A body that has already ended gives its connection back at once.
+    pub(crate) fn new(
+        body: Incoming,
+        lease: Lease,
+        account: Box<Account>,
+        limit: Option<Deadline>,
+    ) -> Relay {
+        let stall = account.core().deadlines.unset();
+        let mut relay = Relay { body, lease: Some(lease), account, stall, limit, state: State::Passing };
+        if relay.body.is_end_stream() {
+            relay.complete();
+        }
+        relay
+    }
+
+    /// The body is whole.
+    fn complete(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.release(&self.account.core().endpoints);
+            self.account.served();
+        }
+    }
+
+    fn poll_passing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.stall.clear();
+                if let Some(chunk) = frame.data_ref() {
+                    self.account.passed(chunk);
+                }
+                if self.body.is_end_stream() {
+                    self.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.complete();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.break_off(Outcome::Broken, &format!("the model server broke off its answer: {error}"));
+                self.poll_last_words(cx)
+            }
+            Poll::Pending => {
+                if self.stall.is_clear() {
+                    self.stall.set(self.account.core().settings.response_stall_timeout);
+                }
+                let late = self.limit.as_ref().is_some_and(|limit| limit.poll(cx).is_ready());
+                if !late && self.stall.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.break_off(Outcome::TimedOut, "the model server took too long over its answer");
+                self.poll_last_words(cx)
+            }
+        }
+    }
+
+    /// Closes the endpoint's connection, and tells the client why if its protocol has a word for it.
+    fn break_off(&mut self, outcome: Outcome, message: &str) {
+        self.lease = None;
+        self.account.ended(outcome);
+        self.state = match self.account.cut(message) {
+            Some(words) => State::LastWords(words),
+            None => State::Flushing { flushes: self.account.watch().flushes() },
+        };
+    }
+
+    fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut self.state {
+            State::Passing => self.poll_passing(cx),
+            State::LastWords(words) => {
+                let words = std::mem::take(words);
+                self.state = State::Flushing { flushes: self.account.watch().flushes() };
+                Poll::Ready(Some(Ok(Frame::data(words))))
+            }
+            // hyper asks again after each flush, so there is nobody to wake.
+            State::Flushing { flushes } if *flushes == self.account.watch().flushes() => Poll::Pending,
+            State::Flushing { .. } => Poll::Ready(Some(Err(Cut))),
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            ResponseBody::Empty => Poll::Ready(None),
+            ResponseBody::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            ResponseBody::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            ResponseBody::Relay(relay) => relay.poll_last_words(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Empty => true,
+            ResponseBody::Whole(bytes) => bytes.is_empty(),
+            ResponseBody::Relay(relay) => matches!(relay.state, State::Passing) && relay.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ResponseBody::Empty => SizeHint::with_exact(0),
+            ResponseBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ResponseBody::Relay(relay) => relay.body.size_hint(),
+        }
+    }
+}

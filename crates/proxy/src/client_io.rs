@@ -1,0 +1,230 @@
+//! A client's socket, watched: who it is, what it is doing, and when it has taken too long over it.
+//!
+//! hyper reads and writes through [`ClientIo`]; the journey and the connection's task look at the [`Watch`] beside it.
+
+use crate::deadlines::Deadline;
+use crate::settings::{Settings, Trust};
+use http::HeaderValue;
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// How long a closed connection's last bytes are taken in, so that the client can read its answer before the reset
+/// that unread bytes would cause.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many bytes are taken in meanwhile.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Between two requests.
+    Idle,
+    /// Reading a request's head.
+    Head,
+    /// A request is under way; it has time limits of its own.
+    Request,
+    /// The answer is sent; what the client still sends is thrown away.
+    Lingering,
+}
+
+/// Whether what the client still sends is taken in before the connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// Nothing more is expected.
+    Plain,
+    /// A request was answered before its body was read.
+    Lingering,
+}
+
+/// One client connection, as its task, its socket and its requests see it.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// The client.
+    pub(crate) peer: SocketAddr,
+    /// The client's address as `x-forwarded-for` tells it.
+    pub(crate) forwarded_for: HeaderValue,
+    /// Whether its steering headers are believed.
+    pub(crate) trust: Trust,
+    /// The port of the listener it came to (not the port bound).
+    pub(crate) port: u16,
+    /// Passes when the client has taken too long over what it is doing.
+    pub(crate) deadline: Deadline,
+    /// True once the connection is to end with the response under way.
+    pub(crate) retiring: Cell<bool>,
+    header_read_timeout: Duration,
+    keep_alive_timeout: Duration,
+    write_stall_timeout: Duration,
+    phase: Cell<Phase>,
+    closing: Cell<Closing>,
+    write_blocked: Cell<bool>,
+    flushes: Cell<u64>,
+}
+
+impl Watch {
+    /// A connection that has just been accepted.
+    pub(crate) fn new(peer: SocketAddr, port: u16, settings: &Settings, deadline: Deadline) -> Watch {
+        let address = peer.ip().to_canonical();
+        deadline.set(settings.header_read_timeout);
+        Watch {
+            peer,
+            forwarded_for: HeaderValue::try_from(address.to_string())
+                .expect("an IP address is visible ASCII"),
+            trust: settings.trusts(address),
+            port,
+            deadline,
+            retiring: Cell::new(false),
+            header_read_timeout: settings.header_read_timeout,
+            keep_alive_timeout: settings.keep_alive_timeout,
+            write_stall_timeout: settings.write_stall_timeout,
+            phase: Cell::new(Phase::Head),
+            closing: Cell::new(Closing::Plain),
+            write_blocked: Cell::new(false),
+            flushes: Cell::new(0),
+        }
+    }
+
+    /// A request's head was read.
+    pub(crate) fn request_begins(&self) {
+        self.enter(Phase::Request);
+    }
+
+    /// A request's response has been handed over to the connection, or dropped.
+    pub(crate) fn request_ends(&self) {
+        if self.phase.get() == Phase::Request {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// True between two requests.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.phase.get() == Phase::Idle
+    }
+
+    /// The connection ends with this response, whose request has not been read whole.
+    pub(crate) fn close_lingering(&self) {
+        self.retiring.set(true);
+        self.closing.set(Closing::Lingering);
+    }
+
+    /// How often everything that was written has reached the kernel.
+    pub(crate) fn flushes(&self) -> u64 {
+        self.flushes.get()
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.arm();
+    }
+
+    fn arm(&self) {
+        match self.phase.get() {
+            _ if self.write_blocked.get() => self.deadline.set(self.write_stall_timeout),
+            Phase::Idle => self.deadline.set(self.keep_alive_timeout),
+            Phase::Head => self.deadline.set(self.header_read_timeout),
+            Phase::Request => self.deadline.clear(),
+            Phase::Lingering => self.deadline.set(LINGER_TIMEOUT),
+        }
+    }
+
+    fn bytes_came(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
+        if result.is_pending() != self.write_blocked.get() {
+            self.write_blocked.set(result.is_pending());
+            self.arm();
+        }
+        result
+    }
+}
+
+/// The socket that hyper serves.
+#[derive(Debug)]
+pub(crate) struct ClientIo {
+    io: TokioIo<TcpStream>,
+    watch: Rc<Watch>,
+    lingered: usize,
+}
+
+impl ClientIo {
+    pub(crate) fn new(stream: TcpStream, watch: Rc<Watch>) -> ClientIo {
+        ClientIo { io: TokioIo::new(stream), watch, lingered: 0 }
+    }
+
+    /// Takes in what the client still sends, until it closes too or has sent [`LINGER_BYTES_MAX`].
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scratch = [0; 4096];
+        while self.lingered < LINGER_BYTES_MAX {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.io).poll_read(cx, buffer.unfilled()))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            self.lingered += buffer.filled().len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Read for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if result.is_ready() {
+            self.watch.bytes_came();
+        }
+        result
+    }
+}
+
+impl Write for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.watch.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.watch.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper calls this once its own buffers are empty.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch.flushes.set(self.watch.flushes.get() + 1);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watch.phase.get() != Phase::Lingering {
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            if self.watch.closing.get() == Closing::Plain {
+                return Poll::Ready(Ok(()));
+            }
+            self.watch.enter(Phase::Lingering);
+        }
+        self.poll_linger(cx)
+    }
+}

@@ -1,0 +1,155 @@
+//! One data thread: its runtime, what its requests share, and its loop.
+//!
+//! A data thread owns its client connections and its connections to endpoints; no socket crosses to another one once it
+//! is served. Beyond the thread it touches the snapshot (one atomic load a request), the domains' short mutexes and the
+//! budget's counter.
+
+use crate::accept::Loads;
+use crate::connection;
+use crate::deadlines::{Deadlines, TICK};
+use crate::held::Budget;
+use crate::settings::Settings;
+use crate::upstream::Endpoints;
+use arc_swap::ArcSwap;
+use state::{Clock, Snapshot};
+use std::cell::{Cell, RefCell};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use telemetry::Telemetry;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// What a data thread is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Serve this connection.
+    Serve {
+        /// The socket, not blocking.
+        stream: TcpStream,
+        /// The client.
+        peer: SocketAddr,
+        /// The port of the listener that it came to.
+        port: u16,
+    },
+    /// Close connections as their requests end; answer when the last one has.
+    Drain(oneshot::Sender<()>),
+    /// End at once. The answer: how many connections were cut.
+    Stop(oneshot::Sender<usize>),
+}
+
+/// What all data threads share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) snapshots: Arc<ArcSwap<Snapshot>>,
+    pub(crate) clock: Clock,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) loads: Arc<Loads>,
+    pub(crate) telemetry: Arc<Telemetry>,
+}
+
+/// What the requests of one data thread share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Clock,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) telemetry: telemetry::Core,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) random: RefCell<fastrand::Rng>,
+    pub(crate) draining: Cell<bool>,
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    current: RefCell<Rc<Arc<Snapshot>>>,
+    index: usize,
+    loads: Arc<Loads>,
+}
+
+impl Core {
+    fn new(shared: &Shared, index: usize) -> Rc<Core> {
+        let deadlines = Deadlines::new(shared.clock);
+        Rc::new(Core {
+            endpoints: Endpoints::new(&shared.settings, Rc::clone(&deadlines)),
+            settings: Arc::clone(&shared.settings),
+            clock: shared.clock,
+            budget: Arc::clone(&shared.budget),
+            telemetry: shared.telemetry.core(index),
+            deadlines,
+            random: RefCell::new(fastrand::Rng::new()),
+            draining: Cell::new(false),
+            current: RefCell::new(Rc::new(shared.snapshots.load_full())),
+            snapshots: Arc::clone(&shared.snapshots),
+            index,
+            loads: Arc::clone(&shared.loads),
+        })
+    }
+
+    /// The newest snapshot: one atomic load, and a count that no other thread touches.
+    pub(crate) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        let mut current = self.current.borrow_mut();
+        let newest = self.snapshots.load();
+        if !Arc::ptr_eq(&newest, &current) {
+            *current = Rc::new(Arc::clone(&newest));
+        }
+        Rc::clone(&current)
+    }
+
+    /// A connection has ended.
+    pub(crate) fn connection_ended(&self) {
+        self.loads.ended(self.index);
+    }
+
+    fn connections(&self) -> usize {
+        self.loads.of(self.index)
+    }
+}
+
+/// Runs data thread `index` until it is told to stop.
+pub(crate) fn run(shared: &Shared, index: usize, messages: mpsc::UnboundedReceiver<Message>) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .expect("a thread that could be started gets an epoll descriptor");
+    let core = Core::new(shared, index);
+    runtime.block_on(serve(Rc::clone(&core), messages));
+    core.endpoints.clear();
+}
+
+async fn serve(core: Rc<Core>, mut messages: mpsc::UnboundedReceiver<Message>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut drained: Option<oneshot::Sender<()>> = None;
+    loop {
+        tokio::select! {
+            message = messages.recv() => match message {
+                Some(Message::Serve { stream, peer, port }) => {
+                    connection::spawn(&core, stream, peer, port);
+                }
+                Some(Message::Drain(done)) => {
+                    core.draining.set(true);
+                    core.deadlines.wake_all();
+                    drained = Some(done);
+                }
+                Some(Message::Stop(cut)) => {
+                    // The receiver may have gone away; the thread ends all the same.
+                    let _ = cut.send(core.connections());
+                    return;
+                }
+                None => return,
+            },
+            _ = ticks.tick() => {
+                core.deadlines.tick();
+                core.endpoints.reap();
+                core.snapshot();
+            }
+        }
+        if core.connections() == 0
+            && let Some(done) = drained.take()
+        {
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What happens to the headers of a request and of a response on their way through.
+//!
+//! In: the headers as they came, and whether their sender is trusted. Out: the same map without hop-by-hop headers and
+//! without what its sender may not say; what the next hop is told is added by the journey's later steps.
+//! Never: a copy of the map.
+//! Source: RFC 9110, 7.6.1; GAIE's header names.
+
+use crate::settings::Trust;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+/// The model that the body asks for, told to rules and to the endpoint; never a client's word.
+pub(crate) const MODEL_NAME: HeaderName = HeaderName::from_static("x-gateway-model-name");
+/// The `InferenceObjective` of a request.
+pub(crate) const OBJECTIVE: HeaderName = HeaderName::from_static("x-gateway-inference-objective");
+/// The model to send in place of the one asked for.
+pub(crate) const MODEL_NAME_REWRITE: HeaderName = HeaderName::from_static("x-gateway-model-name-rewrite");
+/// A request's id.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Who asked, as a chain of addresses.
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `http` or `https`, as the client spoke.
+pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What becomes of a header by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// It travels on.
+    Passes,
+    /// It is about this connection only.
+    HopByHop,
+    /// `Connection`: hop-by-hop, and names others.
+    Connection,
+    /// It steers the gateway: only from a trusted peer.
+    Steers,
+    /// It steers the gateway, and is nobody's to send.
+    SteersAlways,
+    /// It tells who asked: only from a trusted peer; not counted as steering.
+    Forwarded,
+}
+
+/// The class of a header, told by its name.
+fn class(name: &str) -> Class {
+    let bytes = name.as_bytes();
+    match bytes[0] {
+        b'x' => {}
+        b'c' if name == "connection" => return Class::Connection,
+        b'k' if name == "keep-alive" => return Class::HopByHop,
+        b'p' if name == "proxy-connection" || name == "proxy-authorization" || name == "proxy-authenticate" => {
+            return Class::HopByHop;
+        }
+        b't' if name == "te" || name == "transfer-encoding" => return Class::HopByHop,
+        b'u' if name == "upgrade" => return Class::HopByHop,
+        _ => return Class::Passes,
+    }
+    if name.starts_with("x-gateway-") {
+        let always = name == MODEL_NAME || name.starts_with("x-gateway-destination-endpoint");
+        return if always { Class::SteersAlways } else { Class::Steers };
+    }
+    if name.starts_with("x-slo-") || name.starts_with("x-llm-d-") {
+        return Class::Steers;
+    }
+    if name.starts_with("x-forwarded-") { Class::Forwarded } else { Class::Passes }
+}
+
+/// Takes away what a request's sender may not say and what is about its connection only. Tells how many steering
+/// headers were taken away because the peer is not trusted.
+pub(crate) fn clean_request(headers: &mut HeaderMap, trust: Trust) -> u32 {
+    let mut gone: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    let mut steering = 0;
+    for name in headers.keys() {
+        let class = class(name.as_str());
+        let leaves = match (class, trust) {
+            (Class::Passes, _) | (Class::Steers | Class::Forwarded, Trust::Trusted) => false,
+            (Class::Connection, _) => {
+                named_by_connection(headers, &mut gone);
+                true
+            }
+            _ => true,
+        };
+        steering += u32::from(leaves && matches!(class, Class::Steers | Class::SteersAlways));
+        if leaves {
+            gone.push(name.clone());
+        }
+    }
+    for name in &gone {
+        headers.remove(name);
+    }
+    steering
+}
+
+/// Takes away what is about the endpoint's connection only.
+pub(crate) fn clean_response(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let mut gone: SmallVec<[HeaderName; 8]> = SmallVec::new();
+        named_by_connection(headers, &mut gone);
+        for name in &gone {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    for name in [&KEEP_ALIVE, &header::TRANSFER_ENCODING, &PROXY_CONNECTION, &header::UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+/// The headers that `Connection` names. Those that frame a message are never removed on a peer's word.
+fn named_by_connection(headers: &HeaderMap, gone: &mut SmallVec<[HeaderName; 8]>) {
+    for value in headers.get_all(header::CONNECTION) {
+        for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if let Ok(name) = HeaderName::from_bytes(token)
+                && name != header::CONTENT_LENGTH
+                && name != header::HOST
+                && name != header::CONTENT_TYPE
+                && name != header::CONTENT_ENCODING
+            {
+                gone.push(name);
+            }
+        }
+    }
+}
+
+/// Tells the endpoint who asked. A trusted peer's own chain is kept and grows; a stranger's was taken away.
+pub(crate) fn forward(headers: &mut HeaderMap, peer: &HeaderValue, scheme: &'static str) {
+    let chain = match headers.get(FORWARDED_FOR) {
+        None => peer.clone(),
+        Some(before) => [before.as_bytes(), b", ", peer.as_bytes()]
+            .concat()
+            .try_into()
+            .expect("two header values joined by a comma are one"),
+    };
+    headers.insert(FORWARDED_FOR, chain);
+    headers.entry(FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(scheme));
+}
+
+/// The longest request id that is kept from a client, bytes.
+pub(crate) const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// The client's request id, if it is at most [`REQUEST_ID_BYTES_MAX`] of visible ASCII.
+pub(crate) fn sane_request_id(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(REQUEST_ID)?;
+    let sane = (1..=REQUEST_ID_BYTES_MAX).contains(&value.len())
+        && value.as_bytes().iter().all(u8::is_ascii_graphic);
+    if sane { value.to_str().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn hop_by_hop_headers_and_those_that_connection_names_are_removed() {
+        let mut headers = map(&[
+            ("connection", "close, X-Mine"),
+            ("connection", "content-length"),
+            ("x-mine", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("proxy-connection", "keep-alive"),
+            ("content-length", "3"),
+            ("accept", "*/*"),
+        ]);
+        assert_eq!(clean_request(&mut headers.clone(), Trust::Trusted), 0);
+        clean_request(&mut headers, Trust::Stranger);
+        assert_eq!(names(&headers), ["accept", "content-length"]);
+    }
+
+    #[test]
+    fn a_stranger_steers_nothing_and_a_trusted_peer_neither_model_nor_endpoint() {
+        let steering = [
+            ("x-gateway-inference-objective", "vip"),
+            ("x-gateway-inference-fairness-id", "me"),
+            ("x-slo-ttft-ms", "1"),
+            ("x-llm-d-anything", "1"),
+            ("x-gateway-model-name", "chatbot"),
+            ("x-gateway-destination-endpoint", "10.0.0.1:1"),
+            ("x-gateway-destination-endpoint-subset", "10.0.0.1:1"),
+            ("test-epp-endpoint-selection", "10.0.0.1"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-api-key", "secret"),
+        ];
+        let mut stranger = map(&steering);
+        assert_eq!(clean_request(&mut stranger, Trust::Stranger), 7);
+        assert_eq!(names(&stranger), ["test-epp-endpoint-selection", "x-api-key"]);
+        let mut trusted = map(&steering);
+        assert_eq!(clean_request(&mut trusted, Trust::Trusted), 3);
+        assert_eq!(names(&trusted).len(), 7);
+    }
+
+    #[test]
+    fn the_chain_of_addresses_grows_only_behind_a_trusted_peer() {
+        let peer = HeaderValue::from_static("9.9.9.9");
+        let mut headers = map(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")]);
+        forward(&mut headers, &peer, "http");
+        assert_eq!(headers[FORWARDED_FOR], "1.2.3.4, 9.9.9.9");
+        assert_eq!(headers[FORWARDED_PROTO], "https");
+        let mut headers = map(&[]);
+        forward(&mut headers, &peer, "http");
+        assert_eq!(headers[FORWARDED_FOR], "9.9.9.9");
+        assert_eq!(headers[FORWARDED_PROTO], "http");
+    }
+
+    #[test]
+    fn a_request_id_is_kept_if_it_is_short_and_visible() {
+        for (id, kept) in [("abc-1", true), ("", false), ("a b", false), ("\u{7f}", false)] {
+            let headers: HeaderMap = match HeaderValue::from_bytes(id.as_bytes()) {
+                Ok(value) => [(REQUEST_ID, value)].into_iter().collect(),
+                Err(_) => continue,
+            };
+            assert_eq!(sane_request_id(&headers).is_some(), kept, "{id:?}");
+        }
+        let long = HeaderValue::try_from("a".repeat(65)).unwrap();
+        assert!(sane_request_id(&[(REQUEST_ID, long)].into_iter().collect()).is_none());
+    }
+}

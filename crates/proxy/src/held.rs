@@ -1,0 +1,193 @@
+//! Request bodies that are held: until they are read whole, and then until the head of the response.
+//!
+//! In: chunks as they arrive. Out: a [`Held`] body that is sent, and sent again, without a copy; its bytes are given
+//! back to the [`Budget`] when the last user drops it.
+//! Never: a wait for the budget (waiting on half-read bodies deadlocks), a reservation of what is only announced.
+
+use bytes::{Bytes, BytesMut};
+use payload::Rope;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Chunks smaller than this are copied together: each would keep a whole read buffer of 8 KiB alive, and a client that
+/// sends byte by byte would hold thousands of times what it is charged for.
+const CHUNK_BYTES_MIN: usize = 2 << 10;
+
+/// Room for chunks that are copied together, bytes.
+const GATHER_BYTES: usize = 16 << 10;
+
+/// How many bytes of request bodies all data threads may hold together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    held: AtomicU64,
+    limit: u64,
+}
+
+/// The budget is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// Bytes held.
+    pub(crate) held: u64,
+    /// The limit.
+    pub(crate) limit: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: u64) -> Arc<Budget> {
+        Arc::new(Budget { held: AtomicU64::new(0), limit })
+    }
+
+    /// Bytes held now.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), Spent> {
+        let held = self.held.fetch_add(bytes, Relaxed);
+        if held + bytes <= self.limit {
+            return Ok(());
+        }
+        self.give_back(bytes);
+        Err(Spent { held, limit: self.limit })
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// What a request has taken of the budget.
+#[derive(Debug)]
+struct Share {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+/// A request body, whole.
+#[derive(Debug)]
+pub(crate) struct Held {
+    rope: Rope,
+    _share: Share,
+}
+
+impl Held {
+    /// The body.
+    pub(crate) fn rope(&self) -> &Rope {
+        &self.rope
+    }
+
+    /// The same share of the budget, for the body as it is to be sent.
+    pub(crate) fn replaced_by(self, rope: Rope) -> Held {
+        Held { rope, _share: self._share }
+    }
+}
+
+/// A request body that is being read.
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    rope: Rope,
+    tail: BytesMut,
+    share: Share,
+}
+
+impl Gathering {
+    pub(crate) fn new(budget: &Arc<Budget>) -> Gathering {
+        Gathering {
+            rope: Rope::default(),
+            tail: BytesMut::new(),
+            share: Share { budget: Arc::clone(budget), bytes: 0 },
+        }
+    }
+
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.share.bytes
+    }
+
+    /// Charges the budget for bytes that are held elsewhere on behalf of this body.
+    pub(crate) fn charge(&mut self, bytes: u64) -> Result<(), Spent> {
+        self.share.budget.take(bytes)?;
+        self.share.bytes += bytes;
+        Ok(())
+    }
+
+    /// Holds the next chunk.
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Spent> {
+        self.charge(chunk.len() as u64)?;
+        let first = self.rope.is_empty() && self.tail.is_empty();
+        if chunk.len() >= CHUNK_BYTES_MIN || first {
+            self.flush();
+            self.rope.push(chunk);
+            return Ok(());
+        }
+        if self.tail.capacity() - self.tail.len() < chunk.len() {
+            self.flush();
+            self.tail.reserve(GATHER_BYTES);
+        }
+        self.tail.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    /// The body is whole.
+    pub(crate) fn finish(mut self) -> Held {
+        self.flush();
+        Held { rope: self.rope, _share: self.share }
+    }
+
+    fn flush(&mut self) {
+        if !self.tail.is_empty() {
+            self.rope.push(self.tail.split().freeze());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(held: &Held) -> Vec<u8> {
+        held.rope().chunks().concat()
+    }
+
+    #[test]
+    fn small_chunks_are_gathered_and_large_ones_are_not_copied() {
+        let budget = Budget::new(1 << 20);
+        let mut gathering = Gathering::new(&budget);
+        let large = Bytes::from(vec![7; CHUNK_BYTES_MIN]);
+        let mut expected = Vec::new();
+        for chunk in (0..5000_u32).map(|n| Bytes::from(vec![n as u8; 1])).chain([large.clone()]) {
+            expected.extend_from_slice(&chunk);
+            gathering.push(chunk).unwrap();
+        }
+        let held = gathering.finish();
+        assert_eq!(whole(&held), expected);
+        assert!(held.rope().chunks().len() <= 3, "{} chunks", held.rope().chunks().len());
+        assert_eq!(held.rope().chunks().last().unwrap().as_ptr(), large.as_ptr());
+        assert_eq!(budget.held(), expected.len() as u64);
+        drop(held);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_spent_budget_refuses_the_body_that_asks_for_more_and_gets_its_bytes_back() {
+        let budget = Budget::new(10);
+        let mut first = Gathering::new(&budget);
+        let mut second = Gathering::new(&budget);
+        first.push(Bytes::from_static(b"123456")).unwrap();
+        second.push(Bytes::from_static(b"1234")).unwrap();
+        assert_eq!(second.push(Bytes::from_static(b"5")), Err(Spent { held: 10, limit: 10 }));
+        drop(second);
+        assert_eq!(budget.held(), 6);
+        first.push(Bytes::from_static(b"7890")).unwrap();
+        let held = first.finish().replaced_by(Rope::default());
+        assert_eq!(budget.held(), 10);
+        drop(held);
+        assert_eq!(budget.held(), 0);
+    }
+}

@@ -1,0 +1,41 @@
+//! Opening a connection to an endpoint.
+
+use super::pool::{Lease, Sender};
+use crate::core::Core;
+use crate::deadlines::before;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::net::SocketAddr;
+use telemetry::Side;
+use tokio::net::TcpStream;
+
+/// Connects within the settings' time and starts the connection's task on this thread.
+pub(crate) async fn connect(core: &Core, endpoint: SocketAddr) -> io::Result<Lease> {
+    let limit = core.settings.connect_timeout;
+    let deadline = core.deadlines.after(limit);
+    let Some(connected) = before(&deadline, open(core, endpoint)).await else {
+        let message = format!("no connection within {}s", limit.as_secs_f32());
+        return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+    };
+    Ok(Lease { endpoint, sender: connected? })
+}
+
+async fn open(core: &Core, endpoint: SocketAddr) -> io::Result<Sender> {
+    let stream = TcpStream::connect(endpoint).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let open = core.telemetry.connection(Side::Upstream);
+    tokio::task::spawn_local(async move {
+        // Whoever waits for a response on it is told by hyper; between two responses nobody is concerned.
+        let _ = connection.await;
+        drop(open);
+    });
+    Ok(sender)
+}
+
+/// Whether a failure to connect is the endpoint's or this process's own.
+pub(crate) fn is_ours(error: &io::Error) -> bool {
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL: nothing was asked of the endpoint.
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12 | 99))
+}

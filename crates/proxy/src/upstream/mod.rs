@@ -1,0 +1,8 @@
+//! The endpoints' side: idle connections, connecting, and sending a request until somebody answers it.
+
+mod connect;
+mod pool;
+mod send;
+
+pub(crate) use pool::{Endpoints, Lease};
+pub(crate) use send::{Answer, Destination, Limits, Outbound, send};

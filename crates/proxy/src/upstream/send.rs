@@ -1,0 +1,322 @@
+//! Sending a request: endpoint after endpoint until one answers, by the rules of when that is harmless.
+//!
+//! A request is sent again only if the endpoint cannot have begun it: connecting failed; it was handed back unsent; it
+//! answered 503 before a body byte; or a *reused* connection broke before a response byte, once (the endpoint was closing
+//! it). An HTTPRoute's `retry` replaces the rule on 503 by its own codes and attempts.
+//! Never: after a byte was written on a fresh connection, or of a body that streams through and has begun to.
+
+use super::connect::{connect, is_ours};
+use super::pool::Lease;
+use crate::account::Account;
+use crate::body::{BodyFault, UpstreamBody};
+use crate::core::Core;
+use crate::deadlines::{Deadline, before};
+use crate::held::Held;
+use http::{Request, Response, StatusCode, request};
+use hyper::body::Incoming;
+use journey::{Now, Outcome, Refusal};
+use routing::Retry;
+use state::Service;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a request is sent, whatever a route asks for.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    /// Where the account's flight is; the next endpoint is the one that the pick ordered next.
+    Pool,
+    /// The endpoint of a Service whose turn it is; the next one is the one after it.
+    Service {
+        /// The Service.
+        service: Arc<Service>,
+        /// Place of the endpoint.
+        at: usize,
+        /// How many have been tried.
+        tried: usize,
+    },
+}
+
+impl Destination {
+    fn endpoint(&self, account: &Account) -> Option<SocketAddr> {
+        match self {
+            Destination::Pool => account.flight().map(|flight| flight.at().address),
+            Destination::Service { service, at, .. } => service.endpoints.get(*at).copied(),
+        }
+    }
+
+    /// Moves on after a failure. `None`: there is no other endpoint.
+    fn next(&mut self, account: &mut Account, outcome: Outcome) -> Option<()> {
+        match self {
+            Destination::Pool => account.flight_mut()?.retry(outcome).map(|_| ()),
+            Destination::Service { service, at, tried } => {
+                *tried += 1;
+                *at = (*at + 1) % service.endpoints.len().max(1);
+                (*tried < service.endpoints.len()).then_some(())
+            }
+        }
+    }
+}
+
+/// A request as it leaves.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    /// Its head.
+    pub(crate) head: request::Parts,
+    /// Its body.
+    pub(crate) body: Payload,
+}
+
+/// A request's body as it leaves.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// There is none.
+    Empty,
+    /// Held whole: may be sent again.
+    Held(Rc<Held>),
+    /// Streams through; gone once it has begun.
+    Streamed(Option<UpstreamBody>),
+}
+
+impl Payload {
+    fn body(&mut self) -> Option<UpstreamBody> {
+        match self {
+            Payload::Empty => Some(UpstreamBody::Empty),
+            Payload::Held(held) => Some(UpstreamBody::held(Rc::clone(held))),
+            Payload::Streamed(body) => body.take(),
+        }
+    }
+
+    fn can_be_sent_again(&self) -> bool {
+        !matches!(self, Payload::Streamed(None))
+    }
+}
+
+/// Time limits of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The end of the whole exchange, and how long it was given.
+    pub(crate) request: Option<(Now, Duration)>,
+    /// One attempt, response body included.
+    pub(crate) attempt: Option<Duration>,
+    /// The head of the response.
+    pub(crate) head: Option<Duration>,
+}
+
+/// An endpoint's answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The response, its body unread.
+    pub(crate) response: Response<Incoming>,
+    /// Its connection.
+    pub(crate) lease: Lease,
+    /// Passes when the response has taken too long.
+    pub(crate) deadline: Option<Deadline>,
+}
+
+/// Why an attempt gave no answer.
+#[derive(Debug)]
+enum Failure {
+    /// No connection.
+    Connect(io::Error),
+    /// The connection broke before it answered.
+    Reset(String),
+    /// A limit of time passed.
+    Slow(Duration),
+    /// The client's own body failed.
+    Body(BodyFault),
+}
+
+impl Failure {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Failure::Connect(error) if is_ours(error) => Outcome::Cancelled,
+            Failure::Connect(_) | Failure::Reset(_) => Outcome::Broken,
+            Failure::Slow(_) => Outcome::TimedOut,
+            Failure::Body(_) => Outcome::Cancelled,
+        }
+    }
+
+    fn refusal(self, endpoint: SocketAddr, tried: u32) -> Refusal {
+        match self {
+            Failure::Connect(error) => {
+                Refusal::EveryEndpointFailed { tried, last: endpoint, why: error.to_string() }
+            }
+            Failure::Reset(why) => Refusal::UpstreamReset { endpoint, why },
+            Failure::Slow(limit) => Refusal::UpstreamTimeout { endpoint, limit },
+            Failure::Body(fault) => fault.refusal(),
+        }
+    }
+}
+
+/// Sends `outbound` until an endpoint answers it. Every attempt stands in the account afterwards.
+pub(crate) async fn send(
+    core: &Core,
+    account: &mut Account,
+    mut outbound: Outbound,
+    mut destination: Destination,
+    (limits, retry): (Limits, Option<&Retry>),
+) -> Result<Answer, Refusal> {
+    let mut tried = 0;
+    loop {
+        let Some(endpoint) = destination.endpoint(account) else {
+            return Err(no_endpoint(&destination));
+        };
+        tried += 1;
+        let (outcome, failed) = match attempt(core, endpoint, &mut outbound, limits).await {
+            Ok(answer) => {
+                let status = answer.response.status();
+                let outcome = outcome_of(status);
+                account.attempted(endpoint, outcome);
+                if !tries_status_again(status, tried, retry) || !outbound.body.can_be_sent_again() {
+                    return Ok(answer);
+                }
+                (outcome, Ok(answer))
+            }
+            Err(failure) => {
+                let outcome = failure.outcome();
+                account.attempted(endpoint, outcome);
+                let again = tries_failure_again(&failure, tried, retry) && outbound.body.can_be_sent_again();
+                if !again {
+                    return Err(failure.refusal(endpoint, tried));
+                }
+                (outcome, Err(failure))
+            }
+        };
+        let moved = destination.next(account, outcome);
+        let stays = retry.and_then(|retry| retry.attempts).is_some_and(|attempts| tried <= attempts);
+        if (moved.is_none() && !stays) || limits.request.is_some_and(|(end, _)| end <= core.clock.now()) {
+            return failed.map_err(|failure| failure.refusal(endpoint, tried));
+        }
+        if let Some(backoff) = retry.and_then(|retry| retry.backoff) {
+            tokio::time::sleep(backoff).await;
+        }
+    }
+}
+
+fn no_endpoint(destination: &Destination) -> Refusal {
+    match destination {
+        Destination::Pool => Refusal::Stopping,
+        Destination::Service { service, .. } => Refusal::BackendUnresolved {
+            route: Arc::from(service.name.to_string()),
+            why: "the Service has no ready endpoint".to_owned(),
+        },
+    }
+}
+
+/// What a status says about its endpoint.
+pub(crate) fn outcome_of(status: StatusCode) -> Outcome {
+    if status.is_server_error() {
+        Outcome::ServerError { status: status.as_u16() }
+    } else {
+        Outcome::Served
+    }
+}
+
+fn tries_status_again(status: StatusCode, tried: u32, retry: Option<&Retry>) -> bool {
+    match retry {
+        None => status == StatusCode::SERVICE_UNAVAILABLE && tried < ATTEMPTS_MAX,
+        Some(retry) => {
+            let attempts = retry.attempts.unwrap_or(1).min(ATTEMPTS_MAX);
+            let listed = match retry.codes.is_empty() {
+                true => status == StatusCode::SERVICE_UNAVAILABLE,
+                false => retry.codes.contains(&status),
+            };
+            listed && tried <= attempts
+        }
+    }
+}
+
+fn tries_failure_again(failure: &Failure, tried: u32, retry: Option<&Retry>) -> bool {
+    match failure {
+        Failure::Connect(_) => tried < ATTEMPTS_MAX,
+        // Only a route may say that a request is harmless to send twice.
+        Failure::Slow(_) => retry.is_some_and(|retry| tried <= retry.attempts.unwrap_or(1).min(ATTEMPTS_MAX)),
+        Failure::Reset(_) | Failure::Body(_) => false,
+    }
+}
+
+/// One attempt at one endpoint, its time limits about it.
+async fn attempt(
+    core: &Core,
+    endpoint: SocketAddr,
+    outbound: &mut Outbound,
+    limits: Limits,
+) -> Result<Answer, Failure> {
+    let begun = core.deadlines.coarse();
+    let whole = [limits.request, limits.attempt.map(|limit| (begun.plus(limit), limit))];
+    let whole = whole.into_iter().flatten().min_by_key(|(end, _)| *end);
+    let head = limits.head.map(|limit| (begun.plus(limit), limit));
+    let first = whole.into_iter().chain(head).min_by_key(|(end, _)| *end);
+    let Some((end, limit)) = first else {
+        let (response, lease) = exchange(core, endpoint, outbound).await?;
+        return Ok(Answer { response, lease, deadline: None });
+    };
+    let deadline = core.deadlines.unset();
+    deadline.set_at(end);
+    let Some(exchanged) = before(&deadline, exchange(core, endpoint, outbound)).await else {
+        return Err(Failure::Slow(limit));
+    };
+    let (response, lease) = exchanged?;
+    let deadline = whole.map(|(end, _)| {
+        deadline.set_at(end);
+        deadline
+    });
+    Ok(Answer { response, lease, deadline })
+}
+
+/// Sends the request over an idle connection, or a fresh one, and waits for the head of the response.
+async fn exchange(
+    core: &Core,
+    endpoint: SocketAddr,
+    outbound: &mut Outbound,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    let gone = || Failure::Reset("the request's body had begun to stream".to_owned());
+    let mut unsent: Option<Request<UpstreamBody>> = None;
+    let mut reuse = true;
+    loop {
+        let idle = if reuse { core.endpoints.take(endpoint) } else { None };
+        let reused = idle.is_some();
+        let mut lease = match idle {
+            Some(sender) => Lease { endpoint, sender },
+            None => connect(core, endpoint).await.map_err(Failure::Connect)?,
+        };
+        let request = match unsent.take() {
+            Some(request) => request,
+            None => Request::from_parts(outbound.head.clone(), outbound.body.body().ok_or_else(gone)?),
+        };
+        match lease.sender.try_send_request(request).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(mut error) => match error.take_message() {
+                Some(request) if reused => unsent = Some(request),
+                None if reused && broke(error.error()) && outbound.body.can_be_sent_again() => reuse = false,
+                _ => return Err(failure(&error.into_error())),
+            },
+        }
+    }
+}
+
+/// Whether the connection broke before a whole head came, rather than the head or our own body being at fault.
+fn broke(error: &hyper::Error) -> bool {
+    !error.is_parse() && !error.is_user()
+}
+
+fn failure(error: &hyper::Error) -> Failure {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(fault) = cause.downcast_ref::<BodyFault>() {
+            return Failure::Body(*fault);
+        }
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            return Failure::Reset(cause.to_string());
+        }
+        source = cause.source();
+    }
+    Failure::Reset(error.to_string())
+}
