@@ -44,6 +44,12 @@ pub enum Refusal {
     /// The body cannot be read.
     #[error("{0}")]
     Parse(#[from] ParseError),
+    /// The request is not HTTP as it must be: no host, or two; a body that breaks off or is badly framed.
+    #[error("the request is malformed: {what}")]
+    MalformedRequest {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// The body stopped coming.
     #[error("the request body stalled: no byte for {}s after {received} bytes", stalled.as_secs_f32())]
     BodyStalled {
@@ -214,6 +220,7 @@ impl Refusal {
         use Retry::{Helps, Useless};
         let (status, step, reason, fault, retry) = match self {
             Refusal::Parse(error) => return Row::of_parse_error(error),
+            Refusal::MalformedRequest { .. } => (400, Step::Parse, "malformed_request", Downstream, Useless),
             Refusal::BodyStalled { .. } => (408, Step::Parse, "body_stalled", Downstream, Helps),
             Refusal::BodyBudgetSpent { .. } => (503, Step::Parse, "body_budget_spent", Ours, Helps),
             Refusal::NoListener { .. } => (404, Step::Route, "no_listener", Downstream, Useless),

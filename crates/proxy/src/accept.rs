@@ -7,9 +7,8 @@
 
 use crate::core::Message;
 use crate::settings::Settings;
-use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
-use state::Snapshot;
+use state::{Snapshot, World};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -22,9 +21,6 @@ use tokio::task::JoinSet;
 
 /// Connections that the kernel may keep waiting for us.
 const BACKLOG: i32 = 4096;
-
-/// How often the snapshot's ports are compared with those that are bound.
-const PORTS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long accepting rests when the process is out of descriptors or at its limit of connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -74,7 +70,7 @@ impl Addresses {
         map.iter().map(|(port, address)| (*port, *address)).collect()
     }
 
-    fn set(&self, port: u16, address: Option<SocketAddr>) {
+    pub(crate) fn set(&self, port: u16, address: Option<SocketAddr>) {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match address {
             Some(address) => map.insert(port, address),
@@ -110,7 +106,7 @@ pub(crate) fn bind(settings: &Settings, port: u16) -> Result<std::net::TcpListen
 /// What the accepting thread works with.
 pub(crate) struct Acceptor {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) snapshots: Arc<ArcSwap<Snapshot>>,
+    pub(crate) world: Arc<World>,
     pub(crate) loads: Arc<Loads>,
     pub(crate) cores: Vec<mpsc::UnboundedSender<Message>>,
     pub(crate) addresses: Arc<Addresses>,
@@ -131,17 +127,13 @@ impl Acceptor {
         for (port, listener) in bound {
             acceptor.open(&mut ports, port, listener);
         }
-        let mut ticks = tokio::time::interval(PORTS_INTERVAL);
-        let mut seen = acceptor.snapshots.load_full();
+        let mut changes = acceptor.world.changes();
         loop {
+            acceptor.follow(&mut ports, &acceptor.world.load());
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => break,
-                _ = ticks.tick() => {}
-            }
-            let newest = acceptor.snapshots.load_full();
-            if !Arc::ptr_eq(&seen, &newest) {
-                acceptor.follow(&mut ports, &newest);
-                seen = newest;
+                // The world outlives this thread, which holds it.
+                _ = changes.changed() => {}
             }
         }
         drop(ports.open);
@@ -158,7 +150,9 @@ impl Acceptor {
             }
             match bind(&self.settings, port) {
                 Ok(listener) => self.open(ports, port, listener),
-                Err(error) => tracing::error!(port, %error, "a listener of the new configuration is not served"),
+                Err(error) => {
+                    tracing::error!(port, %error, "a listener of the new configuration is not served")
+                }
             }
         }
     }

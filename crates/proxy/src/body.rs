@@ -135,9 +135,9 @@ impl Streamed {
                 if let Some(Ok(frame)) = &frame {
                     self.received += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
-                Poll::Ready(frame.map(|frame| {
-                    frame.map_err(|_| BodyFault::Broken { received: self.received })
-                }))
+                Poll::Ready(
+                    frame.map(|frame| frame.map_err(|_| BodyFault::Broken { received: self.received })),
+                )
             }
         }
     }
@@ -188,12 +188,7 @@ pub(crate) struct Cut;
 
 impl Relay {
     /// Passes `body` on. A body that has already ended gives its connection back at once.
-    pub(crate) fn new(
-        body: Incoming,
-        lease: Lease,
-        account: Box<Account>,
-        limit: Option<Deadline>,
-    ) -> Relay {
+    pub(crate) fn new(body: Incoming, lease: Lease, account: Box<Account>, limit: Option<Deadline>) -> Relay {
         let stall = account.core().deadlines.unset();
         let mut relay = Relay { body, lease: Some(lease), account, stall, limit, state: State::Passing };
         if relay.body.is_end_stream() {
@@ -273,10 +268,7 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
             ResponseBody::Empty => Poll::Ready(None),
             ResponseBody::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),

@@ -3,11 +3,12 @@
 //! hyper reads and writes through [`ClientIo`]; the journey and the connection's task look at the [`Watch`] beside it.
 
 use crate::deadlines::Deadline;
+use crate::mirror::MIRRORS_MAX;
 use crate::settings::{Settings, Trust};
 use http::HeaderValue;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// How long a closed connection's last bytes are taken in, so that the client can read its answer before the reset
 /// that unread bytes would cause.
@@ -38,7 +40,7 @@ enum Phase {
 
 /// Whether what the client still sends is taken in before the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closing {
+enum Closing {
     /// Nothing more is expected.
     Plain,
     /// A request was answered before its body was read.
@@ -48,8 +50,6 @@ pub(crate) enum Closing {
 /// One client connection, as its task, its socket and its requests see it.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// The client.
-    pub(crate) peer: SocketAddr,
     /// The client's address as `x-forwarded-for` tells it.
     pub(crate) forwarded_for: HeaderValue,
     /// Whether its steering headers are believed.
@@ -67,6 +67,7 @@ pub(crate) struct Watch {
     closing: Cell<Closing>,
     write_blocked: Cell<bool>,
     flushes: Cell<u64>,
+    mirrors: RefCell<JoinSet<()>>,
 }
 
 impl Watch {
@@ -75,7 +76,6 @@ impl Watch {
         let address = peer.ip().to_canonical();
         deadline.set(settings.header_read_timeout);
         Watch {
-            peer,
             forwarded_for: HeaderValue::try_from(address.to_string())
                 .expect("an IP address is visible ASCII"),
             trust: settings.trusts(address),
@@ -89,11 +89,13 @@ impl Watch {
             closing: Cell::new(Closing::Plain),
             write_blocked: Cell::new(false),
             flushes: Cell::new(0),
+            mirrors: RefCell::default(),
         }
     }
 
     /// A request's head was read.
     pub(crate) fn request_begins(&self) {
+        self.closing.set(Closing::Plain);
         self.enter(Phase::Request);
     }
 
@@ -107,6 +109,20 @@ impl Watch {
     /// True between two requests.
     pub(crate) fn is_idle(&self) -> bool {
         self.phase.get() == Phase::Idle
+    }
+
+    /// Starts a mirrored request, if fewer than [`MIRRORS_MAX`] are under way; it ends with this connection.
+    pub(crate) fn mirror(&self, sending: impl Future<Output = ()> + 'static) {
+        let mut mirrors = self.mirrors.borrow_mut();
+        while mirrors.try_join_next().is_some() {}
+        if mirrors.len() < MIRRORS_MAX {
+            mirrors.spawn_local(sending);
+        }
+    }
+
+    /// The connection may have to be closed before a request's body is read whole.
+    pub(crate) fn linger_on_close(&self) {
+        self.closing.set(Closing::Lingering);
     }
 
     /// The connection ends with this response, whose request has not been read whole.

@@ -10,9 +10,9 @@ use crate::deadlines::{Deadlines, TICK};
 use crate::held::Budget;
 use crate::settings::Settings;
 use crate::upstream::Endpoints;
-use arc_swap::ArcSwap;
-use state::{Clock, Snapshot};
+use state::{Clock, Reader, Service, Snapshot, World};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,8 +43,7 @@ pub(crate) enum Message {
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) snapshots: Arc<ArcSwap<Snapshot>>,
-    pub(crate) clock: Clock,
+    pub(crate) world: Arc<World>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) loads: Arc<Loads>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -61,26 +60,28 @@ pub(crate) struct Core {
     pub(crate) endpoints: Endpoints,
     pub(crate) random: RefCell<fastrand::Rng>,
     pub(crate) draining: Cell<bool>,
-    snapshots: Arc<ArcSwap<Snapshot>>,
+    reader: RefCell<Reader>,
     current: RefCell<Rc<Arc<Snapshot>>>,
+    turns: RefCell<HashMap<usize, usize, foldhash::fast::RandomState>>,
     index: usize,
     loads: Arc<Loads>,
 }
 
 impl Core {
     fn new(shared: &Shared, index: usize) -> Rc<Core> {
-        let deadlines = Deadlines::new(shared.clock);
+        let deadlines = Deadlines::new(shared.world.clock());
         Rc::new(Core {
             endpoints: Endpoints::new(&shared.settings, Rc::clone(&deadlines)),
             settings: Arc::clone(&shared.settings),
-            clock: shared.clock,
+            clock: shared.world.clock(),
             budget: Arc::clone(&shared.budget),
             telemetry: shared.telemetry.core(index),
             deadlines,
             random: RefCell::new(fastrand::Rng::new()),
             draining: Cell::new(false),
-            current: RefCell::new(Rc::new(shared.snapshots.load_full())),
-            snapshots: Arc::clone(&shared.snapshots),
+            current: RefCell::new(Rc::new(shared.world.load())),
+            reader: RefCell::new(shared.world.reader()),
+            turns: RefCell::default(),
             index,
             loads: Arc::clone(&shared.loads),
         })
@@ -89,11 +90,27 @@ impl Core {
     /// The newest snapshot: one atomic load, and a count that no other thread touches.
     pub(crate) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
         let mut current = self.current.borrow_mut();
-        let newest = self.snapshots.load();
-        if !Arc::ptr_eq(&newest, &current) {
-            *current = Rc::new(Arc::clone(&newest));
+        let mut reader = self.reader.borrow_mut();
+        let newest = reader.snapshot();
+        if !Arc::ptr_eq(newest, &current) {
+            *current = Rc::new(Arc::clone(newest));
+            self.turns.borrow_mut().clear();
         }
         Rc::clone(&current)
+    }
+
+    /// The place of the endpoint of a Service whose turn it is on this thread.
+    pub(crate) fn turn(&self, service: &Arc<Service>) -> usize {
+        self.turn_of(Arc::as_ptr(service).addr(), service.endpoints.len())
+    }
+
+    /// The same for anything with `endpoints` endpoints, told apart by its address while the snapshot lives. Begins
+    /// anywhere, so that threads do not march in step.
+    pub(crate) fn turn_of(&self, key: usize, endpoints: usize) -> usize {
+        let mut turns = self.turns.borrow_mut();
+        let turn = turns.entry(key).or_insert_with(|| self.random.borrow_mut().usize(..endpoints.max(1)));
+        *turn = (*turn + 1) % endpoints.max(1);
+        *turn
     }
 
     /// A connection has ended.

@@ -101,6 +101,11 @@ impl Deadline {
         self.list.entries.borrow_mut()[self.key].at = NEVER;
     }
 
+    /// True while it is not set.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.list.entries.borrow()[self.key].at == NEVER
+    }
+
     /// Ready once it has passed.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         let entry = &mut self.list.entries.borrow_mut()[self.key];

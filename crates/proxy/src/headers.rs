@@ -7,6 +7,7 @@
 
 use crate::settings::Trust;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http_body::Body;
 use smallvec::SmallVec;
 
 /// The model that the body asks for, told to rules and to the endpoint; never a client's word.
@@ -48,8 +49,13 @@ fn class(name: &str) -> Class {
     match bytes[0] {
         b'x' => {}
         b'c' if name == "connection" => return Class::Connection,
+        // The body is asked for by whoever reads it.
+        b'e' if name == "expect" => return Class::HopByHop,
         b'k' if name == "keep-alive" => return Class::HopByHop,
-        b'p' if name == "proxy-connection" || name == "proxy-authorization" || name == "proxy-authenticate" => {
+        b'p' if name == "proxy-connection"
+            || name == "proxy-authorization"
+            || name == "proxy-authenticate" =>
+        {
             return Class::HopByHop;
         }
         b't' if name == "te" || name == "transfer-encoding" => return Class::HopByHop,
@@ -134,6 +140,20 @@ pub(crate) fn forward(headers: &mut HeaderMap, peer: &HeaderValue, scheme: &'sta
     };
     headers.insert(FORWARDED_FOR, chain);
     headers.entry(FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(scheme));
+}
+
+/// Tells the next hop the request's id.
+pub(crate) fn tell_request_id(headers: &mut HeaderMap, id: &str) {
+    let value = HeaderValue::from_str(id).expect("an id is visible ASCII");
+    headers.insert(REQUEST_ID, value);
+}
+
+/// Says how a body that streams through is framed: by its length if it has one, else in chunks, whatever the method.
+pub(crate) fn frame_streamed(headers: &mut HeaderMap, body: &impl Body) {
+    if body.size_hint().exact().is_none() {
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 /// The longest request id that is kept from a client, bytes.

@@ -31,10 +31,11 @@ fn parse_errors() -> [ParseError; 10] {
     ]
 }
 
-fn before_the_pool() -> [Refusal; 8] {
+fn before_the_pool() -> [Refusal; 9] {
     let models = vec!["gemma3".to_owned(), "llama3".to_owned()];
     let host = "models.example.com".to_owned();
     [
+        Refusal::MalformedRequest { what: "`Host` is missing" },
         Refusal::BodyStalled { received: 4096, stalled: Duration::from_secs(30) },
         Refusal::BodyBudgetSpent { held: 1 << 30, limit: 1 << 30 },
         Refusal::Stopping,

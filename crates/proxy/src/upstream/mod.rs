@@ -5,4 +5,4 @@ mod pool;
 mod send;
 
 pub(crate) use pool::{Endpoints, Lease};
-pub(crate) use send::{Answer, Destination, Limits, Outbound, send};
+pub(crate) use send::{Answer, Destination, Limits, Outbound, Payload, send, try_once};

@@ -210,13 +210,16 @@ fn no_endpoint(destination: &Destination) -> Refusal {
     }
 }
 
+/// Sends a copy whose answer nobody waits for: once, within the stall timeout.
+pub(crate) async fn try_once(core: &Core, endpoint: SocketAddr, mut copy: Outbound) {
+    let deadline = core.deadlines.after(core.settings.response_stall_timeout);
+    // Its answer, whatever it is, is dropped, and its connection with it.
+    let _ = before(&deadline, exchange(core, endpoint, &mut copy)).await;
+}
+
 /// What a status says about its endpoint.
 pub(crate) fn outcome_of(status: StatusCode) -> Outcome {
-    if status.is_server_error() {
-        Outcome::ServerError { status: status.as_u16() }
-    } else {
-        Outcome::Served
-    }
+    if status.is_server_error() { Outcome::ServerError { status: status.as_u16() } } else { Outcome::Served }
 }
 
 fn tries_status_again(status: StatusCode, tried: u32, retry: Option<&Retry>) -> bool {

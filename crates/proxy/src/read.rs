@@ -1,0 +1,196 @@
+//! Step 1 of 5, parse: reading a request body as it arrives, held within the budget.
+//!
+//! In: the client's body, nobody having read of it. Out: the body whole, with what the parser saw. Never: a byte read
+//! that no rule asks for; a wait longer than the stall timeout; a byte more than the limit or the budget allow.
+
+use crate::account::Account;
+use crate::client_io::Watch;
+use crate::core::Core;
+use crate::deadlines::before;
+use crate::held::{Gathering, Held, Spent};
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use http::request;
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use journey::Refusal;
+use payload::{BodyHead, InferenceRequest, Limits, ParseError, RequestParser};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+/// The most that is read of a refused request's body so that its connection may go on, bytes.
+const DISCARD_BYTES_MAX: u64 = 64 << 10;
+
+/// How long that may take.
+const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A request's body, as far as the journey has taken it.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    body: Option<Incoming>,
+    read: Option<Read>,
+    /// The client waits for a word before it sends its body.
+    expects: bool,
+}
+
+/// A body that was read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// Its bytes.
+    pub(crate) held: Held,
+    /// What the parser saw; `None` if it was only held.
+    pub(crate) request: Option<InferenceRequest>,
+}
+
+impl Arriving {
+    pub(crate) fn new(body: Incoming, head: &request::Parts) -> Arriving {
+        let expects = head.headers.contains_key(EXPECT);
+        Arriving { body: (!body.is_end_stream()).then_some(body), read: None, expects }
+    }
+
+    /// True while there is a body that was not begun.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.body.is_some() && self.read.is_none()
+    }
+
+    /// The body, to be streamed through.
+    pub(crate) fn take_unread(&mut self) -> Option<Incoming> {
+        self.body.take()
+    }
+
+    /// What was read.
+    pub(crate) fn take_read(&mut self) -> Option<Read> {
+        self.read.take()
+    }
+
+    /// Reads and parses the body. A request without one is parsed as empty.
+    pub(crate) async fn read(
+        &mut self,
+        core: &Core,
+        account: &mut Account,
+        head: &request::Parts,
+    ) -> Result<(), Refusal> {
+        let value = |name| head.headers.get(name).map(|value| value.as_bytes());
+        let kind = BodyHead::new(head.uri.path(), value(CONTENT_TYPE), value(CONTENT_ENCODING))?;
+        let limits = Limits { body_bytes_max: core.settings.body_bytes_max, ..Limits::default() };
+        let mut parser = RequestParser::new(kind, limits);
+        let mut gathering = self.gather(core, account, |chunk| Ok(parser.feed(chunk)?)).await?;
+        let request = parser.finish()?;
+        if let Some(decoded) = &request.decoded {
+            gathering.charge(decoded.bytes()).map_err(spent)?;
+        }
+        account.parsed(&request);
+        self.read = Some(Read { held: gathering.finish(), request: Some(request) });
+        Ok(())
+    }
+
+    /// Reads the body without looking at it.
+    pub(crate) async fn hold(&mut self, core: &Core, account: &mut Account) -> Result<(), Refusal> {
+        let limit = core.settings.body_bytes_max;
+        let mut bytes = 0;
+        let within = |chunk: &Bytes| {
+            bytes += chunk.len() as u64;
+            if bytes > limit { Err(ParseError::TooLarge { limit }.into()) } else { Ok(()) }
+        };
+        let gathering = self.gather(core, account, within).await?;
+        self.read = Some(Read { held: gathering.finish(), request: None });
+        Ok(())
+    }
+
+    async fn gather(
+        &mut self,
+        core: &Core,
+        account: &mut Account,
+        mut look: impl FnMut(&Bytes) -> Result<(), Refusal>,
+    ) -> Result<Gathering, Refusal> {
+        let mut gathering = Gathering::new(&core.budget);
+        let Some(body) = &mut self.body else { return Ok(gathering) };
+        let limit = core.settings.body_bytes_max;
+        if body.size_hint().lower() > limit {
+            return Err(ParseError::TooLarge { limit }.into());
+        }
+        while let Some(chunk) = next_chunk(core, account, body, gathering.bytes()).await? {
+            account.record.request_bytes += chunk.len() as u64;
+            look(&chunk)?;
+            gathering.push(chunk).map_err(spent)?;
+        }
+        self.body = None;
+        Ok(gathering)
+    }
+
+    /// Gets the rest of a refused request out of the way, if that is little; else its connection ends with the answer.
+    pub(crate) async fn discard(&mut self, core: &Core, watch: &Watch) {
+        let Some(mut body) = self.body.take() else { return };
+        let little = body.size_hint().lower() <= DISCARD_BYTES_MAX;
+        if self.expects || !little {
+            return watch.close_lingering();
+        }
+        let deadline = core.deadlines.after(DISCARD_TIMEOUT);
+        if before(&deadline, discard_whole(&mut body)).await != Some(Discarded::Whole) {
+            watch.close_lingering();
+        }
+    }
+}
+
+/// How the rest of a body went out of the way.
+#[derive(Debug, PartialEq, Eq)]
+enum Discarded {
+    Whole,
+    TooMuch,
+}
+
+async fn discard_whole(body: &mut Incoming) -> Discarded {
+    let mut left = DISCARD_BYTES_MAX;
+    while let Some(frame) = body.frame().await {
+        let bytes = frame.ok().map(|frame| frame.data_ref().map_or(0, |data| data.len() as u64));
+        match bytes.and_then(|bytes| left.checked_sub(bytes)) {
+            Some(rest) => left = rest,
+            None => return Discarded::TooMuch,
+        }
+    }
+    Discarded::Whole
+}
+
+fn spent(spent: Spent) -> Refusal {
+    Refusal::BodyBudgetSpent { held: spent.held, limit: spent.limit }
+}
+
+/// The next bytes of the body; `None` at its end. Trailers are dropped: what is sent on has a length in their place.
+async fn next_chunk(
+    core: &Core,
+    account: &mut Account,
+    body: &mut Incoming,
+    received: u64,
+) -> Result<Option<Bytes>, Refusal> {
+    let stalled = core.settings.body_stall_timeout;
+    loop {
+        let mut waiting = None;
+        let frame = std::future::poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+            Poll::Pending => {
+                let deadline = waiting.get_or_insert_with(|| {
+                    account.pause();
+                    core.deadlines.after(stalled)
+                });
+                deadline.poll(cx).map(|()| Err(Refusal::BodyStalled { received, stalled }))
+            }
+        })
+        .await;
+        if waiting.is_some() {
+            account.resume();
+        }
+        match frame? {
+            None => return Ok(None),
+            Some(Err(_)) => {
+                return Err(Refusal::MalformedRequest { what: "its body breaks off or is badly framed" });
+            }
+            Some(Ok(frame)) => {
+                if let Ok(chunk) = frame.into_data() {
+                    return Ok(Some(chunk));
+                }
+            }
+        }
+    }
+}

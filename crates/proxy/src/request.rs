@@ -1,0 +1,250 @@
+//! One request, from its head to the head of its response: the five steps in order.
+//!
+//! In: a head, and a body that nobody has read yet. Out: a response whose body is still to come.
+//! Never: a byte sent before everything about it is decided; a body read that no rule asks for.
+
+use crate::account::Account;
+use crate::body::{ResponseBody, UpstreamBody};
+use crate::client_io::Watch;
+use crate::core::Core;
+use crate::headers::{self, MODEL_NAME, MODEL_NAME_REWRITE, OBJECTIVE};
+use crate::mirror;
+use crate::read::{Arriving, Read};
+use crate::response;
+use crate::target;
+use crate::upstream::{self, Destination, Limits, Outbound, Payload};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::{Request, Response, request};
+use hyper::body::Incoming;
+use journey::Refusal;
+use payload::BodyHead;
+use routing::{Arrived, Model, RequestHead, Rule, Walk, Weighted};
+use state::{Backend, Dispatch, Listener, dispatch};
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The scheme that clients speak at this door.
+const SCHEME: &str = "http";
+
+/// Serves one request.
+pub(crate) async fn journey(
+    core: Rc<Core>,
+    watch: Rc<Watch>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let mut account = Account::open(&core, &watch);
+    let (head, body) = request.into_parts();
+    let mut arriving = Arriving::new(body, &head);
+    let outcome = travel(&core, &mut account, head, &mut arriving).await;
+    if !matches!(outcome, Ok(response::Passage::Answer { .. })) {
+        arriving.discard(&core, &watch).await;
+    }
+    Ok(match outcome {
+        Ok(passage) => response::pass(account, passage),
+        Err(refusal) => response::refuse(account, &refusal),
+    })
+}
+
+/// The journey proper: what it answers is either on its way back from an endpoint, or a refusal.
+async fn travel(
+    core: &Rc<Core>,
+    account: &mut Account,
+    mut head: request::Parts,
+    arriving: &mut Arriving,
+) -> Result<response::Passage, Refusal> {
+    let snapshot = core.snapshot();
+    open(account, &mut head);
+    let host = target::host(&head)?;
+    let port = account.watch().port;
+    let listener = snapshot
+        .listener(port, &host)
+        .ok_or_else(|| Refusal::NoListener { host: host.clone().into_owned() })?;
+    let rule = route(core, account, listener, (&head, &host), arriving).await?;
+    account.record.rule = Some(Arc::clone(&rule.label));
+    let path = target::path(&head);
+    let arrived = Arrived { scheme: SCHEME, host: &host, port, path, query: head.uri.query() };
+    if let Some((status, location)) = rule.redirect(&arrived) {
+        return Ok(response::Passage::Redirect { status, location });
+    }
+    let drawn = rule.draw(&mut core.random.borrow_mut());
+    let backend = drawn.ok_or_else(|| leads_nowhere(rule, "no backendRef has a weight above 0"))?;
+    let host = host.into_owned();
+    address(account, &mut head, rule, backend)?;
+    if arriving.is_unread() && mirror::wants_body(rule) {
+        arriving.hold(core, account).await?;
+    }
+    let read = arriving.take_read();
+    let destination = pick(core, account, &head, rule, backend, read.as_ref())?;
+    let body = load(core, account, &mut head, read, arriving);
+    let outbound = Outbound { head, body };
+    mirror::send(core, account.watch(), rule, backend, &outbound);
+    account.pause();
+    let limits = limits(core, account, rule);
+    let mut answer =
+        upstream::send(core, account, outbound, destination, (limits, rule.retry.as_ref())).await?;
+    tracing::trace!(%host, status = answer.response.status().as_u16(), "answered");
+    headers::clean_response(answer.response.headers_mut());
+    rule.change_response_headers(backend, answer.response.headers_mut());
+    Ok(response::Passage::Answer(answer))
+}
+
+/// Opens the record, and takes away what the client may not say.
+fn open(account: &mut Account, head: &mut request::Parts) {
+    account.name(headers::sane_request_id(&head.headers));
+    account.record.at = SystemTime::now();
+    account.record.headers_removed = headers::clean_request(&mut head.headers, account.watch().trust);
+    if let Ok(body) = BodyHead::new(target::path(head), None, None) {
+        account.record.dialect = body.dialect;
+    }
+}
+
+/// Steps 1 and 2, parse and route. The body is read only if a rule that names a model may win, or the winner leads to an
+/// InferencePool.
+async fn route<'s>(
+    core: &Rc<Core>,
+    account: &mut Account,
+    listener: &'s Listener,
+    (head, host): (&request::Parts, &str),
+    arriving: &mut Arriving,
+) -> Result<&'s Rule<Backend>, Refusal> {
+    let asked = RequestHead {
+        method: &head.method,
+        host,
+        path: target::path(head),
+        query: head.uri.query(),
+        headers: &head.headers,
+    };
+    match listener.routes.walk(&asked, Model::Unread) {
+        Walk::Rule(rule) if !rule.has_pool_backend() => return Ok(rule),
+        Walk::Nothing { .. } => return Err(no_route(&asked)),
+        Walk::Rule(_) | Walk::ReadBody => {}
+    }
+    arriving.read(core, account, head).await?;
+    let model = account.record.model.clone();
+    let known = model.as_ref().map_or(Model::Absent, |model| Model::Named(&model.0));
+    match listener.routes.walk(&asked, known) {
+        Walk::Rule(rule) => Ok(rule),
+        Walk::Nothing { for_want_of_model: true } => {
+            let models = listener.routes.models(host);
+            Err(match model {
+                None => Refusal::ModelMissing { models },
+                Some(model) => Refusal::ModelUnknown { model: model.0.to_string(), models },
+            })
+        }
+        Walk::Nothing { for_want_of_model: false } | Walk::ReadBody => Err(no_route(&asked)),
+    }
+}
+
+/// The longest path that a message repeats, bytes.
+const PATH_TOLD_MAX: usize = 256;
+
+fn no_route(asked: &RequestHead<'_>) -> Refusal {
+    let end = asked.path.floor_char_boundary(PATH_TOLD_MAX);
+    Refusal::NoRoute {
+        method: asked.method.to_string(),
+        path: asked.path[..end].to_owned(),
+        host: asked.host.to_owned(),
+    }
+}
+
+fn leads_nowhere(rule: &Rule<Backend>, why: &str) -> Refusal {
+    Refusal::BackendUnresolved { route: Arc::clone(&rule.label), why: why.to_owned() }
+}
+
+/// Writes the head as the backend is to see it: what we tell it first, so that the route's filters have the last word.
+fn address(
+    account: &Account,
+    head: &mut request::Parts,
+    rule: &Rule<Backend>,
+    backend: &Weighted<Backend>,
+) -> Result<(), Refusal> {
+    let watch = account.watch();
+    headers::forward(&mut head.headers, &watch.forwarded_for, SCHEME);
+    headers::tell_request_id(&mut head.headers, &account.record.id);
+    if let Some(model) = &account.record.model
+        && let Ok(value) = HeaderValue::from_bytes(model.0.as_bytes())
+    {
+        head.headers.insert(MODEL_NAME, value);
+    }
+    target::to_origin_form(head, rule, backend)
+        .ok_or_else(|| leads_nowhere(rule, "the rewritten path is not a path"))?;
+    rule.change_request_headers(backend, &mut head.headers);
+    Ok(())
+}
+
+/// Steps 3 and 4, admit and pick.
+fn pick(
+    core: &Core,
+    account: &mut Account,
+    head: &request::Parts,
+    rule: &Rule<Backend>,
+    backend: &Weighted<Backend>,
+    read: Option<&Read>,
+) -> Result<Destination, Refusal> {
+    match &backend.backend {
+        Backend::Broken(why) => Err(leads_nowhere(rule, why)),
+        Backend::Service(service) => {
+            account.record.backend = Some(Arc::from(service.name.to_string()));
+            Ok(Destination::Service { service: Arc::clone(service), at: core.turn(service), tried: 0 })
+        }
+        Backend::Pool(pool) => {
+            account.record.backend = Some(Arc::clone(&pool.view.name));
+            let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+            let request = read.and_then(|read| read.request.as_ref());
+            let request = request.ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
+            let asked = Dispatch {
+                request,
+                objective: text(OBJECTIVE),
+                rewrite: text(MODEL_NAME_REWRITE),
+                subset: None,
+            };
+            let flight = dispatch(pool, &asked, &mut core.random.borrow_mut(), core.clock)?;
+            account.took_off(flight);
+            Ok(Destination::Pool)
+        }
+    }
+}
+
+/// The body as it leaves: unread, as it came, or with another model in the place of the one asked for.
+fn load(
+    core: &Core,
+    account: &Account,
+    head: &mut request::Parts,
+    read: Option<Read>,
+    arriving: &mut Arriving,
+) -> Payload {
+    let Some(Read { held, request }) = read else {
+        let Some(body) = arriving.take_unread() else { return Payload::Empty };
+        account.watch().linger_on_close();
+        headers::frame_streamed(&mut head.headers, &body);
+        let deadline = core.deadlines.unset();
+        let body = UpstreamBody::streamed(body, deadline, core.settings.body_stall_timeout);
+        return Payload::Streamed(Some(body));
+    };
+    let target = account.flight().and_then(|flight| flight.rewrite.as_ref());
+    let rewrite = target.zip(request.as_ref()).and_then(|(target, request)| {
+        let model = request.model.as_ref()?;
+        let body = request.decoded.as_ref().unwrap_or(held.rope());
+        Some(body.splice(model.span.clone(), request.model_value(&target.0)))
+    });
+    let Some(rope) = rewrite else {
+        return if held.rope().is_empty() { Payload::Empty } else { Payload::Held(Rc::new(held)) };
+    };
+    if request.is_some_and(|request| request.decoded.is_some()) {
+        head.headers.remove(CONTENT_ENCODING);
+    }
+    // hyper writes the length that the rewritten body has.
+    head.headers.remove(CONTENT_LENGTH);
+    Payload::Held(Rc::new(held.replaced_by(rope)))
+}
+
+fn limits(core: &Core, account: &Account, rule: &Rule<Backend>) -> Limits {
+    let nonzero = |limit: std::time::Duration| (!limit.is_zero()).then_some(limit);
+    Limits {
+        request: rule.timeouts.request.and_then(nonzero).map(|limit| (account.begun().plus(limit), limit)),
+        attempt: rule.timeouts.backend_request.and_then(nonzero),
+        head: core.settings.response_head_timeout,
+    }
+}

@@ -1,0 +1,80 @@
+//! The head of a response, as the client gets it.
+
+use crate::account::Account;
+use crate::body::{Relay, ResponseBody};
+use crate::client_io::Watch;
+use crate::headers;
+use crate::upstream::Answer;
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use http::{Response, StatusCode, Version};
+use journey::Refusal;
+use payload::ResponseObserver;
+
+/// What a journey comes to when it is not refused.
+#[derive(Debug)]
+pub(crate) enum Passage {
+    /// An endpoint answers.
+    Answer(Answer),
+    /// The client is sent elsewhere.
+    Redirect {
+        /// The status.
+        status: StatusCode,
+        /// The `Location`.
+        location: HeaderValue,
+    },
+}
+
+/// The response of a journey that was not refused.
+pub(crate) fn pass(mut account: Box<Account>, passage: Passage) -> Response<ResponseBody> {
+    match passage {
+        Passage::Answer(answer) => relay(account, answer),
+        Passage::Redirect { status, location } => {
+            account.record.status = status.as_u16();
+            account.ended(journey::Outcome::Served);
+            let mut response = Response::new(ResponseBody::Empty);
+            *response.status_mut() = status;
+            response.headers_mut().insert(LOCATION, location);
+            sign(response.headers_mut(), &account);
+            response
+        }
+    }
+}
+
+/// Passes an endpoint's answer on, its body as it comes.
+fn relay(mut account: Box<Account>, answer: Answer) -> Response<ResponseBody> {
+    let (mut head, body) = answer.response.into_parts();
+    let value = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+    let observer =
+        ResponseObserver::new(account.record.dialect, value(CONTENT_TYPE), value(CONTENT_ENCODING));
+    account.answered(head.status.as_u16(), observer);
+    head.version = Version::HTTP_11;
+    sign(&mut head.headers, &account);
+    let body = Relay::new(body, answer.lease, account, answer.deadline);
+    Response::from_parts(head, ResponseBody::Relay(body))
+}
+
+/// Tells the client why its request is not served, in the shape of the API it speaks.
+pub(crate) fn refuse(mut account: Box<Account>, refusal: &Refusal) -> Response<ResponseBody> {
+    account.refused(refusal);
+    let body = refusal.body(account.record.dialect);
+    let mut response = Response::new(ResponseBody::Whole(body.into()));
+    *response.status_mut() = refusal.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = refusal.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil() as u64));
+    }
+    sign(headers, &account);
+    response
+}
+
+/// Puts the request's id on the response, and the word that the connection ends with it if it does.
+fn sign(headers: &mut HeaderMap, account: &Account) {
+    headers::tell_request_id(headers, &account.record.id);
+    let watch: &Watch = account.watch();
+    if watch.retiring.get() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}

@@ -1,0 +1,121 @@
+//! What a request's target is: its host, its path, and both as they are sent on.
+//!
+//! Source: RFC 9112, 3.2; RFC 9110, 7.2.
+
+use http::header::{HOST, HeaderValue};
+use http::uri::{PathAndQuery, Uri};
+use http::{Method, Version, request};
+use journey::Refusal;
+use routing::{Rule, Weighted};
+use state::Backend;
+use std::borrow::Cow;
+
+/// The path, as sent. `*` and an empty one are themselves.
+pub(crate) fn path(head: &request::Parts) -> &str {
+    head.uri.path()
+}
+
+/// The host: lower case, without its port; empty where HTTP/1.0 sends none. An absolute target's own host goes before
+/// the header. HTTP/1.1 with no host or several is malformed, and a favourite of smugglers.
+pub(crate) fn host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
+    let mut values = head.headers.get_all(HOST).iter();
+    let value = values.next();
+    let malformed = |what| Refusal::MalformedRequest { what };
+    if values.next().is_some() {
+        return Err(malformed("`Host` stands twice"));
+    }
+    if head.method == Method::CONNECT {
+        return Err(malformed("CONNECT is not served"));
+    }
+    let named = match (head.uri.authority(), value) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(value)) => value.to_str().map_err(|_| malformed("`Host` is not a host"))?,
+        (None, None) if head.version < Version::HTTP_11 => "",
+        (None, None) => return Err(malformed("`Host` is missing")),
+    };
+    let host = without_port(named);
+    Ok(if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    })
+}
+
+/// `example.com:80` and `[::1]:80` without `:80`.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => {
+            if name.contains(':') && !name.ends_with(']') {
+                host
+            } else {
+                name
+            }
+        }
+        _ => host,
+    }
+}
+
+/// Writes the target as an endpoint is to see it: path and query, rewritten by the route's filters, over HTTP/1.1.
+/// `None` if the rewritten path is none.
+pub(crate) fn to_origin_form(
+    head: &mut request::Parts,
+    rule: &Rule<Backend>,
+    backend: &Weighted<Backend>,
+) -> Option<()> {
+    head.version = Version::HTTP_11;
+    if let Some(path) = rule.rewritten_path(backend, head.uri.path()) {
+        let target = match head.uri.query() {
+            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+            None => PathAndQuery::try_from(path.as_ref()),
+        };
+        head.uri = Uri::from(target.ok()?);
+    } else if head.uri.authority().is_some() {
+        let target = head.uri.path_and_query().cloned();
+        let host = head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+        head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+        if let Some(host) = host {
+            head.headers.insert(HOST, host);
+        }
+    }
+    if let Some(host) = rule.rewritten_host(backend) {
+        head.headers.insert(HOST, host.clone());
+    }
+    head.headers.entry(HOST).or_insert_with(|| HeaderValue::from_static(""));
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn head(target: &str, hosts: &[&'static str], version: Version) -> request::Parts {
+        let mut request = Request::builder().uri(target).version(version);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn the_host_is_lower_case_and_has_no_port() {
+        for (target, hosts, expected) in [
+            ("/", &["Example.COM:8080"][..], "example.com"),
+            ("/", &["example.com"], "example.com"),
+            ("/", &["[::1]:8080"], "[::1]"),
+            ("/", &["[::1]"], "[::1]"),
+            ("http://other.example:1/p", &["example.com"], "other.example"),
+        ] {
+            assert_eq!(host(&head(target, hosts, Version::HTTP_11)).unwrap(), expected, "{target} {hosts:?}");
+        }
+        assert_eq!(host(&head("/", &[], Version::HTTP_10)).unwrap(), "");
+    }
+
+    #[test]
+    fn a_missing_or_second_host_is_malformed() {
+        for hosts in [&[][..], &["a", "a"], &["a", "b"]] {
+            let refused = host(&head("/", hosts, Version::HTTP_11)).unwrap_err();
+            assert!(matches!(refused, Refusal::MalformedRequest { .. }), "{hosts:?}: {refused}");
+        }
+    }
+}
