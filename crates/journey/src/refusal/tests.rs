@@ -22,6 +22,7 @@ fn the_table_is_this() {
         "415 unsupported_coding: Parse, Downstream, no retry",
         "400 broken_coding: Parse, Downstream, no retry",
         "400 broken_multipart: Parse, Downstream, no retry",
+        "400 malformed_request: Parse, Downstream, no retry",
         "408 body_stalled: Parse, Downstream, retry",
         "503 body_budget_spent: Parse, Ours, retry",
         "503 stopping: Route, Ours, retry",
