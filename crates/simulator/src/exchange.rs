@@ -12,14 +12,14 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::body::{Bend, Body, TokenStream};
+use crate::body::{Bend, Body, Cut, TokenStream};
 use crate::config::EngineKind;
 use crate::connection::Misbehaviour;
 use crate::dialects::{Ask, Dialect, Finish, Writer};
 use crate::fault::Fault;
 use crate::instance::Instance;
 use crate::metrics;
-use crate::text::Answer;
+use crate::text::{Answer, mix};
 
 /// The response header that tells which simulated endpoint answered.
 pub const ENDPOINT_HEADER: &str = "x-pointsman-sim-endpoint";
@@ -41,6 +41,8 @@ enum Refusal {
     Api { status: StatusCode, kind: &'static str, param: Option<&'static str>, message: String },
     /// An error of the web framework under vLLM, in its shape.
     Web { status: StatusCode, detail: &'static str },
+    /// No answer: the connection is reset.
+    Reset,
 }
 
 impl Refusal {
@@ -57,15 +59,16 @@ impl Refusal {
 }
 
 impl Exchange {
-    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+    /// The answer; an error ends the connection without one.
+    pub(crate) async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
         let mut response = match self.dispatch(request).await {
             Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal),
+            Err(refusal) => self.refuse(&refusal)?,
         };
         if let Ok(endpoint) = HeaderValue::from_str(self.instance.endpoint()) {
             response.headers_mut().insert(HeaderName::from_static(ENDPOINT_HEADER), endpoint);
         }
-        response
+        Ok(response)
     }
 
     async fn dispatch(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
@@ -124,15 +127,10 @@ impl Exchange {
         let ask = Ask::parse(dialect, body).map_err(|error| Refusal::bad_request(error.to_string()))?;
         let (model, adapter) = self.model(&ask)?;
         let salt = salt(adapter, ask.cache_salt.as_deref());
-        let prompt = Prompt::from_bytes(&ask.prompt, salt, self.instance.config.block_tokens.max(1));
-        let prompt_tokens = prompt.tokens();
-        let words = Answer::new(
-            &model,
-            self.instance.endpoint(),
-            &ask.prompt,
-            prompt.blocks().last().map_or(u64::from(prompt_tokens), |&hash| hash),
-            self.instance.config.answer_tokens,
-        );
+        let config = &self.instance.config;
+        let prompt = Prompt::from_bytes(&ask.prompt, salt, config.block_tokens);
+        let (prompt_tokens, seed) = (prompt.tokens(), seed(&prompt, &ask.prompt));
+        let words = Answer::new(&model, self.instance.endpoint(), &ask.prompt, seed, config.answer_tokens);
         let (output_tokens, finish) = output(dialect, &ask, &words);
         let request = engine::Request { prompt, output_tokens, adapter };
         let ticket = self.instance.submit(request, finish).map_err(|refused| {
@@ -145,11 +143,10 @@ impl Exchange {
             model,
             finish,
             prompt_tokens,
+            seed,
             include_usage: ask.include_usage,
         };
         if ask.stream {
-            // vLLM's head comes with its first chunk too.
-            ticket.reaches(1).await;
             let stream = TokenStream { ticket, writer, words, sent: 0 };
             let body = Body::stream(stream, self.bend(), self.misbehaviour.clone());
             return Ok(with_type(StatusCode::OK, "text/event-stream; charset=utf-8", body));
@@ -157,13 +154,7 @@ impl Exchange {
         let reset_at = self.instance.with_faults(|faults| faults.reset_after_tokens());
         let progress = ticket.reaches(reset_at.unwrap_or(u32::MAX)).await;
         if reset_at.is_some_and(|tokens| tokens <= progress.generated) {
-            let body = Body::whole(
-                Bytes::new(),
-                Bend { drop_after_bytes: Some(0), ..Bend::default() },
-                self.misbehaviour.clone(),
-            );
-            self.misbehaviour.end_in_reset();
-            return Ok(with_type(StatusCode::OK, "application/json", body));
+            return Err(Refusal::Reset);
         }
         let text = words.text(progress.generated);
         Ok(self.json(StatusCode::OK, writer.whole(&text, progress)))
@@ -289,14 +280,18 @@ impl Exchange {
         with_type(status, content_type, Body::whole(text, Bend::default(), self.misbehaviour.clone()))
     }
 
-    fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+    fn refuse(&self, refusal: &Refusal) -> Result<Response<Body>, Cut> {
         match refusal {
             Refusal::Api { status, kind, param, message } => {
                 let error =
                     json!({"message": message, "type": kind, "param": param, "code": status.as_u16()});
-                self.json(*status, json!({"error": error}).to_string())
+                Ok(self.json(*status, json!({"error": error}).to_string()))
             }
-            Refusal::Web { status, detail } => self.json(*status, json!({"detail": detail}).to_string()),
+            Refusal::Web { status, detail } => Ok(self.json(*status, json!({"detail": detail}).to_string())),
+            Refusal::Reset => {
+                self.misbehaviour.end_in_reset();
+                Err(Cut)
+            }
         }
     }
 }
@@ -320,10 +315,17 @@ fn output(dialect: Dialect, ask: &Ask<'_>, words: &Answer) -> (u32, Finish) {
 
 /// Keeps the blocks of different adapters and tenants apart.
 fn salt(adapter: Option<AdapterId>, cache_salt: Option<&str>) -> u64 {
-    let adapter = adapter.map_or(0, |adapter| u64::from(adapter.0) + 1);
-    let mixed = |sum: u64, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    cache_salt.unwrap_or("").bytes().fold(adapter, mixed)
+    mix(adapter.map_or(0, |adapter| u64::from(adapter.0) + 1), cache_salt.unwrap_or("").as_bytes())
 }
+
+/// The same for the same prompt: its whole blocks, and what follows them.
+fn seed(prompt: &Prompt, text: &[u8]) -> u64 {
+    let blocks = prompt.blocks().last().copied().unwrap_or(0);
+    mix(blocks, &text[text.len().saturating_sub(TAIL_BYTES)..])
+}
+
+/// At least what lies beyond the last whole block of any usual block size; hashing more would cost for nothing.
+const TAIL_BYTES: usize = 1024;
 
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())

@@ -25,8 +25,8 @@ pub enum Fault {
         /// The probability, 0 to 1.
         rate: f64,
     },
-    /// `reset-after-tokens=3`: the connection is reset after this many tokens of a streamed answer, or before a whole
-    /// one's head.
+    /// `reset-after-tokens=3`: the connection is reset after this many tokens of a streamed answer, and instead of a
+    /// whole one's head.
     ResetAfterTokens(u32),
     /// `drop-after-bytes=100`: the connection is closed after this many bytes of an answer's body.
     DropAfterBytes(u64),

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::dialects::Finish;
 use crate::fault::{Fault, Faults};
+use crate::text::mix;
 
 /// How far a request has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,8 +104,10 @@ impl Instance {
         self.endpoint.get().map_or("", String::as_str)
     }
 
+    /// Takes this name unless the config has one; the ids of two servers never meet.
     pub(crate) fn name_if_unnamed(&self, name: String) {
-        self.endpoint.get_or_init(|| name);
+        let name = self.endpoint.get_or_init(|| name);
+        self.lock().random = fastrand::Rng::with_seed(mix(0, name.as_bytes()));
     }
 
     /// Drives the engine for as long as it is polled.

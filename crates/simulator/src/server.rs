@@ -1,6 +1,5 @@
 //! The server: its listener, its connections, its clock.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -87,7 +86,7 @@ impl Simulator {
         connections.spawn(async move {
             let service = service_fn(|request| {
                 let exchange = Exchange { instance: instance.clone(), misbehaviour: misbehaviour.clone() };
-                async move { Ok::<_, Infallible>(exchange.answer(request).await) }
+                async move { exchange.answer(request).await }
             });
             // An error here is the client's doing or a fault's; there is nobody left to tell.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(connection, service).await;

@@ -26,16 +26,16 @@ const SENTENCES: [&str; 8] = [
 ];
 
 impl Answer {
-    /// The answer of `model` at `endpoint` to a question whose bytes are `question` and hash to `hash`; it ends of
-    /// itself after about `tokens`.
-    pub(crate) fn new(model: &str, endpoint: &str, question: &[u8], hash: u64, tokens: u32) -> Self {
+    /// The answer of `model` at `endpoint` to `question`; `seed` chooses the words, and it ends of itself after
+    /// about `tokens`.
+    pub(crate) fn new(model: &str, endpoint: &str, question: &[u8], seed: u64, tokens: u32) -> Self {
         let mut intro: Vec<String> =
             ["Simulated", "answer", "of", model, "at", endpoint].into_iter().map(String::from).collect();
         intro.extend("(no model was run):".split(' ').map(String::from));
         if asks_about_sky(question) {
             intro.extend(SKY.split(' ').map(String::from));
         }
-        let start = (hash % SENTENCES.len() as u64) as usize;
+        let start = (seed % SENTENCES.len() as u64) as usize;
         let mut natural_tokens = intro.len() as u32;
         let mut sentence = start;
         while natural_tokens < tokens || sentence == start {
@@ -66,7 +66,7 @@ impl Answer {
         let word = words.next().unwrap_or("");
         match words.next() {
             Some(_) => self.word += 1,
-            None => (self.sentence, self.word) = (self.sentence + 1, 0),
+            None => (self.sentence, self.word) = (self.sentence.wrapping_add(1), 0),
         }
         word
     }
@@ -78,3 +78,9 @@ fn asks_about_sky(question: &[u8]) -> bool {
 
 /// Only the end of a question is searched: it is where the question is, and a long prompt must stay cheap.
 const SKY_SEARCH_BYTES: usize = 512;
+
+/// Stirs bytes into a number (FNV-1a): cheap, the same everywhere, and no defence against anybody.
+pub(crate) fn mix(seed: u64, bytes: &[u8]) -> u64 {
+    let start = seed ^ 0xcbf2_9ce4_8422_2325;
+    bytes.iter().fold(start, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

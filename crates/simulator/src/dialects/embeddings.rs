@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Writer;
 
-pub(super) fn whole(writer: &Writer, text: &str) -> Value {
-    let mut random = fastrand::Rng::with_seed(text.bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte)));
+pub(super) fn whole(writer: &Writer) -> Value {
+    let mut random = fastrand::Rng::with_seed(writer.seed);
     let embedding: Vec<f64> = (0..8).map(|_| random.f64() * 2.0 - 1.0).collect();
     json!({
         "id": writer.id,

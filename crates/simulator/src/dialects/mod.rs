@@ -167,6 +167,8 @@ pub(crate) struct Writer {
     pub(crate) model: String,
     pub(crate) finish: Finish,
     pub(crate) prompt_tokens: u32,
+    /// The same for the same prompt.
+    pub(crate) seed: u64,
     pub(crate) include_usage: bool,
 }
 
@@ -180,7 +182,7 @@ impl Writer {
         let value = match self.dialect {
             Dialect::Chat => chat::whole(self, text, progress),
             Dialect::Completions => completions::whole(self, text, progress),
-            Dialect::Embeddings => embeddings::whole(self, text),
+            Dialect::Embeddings => embeddings::whole(self),
             Dialect::Responses => responses::whole(self, text, progress),
             Dialect::Messages => messages::whole(self, text, progress),
         };

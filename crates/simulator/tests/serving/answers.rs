@@ -74,3 +74,116 @@ async fn the_metrics_page_counts_what_was_answered() {
         assert!(page.text().lines().any(|found| found == line), "{line} in\n{}", page.text());
     }
 }
+
+#[tokio::test]
+async fn a_prompt_sent_twice_is_cached() {
+    let (simulator, address) = start(fast()).await;
+    let body = format!(r#"{{"prompt":"{}","max_tokens":1}}"#, "word ".repeat(100));
+    post(address, "/v1/completions", &body).await;
+    let again = post(address, "/v1/completions", &body).await.json();
+    // 502 bytes with the quotes: 126 tokens, 7 whole blocks of 16.
+    assert_eq!(again["usage"]["prompt_tokens"], 126);
+    assert_eq!(again["usage"]["prompt_tokens_details"]["cached_tokens"], 112);
+    assert_eq!(again["choices"][0]["finish_reason"], "length");
+    assert_eq!(simulator.counters().prefix_hits, 112);
+}
+
+#[tokio::test]
+async fn ignore_eos_goes_to_the_limit() {
+    let (_, address) = start(fast()).await;
+    let body = r#"{"prompt":"hi","max_tokens":500,"ignore_eos":true}"#;
+    let answer = post(address, "/v1/completions", body).await.json();
+    assert_eq!(answer["usage"]["completion_tokens"], 500);
+    assert_eq!(answer["choices"][0]["finish_reason"], "length");
+}
+
+#[tokio::test]
+async fn embeddings_are_numbers_and_the_same_again() {
+    let (_, address) = start(fast()).await;
+    let body = r#"{"model":"chatbot","input":"a text"}"#;
+    let one = post(address, "/v1/embeddings", body).await.json();
+    let two = post(address, "/v1/embeddings", body).await.json();
+    let other = post(address, "/v1/embeddings", r#"{"model":"chatbot","input":"b text"}"#).await.json();
+    assert!(one["data"][0]["embedding"][0].is_f64());
+    assert_eq!(one["data"], two["data"]);
+    assert_ne!(one["data"], other["data"]);
+}
+
+#[tokio::test]
+async fn responses_answer_in_their_shape() {
+    let (_, address) = start(fast()).await;
+    let whole = post(address, "/v1/responses", r#"{"model":"chatbot","input":"hi"}"#).await.json();
+    assert_eq!(whole["status"], "completed");
+    let text = whole["output"][0]["content"][0]["text"].as_str().expect("text");
+    assert_eq!(whole["usage"]["output_tokens"], text.split(' ').count());
+    let stream =
+        post(address, "/v1/responses", r#"{"input":"hi","stream":true,"max_output_tokens":5}"#).await;
+    let names: Vec<&str> = stream.text().lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!(names.first(), Some(&"response.created"));
+    assert_eq!(names.iter().filter(|name| **name == "response.output_text.delta").count(), 5);
+    assert_eq!(names.last(), Some(&"response.incomplete"));
+}
+
+#[tokio::test]
+async fn messages_answer_in_their_shape() {
+    let (_, address) = start(fast()).await;
+    let body = r#"{"model":"chatbot","max_tokens":7,"system":"be brief","messages":[{"role":"user","content":"hi"}]}"#;
+    let whole = post(address, "/v1/messages", body).await.json();
+    assert_eq!(whole["stop_reason"], "max_tokens");
+    assert_eq!(whole["usage"]["output_tokens"], 7);
+    let stream = post(address, "/v1/messages", &body.replacen('{', r#"{"stream":true,"#, 1)).await;
+    let names: Vec<&str> = stream.text().lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!(names[..3], ["message_start", "content_block_start", "content_block_delta"]);
+    assert_eq!(names[names.len() - 3..], ["content_block_stop", "message_delta", "message_stop"]);
+    assert_eq!(names.len(), 7 + 5);
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused() {
+    let (simulator, address) = start(Config { body_bytes_max: 1000, ..fast() }).await;
+    let long = format!(r#"{{"prompt":"{}"}}"#, "x".repeat(1000));
+    let table = [
+        ("/v1/chat/completions", "not json", StatusCode::BAD_REQUEST),
+        ("/v1/chat/completions", r#"{"prompt":"no messages"}"#, StatusCode::BAD_REQUEST),
+        ("/v1/completions", r#"{"prompt":"hi","max_tokens":0}"#, StatusCode::BAD_REQUEST),
+        ("/v1/completions", r#"{"prompt":"hi","max_tokens":4000000}"#, StatusCode::OK),
+        (
+            "/v1/completions",
+            r#"{"prompt":"hi","max_tokens":4000000,"ignore_eos":true}"#,
+            StatusCode::BAD_REQUEST,
+        ),
+        ("/v1/completions", &long, StatusCode::PAYLOAD_TOO_LARGE),
+        ("/v1/nothing", "{}", StatusCode::NOT_FOUND),
+    ];
+    for (path, body, status) in table {
+        let answer = post(address, path, body).await;
+        assert_eq!(answer.status, status, "{path} {body}");
+        if status == StatusCode::BAD_REQUEST {
+            assert_eq!(answer.json()["error"]["code"], 400);
+        }
+    }
+    assert_eq!(get(address, "/v1/completions").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(simulator.counters().finished, 1);
+}
+
+#[tokio::test]
+async fn an_instant_server_answers_the_same_to_all() {
+    let (simulator, address) = start(Config { instant: true, ..fast() }).await;
+    let answer = post(address, "/v1/chat/completions", SKY).await;
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "Simulated.");
+    assert_eq!(simulator.counters().finished, 0);
+}
+
+#[tokio::test]
+async fn two_hundred_servers_share_one_thread() {
+    let mut servers = Vec::new();
+    for _ in 0..200 {
+        servers.push(start(fast()).await.1);
+    }
+    let answers = servers
+        .iter()
+        .map(|&address| tokio::spawn(async move { post(address, "/v1/chat/completions", SKY).await.status }));
+    for answer in answers.collect::<Vec<_>>() {
+        assert_eq!(answer.await.expect("no panic"), StatusCode::OK);
+    }
+}

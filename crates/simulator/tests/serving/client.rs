@@ -90,3 +90,15 @@ pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> Answer 
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, Method::GET, path, "").await.expect("an answer")
 }
+
+/// Waits for a condition that other tasks bring about.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), waiting)
+        .await
+        .expect("the condition comes true");
+}

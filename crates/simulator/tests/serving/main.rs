@@ -1,4 +1,8 @@
 //! The simulated model server over real sockets.
 
+mod adapters;
 mod answers;
 mod client;
+mod faults;
+mod hangups;
+mod pages;
