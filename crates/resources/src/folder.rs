@@ -28,6 +28,7 @@ pub struct Folder {
     paths: Vec<PathBuf>,
     files: BTreeMap<PathBuf, Remembered>,
     stdin: Option<Vec<u8>>,
+    last: Option<Load>,
 }
 
 /// A file as it was read last.
@@ -59,7 +60,7 @@ impl Folder {
     /// A source that has not been read yet.
     pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Folder {
         let paths = paths.into_iter().map(Into::into).collect();
-        Folder { paths, files: BTreeMap::new(), stdin: None }
+        Folder { paths, files: BTreeMap::new(), stdin: None, last: None }
     }
 
     /// What was given.
@@ -69,6 +70,19 @@ impl Folder {
 
     /// Reads everything. What cannot be read is a finding.
     pub fn load(&mut self) -> Load {
+        let load = self.read_all();
+        self.last = Some(load.clone());
+        load
+    }
+
+    /// Reads everything; gives it if it differs from the last load.
+    pub(crate) fn load_if_changed(&mut self) -> Option<Load> {
+        let last = self.last.take();
+        let load = self.load();
+        (last.as_ref() != Some(&load)).then_some(load)
+    }
+
+    fn read_all(&mut self) -> Load {
         let mut load = Load::default();
         let mut seen = BTreeMap::new();
         let mut ignored = Ignored::default();

@@ -22,6 +22,7 @@ mod report;
 mod schema;
 mod store;
 mod tree;
+mod watch;
 
 pub use core_v1::{
     ACTIVE_PORTS_ANNOTATION, AddressType, ConfigMap, EndpointConditions, EndpointSlice, Namespace, Pod,
@@ -49,6 +50,7 @@ pub use inference_pool::{AppProtocol, EndpointPickerRef, FailureMode, InferenceP
 pub use object::{Labels, Meta, NAMESPACE_DEFAULT, Object, ObjectName, Origin};
 pub use reference_grant::{GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec};
 pub use store::{Grant, Objects, Reference, Store};
+pub use watch::Watch;
 
 /// The API group of Gateway, HTTPRoute and ReferenceGrant.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
