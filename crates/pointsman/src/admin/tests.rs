@@ -1,0 +1,158 @@
+use super::{Admin, Readiness, World, router};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use journey::{Now, Outcome};
+use serde_json::{Value, json};
+use state::Snapshot;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use telemetry::{Attempt, Record, Telemetry};
+use tower::ServiceExt;
+
+struct TestWorld {
+    readiness: Mutex<Readiness>,
+}
+
+impl World for TestWorld {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(Snapshot { generation: 7, ..Snapshot::default() })
+    }
+
+    fn now(&self) -> Now {
+        Now(0)
+    }
+
+    fn readiness(&self) -> Readiness {
+        *self.readiness.lock().unwrap()
+    }
+
+    fn held_body_bytes(&self) -> u64 {
+        4096
+    }
+
+    fn settings(&self) -> Value {
+        json!({ "admin": "127.0.0.1:9901" })
+    }
+}
+
+fn world() -> Arc<TestWorld> {
+    Arc::new(TestWorld { readiness: Mutex::new(Readiness::Ready) })
+}
+
+async fn ask(telemetry: &Arc<Telemetry>, world: &Arc<TestWorld>, path: &str) -> (StatusCode, String) {
+    let pages = router(Arc::clone(telemetry), Arc::clone(world) as Arc<dyn World>);
+    let response = pages.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn record(id: &str) -> Record {
+    let endpoint = SocketAddr::from(([127, 0, 0, 1], 8001));
+    Record {
+        id: telemetry::RequestId::from(id).unwrap(),
+        at: SystemTime::UNIX_EPOCH,
+        dialect: payload::Dialect::Completions,
+        rule: Some("default/route rule 0 match 0".into()),
+        backend: Some("default/gemma3".into()),
+        model: Some(payload::ModelName("chatbot".into())),
+        target_model: None,
+        model_known: true,
+        priority: 0,
+        stream: false,
+        prompt_bytes: 10,
+        request_bytes: 100,
+        response_bytes: 200,
+        decision: None,
+        attempts: [Attempt { endpoint, outcome: Outcome::Served }].into_iter().collect(),
+        status: 200,
+        refusal: None,
+        headers_removed: 0,
+        cancelled: false,
+        decided_in: Duration::from_micros(2),
+        first_token_in: None,
+        ended_in: Duration::from_millis(20),
+        usage: payload::Usage::default(),
+    }
+}
+
+#[tokio::test]
+async fn it_is_ready_only_between_start_and_stop() {
+    let (telemetry, world) = (Telemetry::new(1, 1), world());
+    for (readiness, status, text) in [
+        (Readiness::Starting, StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        (Readiness::Ready, StatusCode::OK, "ready\n"),
+        (Readiness::Draining, StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    ] {
+        *world.readiness.lock().unwrap() = readiness;
+        assert_eq!(ask(&telemetry, &world, "/readyz").await, (status, text.to_owned()));
+        assert_eq!(ask(&telemetry, &world, "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn metrics_have_what_the_cores_counted_and_what_the_world_knows() {
+    let telemetry = Telemetry::new(1, 1);
+    telemetry.core(0).finish(record("a"));
+    let (status, page) = ask(&telemetry, &world(), "/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("\npointsman_responses_total{code=\"200\"} 1\n"), "{page}");
+    assert!(page.contains("\npointsman_held_body_bytes 4096\n"), "{page}");
+    assert!(page.contains("\npointsman_snapshot_generation 7\n"), "{page}");
+}
+
+#[tokio::test]
+async fn a_past_request_is_explained_as_json_and_as_text() {
+    let telemetry = Telemetry::new(1, 4);
+    telemetry.core(0).finish(record("abc"));
+    let (status, body) = ask(&telemetry, &world(), "/explain/abc").await;
+    let explanation: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &explanation["rule"]), (StatusCode::OK, &json!("default/route rule 0 match 0")));
+    let (status, text) = ask(&telemetry, &world(), "/explain/abc?format=text").await;
+    assert_eq!(
+        (status, text.lines().next().unwrap()),
+        (StatusCode::OK, "request   abc at 1970-01-01T00:00:00.000Z")
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_kept_is_not_found() {
+    let (status, body) = ask(&Telemetry::new(1, 1), &world(), "/explain/a%2Fb").await;
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(told["error"], "no record of request \"a/b\": only the newest requests are kept");
+}
+
+#[tokio::test]
+async fn the_configuration_is_told_with_its_settings() {
+    let (status, body) = ask(&Telemetry::new(1, 1), &world(), "/config").await;
+    let config: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &config["generation"]), (StatusCode::OK, &json!(7)));
+    assert_eq!(config["settings"]["admin"], "127.0.0.1:9901");
+    assert_eq!(ask(&Telemetry::new(1, 1), &world(), "/endpoints").await, (StatusCode::OK, "[]".to_owned()));
+}
+
+#[tokio::test]
+async fn nothing_can_be_changed() {
+    let pages = router(Telemetry::new(1, 1), world());
+    let response = pages.oneshot(Request::post("/config").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[test]
+fn it_serves_on_its_own_thread_and_stops_when_dropped() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let admin = Admin::start(listener, router(Telemetry::new(1, 1), world())).unwrap();
+    let mut kept = TcpStream::connect(address).unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    kept.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop(admin);
+    kept.read_to_end(&mut Vec::new()).unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
