@@ -187,13 +187,10 @@ pub enum Cause {
 const MODELS_LISTED_MAX: usize = 20;
 
 fn list(models: &[String]) -> String {
-    match models.len() {
-        0 => "none".to_owned(),
-        0..=MODELS_LISTED_MAX => models.join(", "),
-        more => {
-            let listed = models[..MODELS_LISTED_MAX].join(", ");
-            format!("{listed} and {} more", more - MODELS_LISTED_MAX)
-        }
+    match models.split_at_checked(MODELS_LISTED_MAX) {
+        Some((listed, more)) if !more.is_empty() => format!("{} and {} more", listed.join(", "), more.len()),
+        _ if models.is_empty() => "none".to_owned(),
+        _ => models.join(", "),
     }
 }
 
