@@ -1,0 +1,122 @@
+//! `pointsman sim`: simulated model servers, for demonstrations, tests and benchmarks.
+
+use super::Done;
+use crate::terminal::{GOOD, NAME};
+use clap::Args;
+use simulator::{Config, EngineKind, Fault};
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+use tokio::task::LocalSet;
+
+/// Runs simulated model servers: OpenAI's API with queueing, batching, prefix reuse and adapters as in vLLM, and faults on
+/// demand. The words they answer are canned; the behaviour is honest.
+#[derive(Debug, Args)]
+pub(crate) struct Sim {
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "POINTSMAN_SIM_BIND")]
+    bind: IpAddr,
+    /// Port of the first server; 0 takes any free port.
+    #[arg(long, value_name = "PORT", default_value_t = 8000, env = "POINTSMAN_SIM_PORT")]
+    port: u16,
+    /// How many servers to run, on ports that follow each other (or on free ones, with --port 0).
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    count: u16,
+    /// The base model's name, as requests ask for it.
+    #[arg(long, value_name = "NAME", default_value = "simulated", env = "POINTSMAN_SIM_MODEL")]
+    model: String,
+    /// A LoRA adapter that is served from the start; may be given several times.
+    #[arg(long = "adapter", value_name = "NAME")]
+    adapters: Vec<String>,
+    /// Whose metrics page and error shape to speak: vllm, sglang, tensorrt-llm, triton, llama-cpp or none.
+    #[arg(long, value_name = "ENGINE", default_value = "vllm")]
+    engine: EngineKind,
+    /// What a step costs, as the name of a model on a machine; a wrong name lists them all.
+    #[arg(long, value_name = "NAME", default_value = "demo")]
+    engine_model: engine::Coefficients,
+    /// Simulated seconds in a second of the wall clock.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    speed: f64,
+    /// Requests computed in one step, at most.
+    #[arg(long, value_name = "COUNT", default_value_t = Config::default().max_num_seqs)]
+    max_num_seqs: u32,
+    /// Tokens computed in one step, at most.
+    #[arg(long, value_name = "TOKENS", default_value_t = Config::default().max_num_batched_tokens)]
+    max_num_batched_tokens: u32,
+    /// Tokens in a KV block.
+    #[arg(long, value_name = "TOKENS", default_value_t = Config::default().block_tokens)]
+    block_tokens: u32,
+    /// KV blocks in all; by default what the engine model has.
+    #[arg(long, value_name = "COUNT")]
+    num_gpu_blocks: Option<u32>,
+    /// Adapters in use at once, at most.
+    #[arg(long, value_name = "COUNT", default_value_t = Config::default().max_loras)]
+    max_loras: u32,
+    /// Tokens that an answer has at least, unless the request's limit is lower.
+    #[arg(long, value_name = "TOKENS", default_value_t = Config::default().answer_tokens)]
+    answer_tokens: u32,
+    /// Answer every POST at once with one fixed body: for measuring what lies before the server.
+    #[arg(long)]
+    instant: bool,
+    /// A fault from the start, as in `slow=3`; may be given several times. A wrong one lists them all. While it runs, POST
+    /// faults as JSON to /sim/fault.
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<Fault>,
+}
+
+impl Sim {
+    pub(crate) fn execute(self) -> Done {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, self.serve())
+    }
+
+    async fn serve(self) -> Done {
+        let mut servers = Vec::new();
+        for number in 0..self.count {
+            let port = if self.port == 0 { 0 } else { self.port.saturating_add(number) };
+            let address = SocketAddr::new(self.bind, port);
+            let listener = TcpListener::bind(address).await.map_err(|error| {
+                format!("cannot listen on {address}: {error}; give another --port, or 0 for any")
+            })?;
+            let local = listener.local_addr()?;
+            anstream::println!("{GOOD}ready{GOOD:#} http://{local} model {NAME}{}{NAME:#}", self.model);
+            servers.push(tokio::task::spawn_local(simulator::serve(self.config(), listener, stopped())));
+        }
+        for server in servers {
+            server.await?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            model: self.model.clone(),
+            adapters: self.adapters.clone(),
+            engine: self.engine,
+            engine_model: self.engine_model,
+            speed: self.speed,
+            max_num_seqs: self.max_num_seqs,
+            max_num_batched_tokens: self.max_num_batched_tokens,
+            block_tokens: self.block_tokens,
+            num_gpu_blocks: self.num_gpu_blocks,
+            max_loras: self.max_loras,
+            answer_tokens: self.answer_tokens,
+            instant: self.instant,
+            faults: self.faults.clone(),
+            ..Config::default()
+        }
+    }
+}
+
+/// Ends with the first SIGINT or SIGTERM.
+pub(crate) async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => (),
+        _ = terminate.recv() => (),
+    }
+}
