@@ -1,0 +1,179 @@
+//! A gateway in this process: the world, the proxy door, and what watches over them.
+//!
+//! In: [`GatewaySettings`]. Out: a running [`Gateway`], until [`Gateway::drain`]. Only wiring: every part is told of the
+//! others here, and nowhere else.
+
+mod control;
+mod offline;
+mod settings;
+
+pub(crate) use offline::Offline;
+pub(crate) use settings::GatewaySettings;
+
+use crate::admin::{self, Admin, Readiness};
+use control::Control;
+use journey::Now;
+use proxy::{Drained, Proxy};
+use resources::{Finding, Folder, Severity};
+use state::{Clock, Snapshot, World};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use telemetry::Telemetry;
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The manifests have errors.
+    #[error("{0} of the manifests' findings are errors; `pointsman check` tells them all")]
+    Manifests(usize),
+    /// Nothing to listen on.
+    #[error("no Gateway of ours has an HTTP listener in {}; nothing to listen on", list(.0))]
+    NoListener(Vec<PathBuf>),
+    /// A port of the proxy door is not to be had.
+    #[error(transparent)]
+    Bind(#[from] proxy::BindError),
+    /// The admin port is not to be had.
+    #[error("cannot listen on the admin address {address}: {error}; give another --admin")]
+    Admin {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A thread or a runtime cannot be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A running gateway. Dropped, it stops at once.
+pub(crate) struct Gateway {
+    /// What operators see.
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Where the admin server listens.
+    pub(crate) admin: SocketAddr,
+    proxy: proxy::Handle,
+    watched: Arc<Watched>,
+    _admin: Admin,
+    _control: Control,
+}
+
+impl Gateway {
+    /// Reads the manifests, binds every port, and serves.
+    pub(crate) fn start(settings: GatewaySettings) -> Result<Gateway, StartError> {
+        let world = Arc::new(World::new(settings.world(), Clock::start()));
+        let folder = read(&settings.config, &world)?;
+        let proxy_settings = settings.proxy();
+        let telemetry = Telemetry::new(proxy_settings.cores, settings.records);
+        let watched = Arc::new(Watched::new(Arc::clone(&world), settings.shown()));
+        let listener = std::net::TcpListener::bind(settings.admin)
+            .map_err(|error| StartError::Admin { address: settings.admin, error })?;
+        let address = listener.local_addr().map_err(StartError::Thread)?;
+        let pages = admin::router(Arc::clone(&telemetry), Arc::clone(&watched) as Arc<dyn admin::World>);
+        let admin = Admin::start(listener, pages).map_err(StartError::Thread)?;
+        let control = Control::start(&world, folder, &telemetry, &settings).map_err(StartError::Thread)?;
+        let proxy = Proxy::start(Arc::clone(&world), proxy_settings, Arc::clone(&telemetry))?;
+        watched.serves(proxy.held_bytes_gauge());
+        for (port, address) in proxy.addresses() {
+            tracing::info!(port, %address, "listening");
+        }
+        tracing::info!(address = %address, "admin server listening");
+        Ok(Gateway { telemetry, admin: address, proxy, watched, _admin: admin, _control: control })
+    }
+
+    /// Each listener's port, and where it is bound.
+    pub(crate) fn addresses(&self) -> Vec<(u16, SocketAddr)> {
+        self.proxy.addresses()
+    }
+
+    /// Stops accepting and lets the requests under way end whole.
+    pub(crate) async fn drain(self) -> Drained {
+        self.watched.becomes(Readiness::Draining);
+        self.proxy.drain().await
+    }
+}
+
+/// Reads the manifests for the first time: an error in them ends the start.
+fn read(config: &[PathBuf], world: &World) -> Result<Folder, StartError> {
+    let mut folder = Folder::new(config);
+    let load = folder.load();
+    let errors = load.errors().count();
+    tell(&load.findings);
+    if errors > 0 {
+        return Err(StartError::Manifests(errors));
+    }
+    world.apply(load);
+    let snapshot = world.load();
+    tell(&snapshot.findings);
+    if snapshot.listeners.is_empty() {
+        return Err(StartError::NoListener(config.to_vec()));
+    }
+    Ok(folder)
+}
+
+/// Logs findings, each at its severity.
+fn tell(findings: &[Finding]) {
+    for finding in findings {
+        let Finding { origin, object, field, message, code, .. } = finding;
+        let place = format!("{}:{}", origin.file.display(), origin.line);
+        match finding.severity {
+            Severity::Error => tracing::error!(place, %object, field, code, "{message}"),
+            Severity::Warning => tracing::warn!(place, %object, field, code, "{message}"),
+        }
+    }
+}
+
+/// The gateway as the admin server sees it.
+struct Watched {
+    world: Arc<World>,
+    readiness: AtomicU8,
+    held: OnceLock<proxy::HeldBytes>,
+    settings: serde_json::Value,
+}
+
+impl Watched {
+    fn new(world: Arc<World>, settings: serde_json::Value) -> Watched {
+        Watched { world, readiness: AtomicU8::new(Readiness::Starting as u8), held: OnceLock::new(), settings }
+    }
+
+    fn serves(&self, held: proxy::HeldBytes) {
+        // Set once: a gateway is started once.
+        let _ = self.held.set(held);
+        self.becomes(Readiness::Ready);
+    }
+
+    fn becomes(&self, readiness: Readiness) {
+        self.readiness.store(readiness as u8, Ordering::Relaxed);
+    }
+}
+
+impl admin::World for Watched {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.world.load()
+    }
+
+    fn now(&self) -> Now {
+        self.world.clock().now()
+    }
+
+    fn readiness(&self) -> Readiness {
+        match self.readiness.load(Ordering::Relaxed) {
+            ready if ready == Readiness::Ready as u8 => Readiness::Ready,
+            draining if draining == Readiness::Draining as u8 => Readiness::Draining,
+            _ => Readiness::Starting,
+        }
+    }
+
+    fn held_body_bytes(&self) -> u64 {
+        self.held.get().map_or(0, proxy::HeldBytes::now)
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        self.settings.clone()
+    }
+}

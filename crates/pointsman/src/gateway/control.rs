@@ -1,0 +1,157 @@
+//! The control thread: takes up changed manifests, looks names up, scrapes endpoints, writes the access log.
+//!
+//! It can neither slow nor stop the data path: what it finds goes into the snapshot (swapped) or a domain (a short lock).
+
+use super::settings::{AccessLog, GatewaySettings};
+use super::tell;
+use resources::Folder;
+use scheduling::Slot;
+use signals::{Scrape, ScrapeSettings, Scraper};
+use state::{Applied, Clock, Domain, Snapshot, World};
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use telemetry::{LogFormat, ScrapeResult, Telemetry, access_log};
+use tokio::sync::oneshot;
+
+/// How often ended requests are written to the access log: the data path only fills its rings.
+const ACCESS_LOG_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The control thread. Dropped, it ends.
+pub(super) struct Control {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Control {
+    pub(super) fn start(
+        world: &Arc<World>,
+        folder: Folder,
+        telemetry: &Arc<Telemetry>,
+        settings: &GatewaySettings,
+    ) -> io::Result<Control> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (world, telemetry) = (Arc::clone(world), Arc::clone(telemetry));
+        let (scrape, log) = (settings.scrape(), settings.access_log);
+        let work = async move {
+            tokio::select! {
+                _ = stopped => (),
+                () = take_up_changes(&world, folder) => (),
+                () = world.keep_names_looked_up() => (),
+                () = scrape_endpoints(&world, &telemetry, scrape) => (),
+                () = write_access_log(&telemetry, log) => (),
+            }
+        };
+        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+            runtime.block_on(work);
+        })?;
+        Ok(Control { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by its hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Puts each change of the folder in force, and says what is wrong with it.
+async fn take_up_changes(world: &World, folder: Folder) {
+    let mut watch = folder.watch();
+    while let Some(load) = watch.next().await {
+        tell(&load.findings);
+        if world.apply(load) == Applied::Changed {
+            let snapshot = world.load();
+            tell(&snapshot.findings);
+            tracing::info!(generation = snapshot.generation, "the manifests have changed and are in force");
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// An endpoint's place, as the scraper knows it.
+#[derive(Clone)]
+struct Place {
+    domain: Arc<Domain>,
+    slot: Slot,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        Arc::ptr_eq(&self.domain, &other.domain) && self.slot == other.slot
+    }
+}
+
+impl Eq for Place {}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (Arc::as_ptr(&self.domain).addr(), self.slot).hash(hasher);
+    }
+}
+
+/// Keeps every endpoint of the snapshot in force scraped.
+async fn scrape_endpoints(world: &World, telemetry: &Arc<Telemetry>, settings: ScrapeSettings) {
+    let (clock, telemetry) = (world.clock(), Arc::clone(telemetry));
+    let sink = move |place: &Place, scrape: Scrape| learn(place, scrape, clock, &telemetry);
+    let mut scraper = Scraper::new(settings, Arc::new(sink));
+    let mut changes = world.changes();
+    loop {
+        changes.mark_unchanged();
+        scraper.set(endpoints(&world.load()));
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Every endpoint of a snapshot, each once: pools of one domain may share some.
+fn endpoints(snapshot: &Snapshot) -> HashMap<Place, SocketAddr> {
+    let places = snapshot.pools.iter().flat_map(|pool| {
+        let place = |slot| Place { domain: Arc::clone(&pool.domain), slot };
+        pool.endpoints.iter().map(move |(slot, key)| (place(*slot), key.address))
+    });
+    places.collect()
+}
+
+fn learn(place: &Place, scrape: Scrape, clock: Clock, telemetry: &Telemetry) {
+    let (result, signals) = match scrape {
+        Scrape::Read(signals) => (ScrapeResult::Read, Some(signals)),
+        Scrape::NoMetrics => (ScrapeResult::NoMetrics, Some(signals::Signals::default())),
+        Scrape::Missed(error) => {
+            tracing::debug!(%error, "a scrape was missed");
+            (ScrapeResult::Missed, None)
+        }
+    };
+    telemetry.scraped(result);
+    place.domain.signal(place.slot, signals, clock.now());
+}
+
+/// Writes what has ended since the last look.
+async fn write_access_log(telemetry: &Telemetry, form: AccessLog) {
+    let format = match form {
+        AccessLog::Off => return std::future::pending().await,
+        AccessLog::Plain => LogFormat::Plain,
+        AccessLog::Json => LogFormat::Json,
+    };
+    let mut cursor = telemetry.now();
+    loop {
+        tokio::time::sleep(ACCESS_LOG_INTERVAL).await;
+        let records = telemetry.since(&mut cursor);
+        if records.is_empty() {
+            continue;
+        }
+        let lines: String = records.iter().map(|record| access_log(record, format) + "\n").collect();
+        // A reader that has gone away is no reason to stop serving.
+        let _ = io::stdout().lock().write_all(lines.as_bytes());
+    }
+}

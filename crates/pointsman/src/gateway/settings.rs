@@ -1,0 +1,131 @@
+//! The flags of a gateway. Each stands here or in the room that it steers, once: name, help, default and environment twin.
+
+use clap::{Args, ValueEnum};
+use journey::AdmissionSettings;
+use serde_json::json;
+use signals::ScrapeSettings;
+use state::MissingEndpointPicker;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a gateway runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GatewaySettings {
+    /// Folders or files of manifests; `-` reads standard input. Changes are taken up while the gateway runs.
+    #[arg(long, required = true, value_name = "PATH", env = "POINTSMAN_CONFIG", value_delimiter = ',', num_args = 1..)]
+    pub(crate) config: Vec<PathBuf>,
+    /// Address of the admin server: health, metrics, configuration, explanations. Nobody else's business: keep it on
+    /// loopback, or behind something that asks who is there.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", env = "POINTSMAN_ADMIN")]
+    pub(crate) admin: SocketAddr,
+    /// Who picks for a pool whose endpoint picker is a Service that the manifests do not hold.
+    #[arg(long, value_name = "WHO", default_value = "builtin", env = "POINTSMAN_MISSING_ENDPOINT_PICKER")]
+    missing_endpoint_picker: WhoPicks,
+    /// A pool is saturated when each of its ready endpoints has more requests waiting than this, or --kv-used-max.
+    #[arg(long, value_name = "REQUESTS", default_value_t = 5, env = "POINTSMAN_QUEUE_DEPTH_MAX")]
+    queue_depth_max: u32,
+    /// A pool is saturated when each of its ready endpoints uses more of its KV cache than this (0 to 1), or
+    /// --queue-depth-max. A saturated pool answers 429 to requests of priority below 0.
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.8, env = "POINTSMAN_KV_USED_MAX")]
+    kv_used_max: f32,
+    /// From one scrape of an endpoint's metrics to the next.
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = resources::parse_duration,
+          env = "POINTSMAN_SCRAPE_INTERVAL")]
+    scrape_interval: Duration,
+    /// For one scrape, connecting included.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = resources::parse_duration,
+          env = "POINTSMAN_SCRAPE_TIMEOUT")]
+    scrape_timeout: Duration,
+    /// Decision records kept on each data thread for `explain`.
+    #[arg(long, value_name = "COUNT", default_value_t = 4096, env = "POINTSMAN_RECORDS")]
+    pub(crate) records: usize,
+    /// A line for each request that has ended, on standard output. Never a prompt.
+    #[arg(long, value_name = "FORM", default_value = "off", env = "POINTSMAN_ACCESS_LOG")]
+    pub(crate) access_log: AccessLog,
+    /// Limits and times of the proxy door.
+    #[command(flatten)]
+    proxy: proxy::Settings,
+}
+
+/// Who picks for a pool whose picker is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WhoPicks {
+    /// The built-in picker.
+    Builtin,
+    /// Nobody: its requests are refused.
+    Refuse,
+}
+
+/// The form of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AccessLog {
+    /// None.
+    Off,
+    /// `name=value` words.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+impl GatewaySettings {
+    /// The defaults, for a gateway of this folder that only this machine sees.
+    pub(crate) fn of_folder(folder: PathBuf, admin: SocketAddr) -> GatewaySettings {
+        let proxy = proxy::Settings { bind: IpAddr::V4(Ipv4Addr::LOCALHOST), ..proxy::Settings::default() };
+        let scrape = ScrapeSettings::default();
+        let admission = AdmissionSettings::default();
+        GatewaySettings {
+            config: vec![folder],
+            admin,
+            missing_endpoint_picker: WhoPicks::Builtin,
+            queue_depth_max: admission.queue_depth_max,
+            kv_used_max: admission.kv_used_max,
+            scrape_interval: scrape.interval,
+            scrape_timeout: scrape.timeout,
+            records: 4096,
+            access_log: AccessLog::Off,
+            proxy,
+        }
+    }
+
+    pub(crate) fn world(&self) -> state::Settings {
+        state::Settings {
+            missing_endpoint_picker: match self.missing_endpoint_picker {
+                WhoPicks::Builtin => MissingEndpointPicker::Builtin,
+                WhoPicks::Refuse => MissingEndpointPicker::Refuse,
+            },
+            admission: AdmissionSettings {
+                queue_depth_max: self.queue_depth_max,
+                kv_used_max: self.kv_used_max,
+            },
+            seed: fastrand::u64(..),
+        }
+    }
+
+    pub(crate) fn proxy(&self) -> proxy::Settings {
+        self.proxy.clone()
+    }
+
+    pub(crate) fn scrape(&self) -> ScrapeSettings {
+        ScrapeSettings {
+            interval: self.scrape_interval,
+            timeout: self.scrape_timeout,
+            ..ScrapeSettings::default()
+        }
+    }
+
+    /// The settings as `/config` shows them; there is no secret among them.
+    pub(crate) fn shown(&self) -> serde_json::Value {
+        json!({
+            "config": self.config,
+            "admin": self.admin,
+            "missing_endpoint_picker": format!("{:?}", self.missing_endpoint_picker).to_lowercase(),
+            "queue_depth_max": self.queue_depth_max,
+            "kv_used_max": self.kv_used_max,
+            "scrape_interval_seconds": self.scrape_interval.as_secs_f64(),
+            "scrape_timeout_seconds": self.scrape_timeout.as_secs_f64(),
+            "records": self.records,
+            "proxy": format!("{:?}", self.proxy),
+        })
+    }
+}
