@@ -78,7 +78,7 @@ impl Gateway {
         let admin = Admin::start(listener, pages).map_err(StartError::Thread)?;
         let control = Control::start(&world, folder, &telemetry, &settings).map_err(StartError::Thread)?;
         let proxy = Proxy::start(Arc::clone(&world), proxy_settings, Arc::clone(&telemetry))?;
-        watched.serves(proxy.held_bytes_gauge());
+        watched.serves(proxy.held_bytes());
         for (port, address) in proxy.addresses() {
             tracing::info!(port, %address, "listening");
         }

@@ -23,6 +23,17 @@ pub(crate) struct Budget {
     limit: u64,
 }
 
+/// A look at how many bytes are held; outlives the door.
+#[derive(Debug, Clone)]
+pub struct HeldBytes(pub(crate) Arc<Budget>);
+
+impl HeldBytes {
+    /// Bytes of request bodies held now.
+    pub fn now(&self) -> u64 {
+        self.0.held()
+    }
+}
+
 /// The budget is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spent {

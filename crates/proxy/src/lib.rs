@@ -25,5 +25,6 @@ mod target;
 mod upstream;
 
 pub use accept::BindError;
+pub use held::HeldBytes;
 pub use proxy::{Drained, Handle, Proxy};
 pub use settings::Settings;

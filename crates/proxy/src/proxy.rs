@@ -2,7 +2,7 @@
 
 use crate::accept::{Acceptor, Addresses, BindError, Loads, bind};
 use crate::core::{self, Message, Shared};
-use crate::held::Budget;
+use crate::held::{Budget, HeldBytes};
 use crate::settings::Settings;
 use state::World;
 use std::net::SocketAddr;
@@ -112,9 +112,9 @@ impl Handle {
         self.addresses.all()
     }
 
-    /// Bytes of request bodies held now.
-    pub fn held_bytes(&self) -> u64 {
-        self.shared.budget.held()
+    /// How many bytes of request bodies are held.
+    pub fn held_bytes(&self) -> HeldBytes {
+        HeldBytes(Arc::clone(&self.shared.budget))
     }
 
     /// Connections from clients now.

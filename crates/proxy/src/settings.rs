@@ -5,54 +5,76 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// The settings of the proxy door. `None` means: no such limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "The proxy door")]
 pub struct Settings {
-    /// Address that every listener's port is bound on. Default `0.0.0.0`.
+    /// Address that every listener's port is bound on.
+    #[arg(long, value_name = "ADDRESS", env = "POINTSMAN_BIND", default_value_t = Settings::default().bind)]
     pub bind: IpAddr,
     /// Bind a free port in place of each listener's own; tests learn it from [`crate::Handle::addresses`]. Default off.
+    #[arg(skip)]
     pub free_ports: bool,
     /// Data threads. Default: one for each core that the process may use.
+    #[arg(long, value_name = "COUNT", env = "POINTSMAN_CORES", default_value_t = Settings::default().cores, hide_default_value = true)]
     pub cores: usize,
     /// Bind each data thread to one core. Default off: an orchestrator's CPU limits rarely come as whole cores.
+    #[arg(long, env = "POINTSMAN_PIN_CORES")]
     pub pin_cores: bool,
     /// Peers whose `x-gateway-*`, `x-slo-*`, `x-llm-d-*` and `x-forwarded-*` headers are believed. Default: nobody.
+    #[arg(long, value_name = "CIDR", env = "POINTSMAN_TRUSTED_PEERS", value_delimiter = ',')]
     pub trusted_peers: Vec<IpNet>,
 
-    /// Connections from clients at one time, all threads together; beyond it the accept queue waits. Default 50,000.
+    /// Connections from clients at one time, all threads together; beyond it the accept queue waits.
+    #[arg(long, value_name = "COUNT", env = "POINTSMAN_CONNECTIONS_MAX", default_value_t = Settings::default().connections_max)]
     pub connections_max: usize,
-    /// Headers of one request, count; more are answered 431. Default 100.
+    /// Headers of one request, count; more are answered 431.
+    #[arg(long, value_name = "COUNT", env = "POINTSMAN_HEADERS_MAX", default_value_t = Settings::default().headers_max)]
     pub headers_max: usize,
-    /// Request line and headers, bytes; more are answered 431. At least 8 KiB. Default 64 KiB.
+    /// Request line and headers, bytes; more are answered 431. At least 8 KiB.
+    #[arg(long, value_name = "BYTES", env = "POINTSMAN_HEADER_BYTES_MAX", default_value_t = Settings::default().header_bytes_max)]
     pub header_bytes_max: usize,
-    /// Body of a request that is read to be routed or picked for, bytes; more are answered 413. Default 32 MiB.
+    /// Body of a request that is read to be routed or picked for, bytes; more are answered 413.
+    #[arg(long, value_name = "BYTES", env = "POINTSMAN_BODY_BYTES_MAX", default_value_t = Settings::default().body_bytes_max)]
     pub body_bytes_max: u64,
     /// Request bodies held at one time, all threads together, bytes; a body that asks for more gets 503. Default: a
     /// quarter of the memory limit (cgroup v2, else physical memory).
+    #[arg(long, value_name = "BYTES", env = "POINTSMAN_HELD_BYTES_MAX", default_value_t = Settings::default().held_bytes_max, hide_default_value = true)]
     pub held_bytes_max: u64,
 
-    /// From a connection's start, or a request's first byte, to the end of its head. Default 10 s.
+    /// From a connection's start, or a request's first byte, to the end of its head.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_HEADER_READ_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().header_read_timeout))]
     pub header_read_timeout: Duration,
-    /// Between two reads of a request body. Default 30 s, then 408.
+    /// Between two reads of a request body; then 408.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_BODY_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().body_stall_timeout))]
     pub body_stall_timeout: Duration,
-    /// Between two requests of a connection. Default 75 s.
+    /// Between two requests of a connection.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_KEEP_ALIVE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().keep_alive_timeout))]
     pub keep_alive_timeout: Duration,
-    /// How long a client may take no byte of a response that waits for it. Default 60 s.
+    /// How long a client may take no byte of a response that waits for it.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_WRITE_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().write_stall_timeout))]
     pub write_stall_timeout: Duration,
     /// Age after which a connection is closed with its next response, to spread clients over replicas. Default none.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECTION_AGE_MAX", value_parser = resources::parse_duration)]
     pub connection_age_max: Option<Duration>,
 
-    /// Connecting to an endpoint. Default 2 s.
+    /// Connecting to an endpoint.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECT_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().connect_timeout))]
     pub connect_timeout: Duration,
     /// From a request's last byte to the head of the response. Default none: a generation takes minutes.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_RESPONSE_HEAD_TIMEOUT", value_parser = resources::parse_duration)]
     pub response_head_timeout: Option<Duration>,
-    /// Between two reads of a response body. Default 600 s.
+    /// Between two reads of a response body.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_RESPONSE_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().response_stall_timeout))]
     pub response_stall_timeout: Duration,
     /// How long a connection to an endpoint may lie idle. Default 4 s: model servers on uvicorn close theirs at 5 s.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_UPSTREAM_IDLE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().upstream_idle_timeout))]
     pub upstream_idle_timeout: Duration,
-    /// Idle connections to one endpoint, all threads together (each may keep its share). Default 512.
+    /// Idle connections to one endpoint, all threads together (each may keep its share).
+    #[arg(long, value_name = "COUNT", env = "POINTSMAN_UPSTREAM_IDLE_MAX", default_value_t = Settings::default().upstream_idle_max)]
     pub upstream_idle_max: usize,
 
-    /// On shutdown: how long requests under way may take to end. Default 120 s.
+    /// On shutdown: how long requests under way may take to end.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_DRAIN_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().drain_timeout))]
     pub drain_timeout: Duration,
 }
 
@@ -82,6 +104,11 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(120),
         }
     }
+}
+
+/// A time as a flag has it.
+fn seconds(time: Duration) -> String {
+    format!("{}s", time.as_secs())
 }
 
 impl Settings {

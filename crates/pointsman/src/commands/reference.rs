@@ -86,7 +86,7 @@ fn name(arg: &clap::Arg) -> String {
 }
 
 fn default(arg: &clap::Arg) -> String {
-    if !arg.get_action().takes_values() {
+    if !arg.get_action().takes_values() || arg.is_hide_default_value_set() {
         return String::new();
     }
     arg.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect::<Vec<_>>().join(" ")
