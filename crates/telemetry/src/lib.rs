@@ -1,13 +1,19 @@
 //! What operators see: metrics, decision records for `explain`, the access log.
 //!
 //! In: one [`Record`] at the end of each request, from the core that served it ([`Core::finish`]). Out: Prometheus text
-//! ([`Telemetry::text`]), records by request id ([`Telemetry::record`]) or as they come ([`Telemetry::since`]). Never: a prompt, a label that the snapshot does
+//! ([`Telemetry::text`]), records by request id ([`Telemetry::record`]) or as they come ([`Telemetry::since`]), lines for
+//! a log ([`access_log()`]), the reasons of a decision ([`Explanation`]). Never: a prompt, a label that the snapshot does
 //! not know, a lock shared by two cores on the data path.
 
+mod access_log;
+mod explain;
 mod metrics;
+mod names;
 mod record;
 mod ring;
 
+pub use access_log::{LogFormat, access_log};
+pub use explain::Explanation;
 pub use metrics::{
     Connection, Core, Cursor, Gauges, PoolGauges, Running, ScrapeResult, Side, Telemetry, reference,
 };

@@ -81,3 +81,93 @@ pub struct Record {
     /// Tokens.
     pub usage: Usage,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use journey::{Candidate, ReservationId, Target};
+    use payload::TokenSource;
+    use scheduling::Slot;
+
+    pub(crate) fn endpoint(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    /// A streamed request that was served at the second try.
+    pub(crate) fn served() -> Record {
+        let target = Target { slot: Slot(0), address: endpoint(8001) };
+        let best = Candidate {
+            target,
+            total: 0.75,
+            parts: [0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
+            in_flight: 3,
+            waiting: u32::MAX,
+            kv_used: f32::NAN,
+            matched_bytes: 1024,
+        };
+        let decision = Decision {
+            reservation: ReservationId { index: 0, generation: 0 },
+            endpoints: ArrayVec::from_iter([target, Target { slot: Slot(1), address: endpoint(8002) }]),
+            candidates: ArrayVec::from_iter([best]),
+            weighed: 4,
+            passed_over: 1,
+            sequence: 17,
+        };
+        let failed = Attempt { endpoint: endpoint(8001), outcome: Outcome::ServerError { status: 503 } };
+        Record {
+            id: RequestId::from("req-1").unwrap(),
+            at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_763_899_200_250),
+            dialect: Dialect::ChatCompletions,
+            rule: Some("default/routes-to-llms rule 0 match 0".into()),
+            backend: Some("default/gemma3".into()),
+            model: Some(ModelName("chatbot".into())),
+            target_model: Some(TargetModel("gemma3".into())),
+            model_known: true,
+            priority: 0,
+            stream: true,
+            prompt_bytes: 1536,
+            request_bytes: 2048,
+            response_bytes: 4096,
+            decision: Some(decision),
+            attempts: ArrayVec::from_iter([
+                failed,
+                Attempt { endpoint: endpoint(8002), outcome: Outcome::Served },
+            ]),
+            status: 200,
+            refusal: None,
+            headers_removed: 0,
+            cancelled: false,
+            decided_in: Duration::from_nanos(2_500),
+            first_token_in: Some(Duration::from_millis(250)),
+            ended_in: Duration::from_millis(1_250),
+            usage: Usage {
+                input_tokens: Some(38),
+                cached_tokens: Some(16),
+                output_tokens: Some(11),
+                source: Some(TokenSource::Estimated),
+            },
+        }
+    }
+
+    /// A request for a model that no rule knows.
+    pub(crate) fn refused(model: &str) -> Record {
+        Record {
+            rule: None,
+            backend: None,
+            model: Some(ModelName(model.into())),
+            target_model: None,
+            model_known: false,
+            decision: None,
+            attempts: ArrayVec::new(),
+            status: 404,
+            refusal: Some(Refused {
+                step: Step::Route,
+                reason: "model_unknown",
+                message: format!("the model {model:?} does not exist here").into(),
+            }),
+            first_token_in: None,
+            usage: Usage::default(),
+            ..served()
+        }
+    }
+}

@@ -217,10 +217,16 @@ pub(crate) struct Connections {
     pub(crate) closed: AtomicU64,
 }
 
-/// Label values of [`Outcome`], in the order of [`outcome_place`].
-pub(crate) const OUTCOMES: [&str; 5] = ["served", "server_error", "broken", "timed_out", "cancelled"];
+/// Every outcome, in the order of [`outcome_place`].
+pub(crate) const OUTCOMES: [Outcome; 5] = [
+    Outcome::Served,
+    Outcome::ServerError { status: 0 },
+    Outcome::Broken,
+    Outcome::TimedOut,
+    Outcome::Cancelled,
+];
 
-pub(crate) fn outcome_place(outcome: Outcome) -> usize {
+fn outcome_place(outcome: Outcome) -> usize {
     match outcome {
         Outcome::Served => 0,
         Outcome::ServerError { .. } => 1,

@@ -3,8 +3,8 @@
 use crate::metrics::cell::{Count, Summed};
 use crate::metrics::families::{self as family, Family};
 use crate::metrics::shard::{ERROR_CODES, OUTCOMES, REQUEST_HISTOGRAMS, RequestLabels, Shard};
-use crate::{Gauges, PoolGauges, Side};
-use journey::{EndpointStatus, Step};
+use crate::{Gauges, PoolGauges, Side, names};
+use journey::EndpointStatus;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
@@ -155,7 +155,7 @@ fn answers(page: &mut Page, shards: &[Arc<Shard>]) {
     }
     let mut refusals: BTreeMap<[&str; 2], u64> = BTreeMap::new();
     for ((step, reason), count) in shards.iter().flat_map(|shard| shard.refusals.list()) {
-        *refusals.entry([step_name(step), reason]).or_default() += count.get();
+        *refusals.entry([names::step(step), reason]).or_default() += count.get();
     }
     page.head(&family::REFUSALS);
     for (labels, count) in refusals {
@@ -165,7 +165,10 @@ fn answers(page: &mut Page, shards: &[Arc<Shard>]) {
     let (ended, begun) = (total(shards, |shard| &shard.ended), total(shards, |shard| &shard.begun));
     page.one(&family::IN_FLIGHT, begun.saturating_sub(ended));
     let attempts = |place: usize| shards.iter().map(|shard| shard.attempts[place].get()).sum::<u64>();
-    page.many(&family::ATTEMPTS, OUTCOMES.into_iter().enumerate().map(|(at, name)| (name, attempts(at))));
+    page.many(
+        &family::ATTEMPTS,
+        OUTCOMES.into_iter().enumerate().map(|(at, outcome)| (names::outcome(outcome), attempts(at))),
+    );
     page.one(&family::RETRIES, total(shards, |shard| &shard.retries));
     page.one(&family::TOKENS_ESTIMATED, total(shards, |shard| &shard.tokens_estimated));
     page.one(&family::HEADERS_REMOVED, total(shards, |shard| &shard.headers_removed));
@@ -188,17 +191,6 @@ fn connections(page: &mut Page, shards: &[Arc<Shard>]) {
 
 fn total(shards: &[Arc<Shard>], of: fn(&Shard) -> &Count) -> u64 {
     shards.iter().map(|shard| of(shard).get()).sum()
-}
-
-/// A step as its label has it.
-pub(crate) fn step_name(step: Step) -> &'static str {
-    match step {
-        Step::Parse => "parse",
-        Step::Route => "route",
-        Step::Admit => "admit",
-        Step::Pick => "pick",
-        Step::Upstream => "upstream",
-    }
 }
 
 impl RequestLabels {

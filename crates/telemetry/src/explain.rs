@@ -1,0 +1,316 @@
+//! Why a request went where it went.
+//!
+//! In: a [`Record`] and the names of its pool's scorers. Out: an [`Explanation`], as JSON (it is `Serialize`) or as text
+//! for a person (it is `Display`). Never: a prompt.
+
+use crate::access_log::{seconds, timestamp};
+use crate::{Attempt, Record, names};
+use journey::{Candidate, Decision, Outcome};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::net::SocketAddr;
+
+/// Why a request went where it went: the rule, the candidates with each score, what was expected and what came.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    id: String,
+    at: String,
+    dialect: &'static str,
+    stream: bool,
+    model: Option<String>,
+    target_model: Option<String>,
+    priority: i32,
+    request_bytes: u64,
+    prompt_bytes: u64,
+    headers_removed: u32,
+    rule: Option<String>,
+    backend: Option<String>,
+    decision: Option<Decided>,
+    attempts: Vec<Tried>,
+    cached_tokens: CachedTokens,
+    answer: Answer,
+    refusal: Option<Why>,
+}
+
+/// The pick.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Decided {
+    decided_in_seconds: f64,
+    sequence: u64,
+    weighed: u32,
+    passed_over: u32,
+    endpoints: Vec<SocketAddr>,
+    candidates: Vec<Weighed>,
+}
+
+/// A candidate, best first. What a server never reported is absent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Weighed {
+    endpoint: SocketAddr,
+    total: f32,
+    scores: BTreeMap<String, f32>,
+    in_flight: u32,
+    waiting: Option<u32>,
+    kv_used: Option<f32>,
+    matched_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Tried {
+    endpoint: SocketAddr,
+    outcome: &'static str,
+    status: Option<u16>,
+}
+
+/// Prompt tokens from the prefix cache: what the index led to expect at the picked endpoint, and what the server reported.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct CachedTokens {
+    predicted: Option<u32>,
+    reported: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Answer {
+    status: u16,
+    cancelled: bool,
+    first_token_in_seconds: Option<f64>,
+    ended_in_seconds: f64,
+    bytes: u64,
+    input_tokens: Option<u32>,
+    output_tokens: Option<u32>,
+    tokens: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Why {
+    step: &'static str,
+    reason: &'static str,
+    message: String,
+}
+
+impl Explanation {
+    /// Explains a record; `scorers` are the names of its pool's scorers, in the order of a candidate's parts.
+    pub fn new(record: &Record, scorers: &[&str]) -> Explanation {
+        let why = record.refusal.as_ref().map(|refused| Why {
+            step: names::step(refused.step),
+            reason: refused.reason,
+            message: refused.message.to_string(),
+        });
+        Explanation {
+            id: record.id.to_string(),
+            at: timestamp(record.at),
+            dialect: names::dialect(record.dialect),
+            stream: record.stream,
+            model: record.model.as_ref().map(|model| model.0.to_string()),
+            target_model: record.target_model.as_ref().map(|target| target.0.to_string()),
+            priority: record.priority,
+            request_bytes: record.request_bytes,
+            prompt_bytes: record.prompt_bytes,
+            headers_removed: record.headers_removed,
+            rule: record.rule.as_deref().map(str::to_owned),
+            backend: record.backend.as_deref().map(str::to_owned),
+            decision: record.decision.as_ref().map(|decision| Decided::new(record, decision, scorers)),
+            attempts: record.attempts.iter().map(Tried::new).collect(),
+            cached_tokens: CachedTokens {
+                predicted: predicted_tokens(record),
+                reported: record.usage.cached_tokens,
+            },
+            answer: Answer::new(record),
+            refusal: why,
+        }
+    }
+}
+
+impl Decided {
+    fn new(record: &Record, decision: &Decision, scorers: &[&str]) -> Decided {
+        Decided {
+            decided_in_seconds: record.decided_in.as_secs_f64(),
+            sequence: decision.sequence,
+            weighed: decision.weighed,
+            passed_over: decision.passed_over,
+            endpoints: decision.endpoints.iter().map(|target| target.address).collect(),
+            candidates: decision
+                .candidates
+                .iter()
+                .map(|candidate| Weighed::new(candidate, scorers))
+                .collect(),
+        }
+    }
+}
+
+impl Weighed {
+    fn new(candidate: &Candidate, scorers: &[&str]) -> Weighed {
+        Weighed {
+            endpoint: candidate.target.address,
+            total: candidate.total,
+            scores: scorers.iter().map(ToString::to_string).zip(candidate.parts).collect(),
+            in_flight: candidate.in_flight,
+            waiting: (candidate.waiting != u32::MAX).then_some(candidate.waiting),
+            kv_used: (!candidate.kv_used.is_nan()).then_some(candidate.kv_used),
+            matched_bytes: candidate.matched_bytes,
+        }
+    }
+}
+
+impl Tried {
+    fn new(attempt: &Attempt) -> Tried {
+        let status = match attempt.outcome {
+            Outcome::ServerError { status } => Some(status),
+            _ => None,
+        };
+        Tried { endpoint: attempt.endpoint, outcome: names::outcome(attempt.outcome), status }
+    }
+}
+
+impl Answer {
+    fn new(record: &Record) -> Answer {
+        Answer {
+            status: record.status,
+            cancelled: record.cancelled,
+            first_token_in_seconds: record.first_token_in.map(seconds),
+            ended_in_seconds: seconds(record.ended_in),
+            bytes: record.response_bytes,
+            input_tokens: record.usage.input_tokens,
+            output_tokens: record.usage.output_tokens,
+            tokens: record.usage.source.map(names::token_source),
+        }
+    }
+}
+
+/// The picked endpoint's part of the prompt by the prefix index, in the tokens that the server counted.
+fn predicted_tokens(record: &Record) -> Option<u32> {
+    let picked = record.decision.as_ref()?.candidates.first()?;
+    let tokens = f64::from(record.usage.input_tokens?);
+    (record.prompt_bytes > 0).then(|| {
+        let part = (picked.matched_bytes as f64 / record.prompt_bytes as f64).min(1.0);
+        (part * tokens).round() as u32
+    })
+}
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let stream = if self.stream { ", streamed" } else { "" };
+        writeln!(f, "request   {} at {}", self.id, self.at)?;
+        write!(f, "asked     {}{stream}, model {}", self.dialect, quoted(self.model.as_deref()))?;
+        if let Some(target) = &self.target_model {
+            write!(f, ", sent as {target:?}")?;
+        }
+        writeln!(f, ", priority {}, {} bytes", self.priority, self.request_bytes)?;
+        if self.headers_removed > 0 {
+            writeln!(f, "removed   {} steering headers: the peer is not trusted", self.headers_removed)?;
+        }
+        writeln!(f, "rule      {}", self.rule.as_deref().unwrap_or("none matched"))?;
+        writeln!(f, "backend   {}", self.backend.as_deref().unwrap_or("none"))?;
+        if let Some(decision) = &self.decision {
+            decision.fmt(f)?;
+        }
+        for (number, tried) in self.attempts.iter().enumerate() {
+            let status = tried.status.map_or(String::new(), |status| format!(" ({status})"));
+            writeln!(f, "attempt {} {}: {}{status}", number + 1, tried.endpoint, tried.outcome)?;
+        }
+        if let CachedTokens { predicted: Some(predicted), reported } = self.cached_tokens {
+            let reported = reported.map_or("none".to_owned(), |tokens| tokens.to_string());
+            writeln!(f, "cached    {predicted} prompt tokens predicted, {reported} reported")?;
+        }
+        self.answer.fmt(f)?;
+        match &self.refusal {
+            Some(why) => {
+                writeln!(f, "refused   by {}: {}: {}", why.step, why.reason, why.message.escape_debug())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for Decided {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Decided { decided_in_seconds, sequence, weighed, passed_over, .. } = self;
+        let micros = decided_in_seconds * 1e6;
+        writeln!(
+            f,
+            "decided   in {micros:.1} µs: {weighed} weighed, {passed_over} passed over (event {sequence})"
+        )?;
+        for candidate in &self.candidates {
+            let waiting = candidate.waiting.map_or("?".to_owned(), |waiting| waiting.to_string());
+            let kv_used = candidate.kv_used.map_or("?".to_owned(), |used| format!("{:.0}%", used * 100.0));
+            write!(f, "  {:<21} {:>8.3} =", candidate.endpoint.to_string(), candidate.total)?;
+            for (place, (scorer, score)) in candidate.scores.iter().enumerate() {
+                write!(f, "{} {scorer} {score:.3}", if place == 0 { "" } else { " +" })?;
+            }
+            writeln!(
+                f,
+                " | {} in flight, {waiting} waiting, KV {kv_used}, {} bytes known",
+                candidate.in_flight, candidate.matched_bytes
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Answer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "answered  {} after {:.3} s, {} bytes", self.status, self.ended_in_seconds, self.bytes)?;
+        if let Some(first) = self.first_token_in_seconds {
+            write!(f, ", first byte after {first:.3} s")?;
+        }
+        if let (Some(tokens), Some(source)) = (self.output_tokens, self.tokens) {
+            write!(f, ", {tokens} tokens ({source})")?;
+        }
+        writeln!(f, "{}", if self.cancelled { ", the client went away" } else { "" })
+    }
+}
+
+fn quoted(text: Option<&str>) -> String {
+    text.map_or("none".to_owned(), |text| format!("{text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::{refused, served};
+
+    const SCORERS: [&str; 2] = ["queue-scorer", "prefix-cache-scorer"];
+
+    #[test]
+    fn an_explanation_tells_the_rule_each_score_and_what_was_expected_and_came() {
+        let json = serde_json::to_value(Explanation::new(&served(), &SCORERS)).unwrap();
+        assert_eq!(json["rule"], "default/routes-to-llms rule 0 match 0");
+        let best = &json["decision"]["candidates"][0];
+        assert_eq!(best["scores"], serde_json::json!({"queue-scorer": 0.5, "prefix-cache-scorer": 0.25}));
+        assert_eq!(
+            (&best["waiting"], &best["kv_used"]),
+            (&serde_json::Value::Null, &serde_json::Value::Null)
+        );
+        assert_eq!(json["cached_tokens"], serde_json::json!({"predicted": 25, "reported": 16}));
+        assert_eq!(
+            json["attempts"][0],
+            serde_json::json!({"endpoint": "127.0.0.1:8001", "outcome": "server_error", "status": 503})
+        );
+    }
+
+    #[test]
+    fn the_text_says_the_same_to_a_person() {
+        let text = Explanation::new(&served(), &SCORERS).to_string();
+        let expected = r#"request   req-1 at 2025-11-23T12:00:00.250Z
+asked     chat_completions, streamed, model "chatbot", sent as "gemma3", priority 0, 2048 bytes
+rule      default/routes-to-llms rule 0 match 0
+backend   default/gemma3
+decided   in 2.5 µs: 4 weighed, 1 passed over (event 17)
+  127.0.0.1:8001           0.750 = prefix-cache-scorer 0.250 + queue-scorer 0.500 | 3 in flight, ? waiting, KV ?, 1024 bytes known
+attempt 1 127.0.0.1:8001: server_error (503)
+attempt 2 127.0.0.1:8002: served
+cached    25 prompt tokens predicted, 16 reported
+answered  200 after 1.250 s, 4096 bytes, first byte after 0.250 s, 11 tokens (estimated)
+"#;
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_refusal_is_explained_with_its_step_and_nothing_raw_from_the_client() {
+        let text = Explanation::new(&refused("evil\u{1b}[31m"), &[]).to_string();
+        assert!(text.contains("rule      none matched\n"), "{text}");
+        assert!(text.contains("refused   by route: model_unknown: "), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+}

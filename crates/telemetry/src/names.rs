@@ -1,0 +1,47 @@
+//! How plain values are called in metrics, logs and explanations: one spelling everywhere.
+
+use journey::{Outcome, Step};
+use payload::{Dialect, TokenSource};
+
+/// A step, in `snake_case`.
+pub(crate) fn step(step: Step) -> &'static str {
+    match step {
+        Step::Parse => "parse",
+        Step::Route => "route",
+        Step::Admit => "admit",
+        Step::Pick => "pick",
+        Step::Upstream => "upstream",
+    }
+}
+
+/// An outcome, in `snake_case`.
+pub(crate) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Served => "served",
+        Outcome::ServerError { .. } => "server_error",
+        Outcome::Broken => "broken",
+        Outcome::TimedOut => "timed_out",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+/// A dialect, in `snake_case`.
+pub(crate) fn dialect(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::ChatCompletions => "chat_completions",
+        Dialect::Completions => "completions",
+        Dialect::Embeddings => "embeddings",
+        Dialect::Responses => "responses",
+        Dialect::Messages => "messages",
+        Dialect::Audio => "audio",
+        Dialect::Other => "other",
+    }
+}
+
+/// Where a token count comes from.
+pub(crate) fn token_source(source: TokenSource) -> &'static str {
+    match source {
+        TokenSource::Reported => "reported",
+        TokenSource::Estimated => "estimated",
+    }
+}
