@@ -5,6 +5,7 @@
 //! serving and named by `check`. The types have the names and the shape of the wire.
 //! Source: Gateway API v1.6, Gateway API Inference Extension v0.5.1 to v1.6.
 
+mod check;
 mod core_v1;
 mod document;
 mod duration;
@@ -18,12 +19,14 @@ mod inference_pool;
 mod kinds;
 mod object;
 mod reference_grant;
+mod references;
 mod report;
 mod schema;
 mod store;
 mod tree;
 mod watch;
 
+pub use check::check;
 pub use core_v1::{
     ACTIVE_PORTS_ANNOTATION, AddressType, ConfigMap, EndpointConditions, EndpointSlice, Namespace, Pod,
     PodCondition, PodStatus, PortOrName, SERVICE_NAME_LABEL, Secret, Service, ServicePort, ServiceSpec,

@@ -1,6 +1,6 @@
 //! The route of the main job, exactly as people have it.
 
-use resources::{BackendKind, Folder, ObjectName, PathMatch, ValueMatch};
+use resources::{BackendKind, Folder, ObjectName, PathMatch, Severity, ValueMatch};
 
 const ROUTE: &str = "\
 apiVersion: gateway.networking.k8s.io/v1
@@ -97,4 +97,22 @@ fn the_seed_route_is_read_without_an_error() {
         assert!(load.store.inference_pool(&ObjectName::new("default", name), None).is_some());
     }
     assert_eq!((load.store.endpoint_slices.len(), load.store.pods.len()), (1, 1));
+}
+
+#[test]
+fn the_seed_route_gives_one_kind_of_warning_and_no_error() {
+    let folder = folder();
+    let route = folder.path().join("route.yaml");
+    let found = resources::check(&[folder.path().to_owned()]);
+    let of_route: Vec<_> = found
+        .iter()
+        .filter(|finding| *finding.origin.file == *route)
+        .map(|finding| (finding.severity, finding.code, finding.field.as_str(), finding.origin.line))
+        .collect();
+    let warning = |field, line| (Severity::Warning, "group-missing", field, line);
+    assert_eq!(
+        of_route,
+        [warning("spec.rules[0].backendRefs[0]", 18), warning("spec.rules[1].backendRefs[0]", 29)]
+    );
+    assert!(found.iter().all(|finding| finding.severity == Severity::Warning), "{found:?}");
 }

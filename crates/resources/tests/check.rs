@@ -1,0 +1,565 @@
+//! Every rule of `check`, each by a manifest that breaks it: what is said, of which field, on which line.
+
+use resources::{Finding, Severity, check};
+use std::path::PathBuf;
+
+/// What a finding says, without its words.
+type Said = (Severity, &'static str, String, u32);
+
+fn findings(manifest: &str) -> Vec<Finding> {
+    let folder = tempfile::tempdir().unwrap();
+    let file: PathBuf = folder.path().join("manifest.yaml");
+    std::fs::write(&file, manifest).unwrap();
+    check(&[file])
+}
+
+fn said(manifest: &str) -> Vec<Said> {
+    findings(manifest).into_iter().map(|f| (f.severity, f.code, f.field, f.origin.line)).collect()
+}
+
+/// Of an object with this head, which has five lines, and these lines below, exactly this is said: a code, a field, a line
+/// below the head.
+#[track_caller]
+fn only(head: &str, below: &str, severity: Severity, (code, field, line): (&'static str, &str, u32)) {
+    assert_eq!(head.lines().count(), 5);
+    assert_eq!(said(&format!("{head}{below}\n")), [(severity, code, field.to_owned(), 5 + line)], "{below}");
+}
+
+#[track_caller]
+fn error(head: &str, below: &str, what: (&'static str, &str, u32)) {
+    only(head, below, Severity::Error, what);
+}
+
+#[track_caller]
+fn warning(head: &str, below: &str, what: (&'static str, &str, u32)) {
+    only(head, below, Severity::Warning, what);
+}
+
+const ROUTE: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: route
+spec:
+";
+
+/// A route whose first rule has these lines below the head; the last line makes it whole.
+fn rule(lines: &str) -> String {
+    format!("  rules:\n  - {}", lines.replace('\n', "\n    "))
+}
+
+const GATEWAY: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gateway}
+spec:
+  gatewayClassName: pointsman
+";
+
+const POOL: &str = "\
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata:
+  name: pool
+spec:
+";
+
+const OLD_POOL: &str = "\
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferencePool
+metadata:
+  name: pool
+spec:
+";
+
+const MODEL: &str = "\
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceModel
+metadata:
+  name: model
+spec:
+";
+
+const SLICE: &str = "\
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: slice
+addressType: IPv4
+";
+
+#[test]
+fn a_document_has_to_be_an_object_that_is_known() {
+    let of = |manifest: &str| {
+        said(manifest).into_iter().map(|(_, code, field, line)| (code, field, line)).collect::<Vec<_>>()
+    };
+    assert_eq!(of("- 1\n"), [("not-an-object", String::new(), 1)]);
+    assert_eq!(of("a: b\n"), [("not-an-object", String::new(), 1)]);
+    assert_eq!(of("a: [\n"), [("not-yaml", String::new(), 1)]);
+    assert_eq!(of("a: 1\nb: 2\na: 3\n"), [("not-yaml", String::new(), 3)]);
+    let kind =
+        |api: &str, kind: &str| of(&format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{name: x}}\n"));
+    let unknown = [("unknown-kind", "apiVersion".to_owned(), 1)];
+    assert_eq!(kind("gateway.networking.k8s.io/v1alpha2", "HTTPRoute"), unknown);
+    assert_eq!(kind("gateway.networking.k8s.io/v1", "HttpRoute"), unknown);
+    assert_eq!(kind("gateway.networking.k8s.io/v1", "HTTPRoutes"), unknown);
+    assert_eq!(kind("gateway.networking.k8s.o/v1", "HTTPRoute"), unknown);
+    assert_eq!(kind("inference.networking.k8s.io/v1alpha2", "InferencePool"), unknown);
+    let ignored = [("ignored-kind", "kind".to_owned(), 1)];
+    assert_eq!(kind("apps/v1", "Deployment"), ignored);
+    assert_eq!(kind("networking.istio.io/v1", "Gateway"), ignored);
+    assert_eq!(kind("gateway.networking.k8s.io/v1", "GRPCRoute"), ignored);
+}
+
+#[test]
+fn kinds_that_are_not_read_give_one_warning_together() {
+    let other = "apiVersion: apps/v1\nkind: Deployment\n---\napiVersion: v1\nkind: PersistentVolume\n---\n";
+    let found = findings(&other.repeat(3));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].message.ends_with("Deployment (3), PersistentVolume (3)"), "{}", found[0].message);
+}
+
+#[test]
+fn a_deprecated_version_is_a_warning() {
+    let class = "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: GatewayClass\nmetadata: {name: a}
+spec: {controllerName: pointsman.dev/gateway}";
+    assert_eq!(said(class), [(Severity::Warning, "deprecated-version", "apiVersion".to_owned(), 1)]);
+}
+
+#[test]
+fn unknown_fields_are_named_with_the_nearest_known_one() {
+    let below = "  parentRefs: [{name: g}]\n  hostname: [a]\n";
+    let found = findings(&format!("{ROUTE}{below}"));
+    let unknown = found.iter().find(|finding| finding.code == "unknown-field").unwrap();
+    assert_eq!((unknown.field.as_str(), unknown.origin.line), ("spec.hostname", 7));
+    assert!(unknown.message.contains("did you mean `hostnames`"), "{}", unknown.message);
+    assert_eq!(unknown.severity, Severity::Warning);
+    let found = findings(&format!("{ROUTE}{}", rule("backendRef: [{name: a}]\ncompletelyOther: 1")));
+    let message = |field: &str| found.iter().find(|f| f.field == field).map(|f| f.message.clone()).unwrap();
+    assert!(message("spec.rules[0].backendRef").contains("did you mean `backendRefs`"));
+    assert!(message("spec.rules[0].completelyOther").contains("it has no effect"));
+    let found = findings(&format!("{}\n", ROUTE.replace("name: route", "name: route\n  label: {a: b}")));
+    assert!(found.iter().any(|f| f.message.contains("did you mean `labels`")));
+}
+
+/// Below a route's head: what is said besides that it has no parent (and no backend).
+#[track_caller]
+fn route(below: &str, what: (&'static str, &str, u32)) {
+    let all = said(&format!("{ROUTE}{below}\n"));
+    let rest: Vec<_> =
+        all.into_iter().filter(|(_, code, _, _)| !matches!(*code, "no-parent" | "no-backend")).collect();
+    let (code, field, line) = what;
+    assert_eq!(rest, [(Severity::Error, code, field.to_owned(), 5 + line)], "{below}");
+}
+
+#[test]
+fn the_fields_of_an_http_route_are_checked() {
+    route("  parentRefs: [{kind: Gateway}]", ("missing-field", "spec.parentRefs[0].name", 1));
+    route("  parentRefs: [{name: g, namespace: A_b}]", ("malformed", "spec.parentRefs[0].namespace", 1));
+    route("  parentRefs:\n  - name: g\n  - name: g", ("duplicate-parent", "spec.parentRefs[1]", 3));
+    route("  hostnames: ['a.example.com:80']", ("malformed", "spec.hostnames[0]", 1));
+    route("  hostnames: ['*']", ("malformed", "spec.hostnames[0]", 1));
+    route("  hostnames: a.example.com", ("wrong-type", "spec.hostnames", 1));
+    route("  rules: []", ("wrong-number-of-items", "spec.rules", 1));
+    route("  rules:\n  - name: a\n  - name: a", ("duplicate-item", "spec.rules[1]", 3));
+    let at = "spec.rules[0]";
+    let row =
+        |lines: &str, code, field: &str, line| route(&rule(lines), (code, &format!("{at}{field}"), line));
+    row("matches:\n- path: {value: a}", "malformed", ".matches[0].path.value", 3);
+    row("matches:\n- path: {value: /a//b}", "malformed", ".matches[0].path.value", 3);
+    row("matches:\n- path: {value: /a/./b}", "malformed", ".matches[0].path.value", 3);
+    row("matches:\n- path: {value: /a/..}", "malformed", ".matches[0].path.value", 3);
+    row("matches:\n- path: {value: /a%2Fb}", "malformed", ".matches[0].path.value", 3);
+    row("matches:\n- path: {value: '/a b'}", "malformed", ".matches[0].path.value", 3);
+    row("matches:\n- path: {type: Prefix}", "not-one-of", ".matches[0].path.type", 3);
+    row("matches:\n- method: get", "not-one-of", ".matches[0].method", 3);
+    row("matches:\n- headers: [{name: a}]", "missing-field", ".matches[0].headers[0].value", 3);
+    row("matches:\n- headers: [{name: 'a b', value: c}]", "malformed", ".matches[0].headers[0].name", 3);
+    row("matches:\n- headers: [{name: a, value: 1}]", "wrong-type", ".matches[0].headers[0].value", 3);
+    row("matches:\n- headers: [{name: a, value: ''}]", "wrong-length", ".matches[0].headers[0].value", 3);
+    row(
+        "matches:\n- headers:\n  - {name: a, value: b}\n  - {name: a, value: c}",
+        "duplicate-item",
+        ".matches[0].headers[1]",
+        5,
+    );
+    row(
+        "matches:\n- headers: [{type: RegularExpression, name: a, value: '('}]",
+        "not-a-regular-expression",
+        ".matches[0].headers[0].value",
+        3,
+    );
+    row("timeouts: {request: 10}", "wrong-type", ".timeouts.request", 2);
+    row("timeouts: {request: 1.5s}", "malformed", ".timeouts.request", 2);
+    row(
+        "timeouts:\n  request: 1s\n  backendRequest: 2s",
+        "timeout-longer-than-request",
+        ".timeouts.backendRequest",
+        4,
+    );
+    row("retry: {codes: [200]}", "out-of-range", ".retry.codes[0]", 2);
+}
+
+#[test]
+fn the_backends_and_filters_of_an_http_route_are_checked() {
+    let at = "spec.rules[0]";
+    let row =
+        |lines: &str, code, field: &str, line| route(&rule(lines), (code, &format!("{at}{field}"), line));
+    row("backendRefs:\n- name: a", "missing-field", ".backendRefs[0].port", 3);
+    row("backendRefs:\n- {name: a, port: 0}", "out-of-range", ".backendRefs[0].port", 3);
+    row("backendRefs:\n- {name: a, port: 80, weight: -1}", "out-of-range", ".backendRefs[0].weight", 3);
+    row("backendRefs:\n- {name: a, port: 80, weight: 1000001}", "out-of-range", ".backendRefs[0].weight", 3);
+    row("filters:\n- type: Nonsense", "not-one-of", ".filters[0].type", 3);
+    row("filters:\n- type: URLRewrite", "missing-field", ".filters[0].urlRewrite", 3);
+    row(
+        "filters:\n- type: URLRewrite\n  urlRewrite: {hostname: a}\n  requestRedirect: {port: 1}",
+        "field-of-another-type",
+        ".filters[0].requestRedirect",
+        5,
+    );
+    let redirect = "- {type: RequestRedirect, requestRedirect: {port: 80}}";
+    let rewrite = "- {type: URLRewrite, urlRewrite: {hostname: a}}";
+    row(&format!("filters:\n{redirect}\n{rewrite}"), "redirect-with-rewrite", ".filters", 2);
+    row(&format!("filters:\n{rewrite}\n{rewrite}"), "duplicate-filter", ".filters[1]", 4);
+    let code = "- {type: RequestRedirect, requestRedirect: {statusCode: 200}}";
+    row(&format!("filters:\n{code}"), "not-one-of", ".filters[0].requestRedirect.statusCode", 3);
+    row(
+        &format!("filters:\n{redirect}\nbackendRefs:\n- {{name: a, port: 80}}"),
+        "redirect-with-backends",
+        ".backendRefs",
+        4,
+    );
+    let prefix = "{type: ReplacePrefixMatch, replacePrefixMatch: /a}";
+    row(
+        &format!(
+            "matches:\n- path: {{type: Exact, value: /x}}\nfilters:\n- type: URLRewrite\n  urlRewrite:\n    path: {prefix}"
+        ),
+        "prefix-not-matched",
+        ".filters[0].urlRewrite.path",
+        7,
+    );
+    row(
+        "filters:\n- type: URLRewrite\n  urlRewrite: {path: {type: ReplaceFullPath}}",
+        "missing-field",
+        ".filters[0].urlRewrite.path.replaceFullPath",
+        4,
+    );
+    let mirror =
+        "filters:\n- type: RequestMirror\n  requestMirror:\n    backendRef: {name: a, port: 1}\n    ";
+    row(
+        &format!("{mirror}fraction: {{numerator: 2, denominator: 1}}"),
+        "out-of-range",
+        ".filters[0].requestMirror.fraction",
+        6,
+    );
+    row(
+        "filters:\n- type: CORS\n  cors: {allowMethods: ['*', GET]}",
+        "star-with-others",
+        ".filters[0].cors.allowMethods",
+        4,
+    );
+}
+
+#[test]
+fn a_gateway_is_checked() {
+    error(GATEWAY, "  listeners: []", ("wrong-number-of-items", "spec.listeners", 1));
+    let row = |lines: &str, code, field: &str, line| {
+        error(GATEWAY, &format!("  listeners:\n{lines}"), (code, &format!("spec.listeners{field}"), line));
+    };
+    row("  - {name: a, port: 80}", "missing-field", "[0].protocol", 2);
+    row("  - {name: a, port: 70000, protocol: HTTP}", "out-of-range", "[0].port", 2);
+    row("  - {name: A, port: 80, protocol: HTTP}", "malformed", "[0].name", 2);
+    row(
+        "  - {name: a, port: 80, protocol: HTTP}\n  - {name: b, port: 80, protocol: HTTP}",
+        "duplicate-listener",
+        "[1]",
+        3,
+    );
+    row(
+        "  - {name: a, port: 80, protocol: HTTP}\n  - {name: a, port: 81, protocol: HTTP}",
+        "duplicate-item",
+        "[1]",
+        3,
+    );
+    row(
+        "  - {name: a, port: 80, protocol: HTTP, tls: {certificateRefs: [{name: a}]}}",
+        "tls-without-tls",
+        "[0].tls",
+        2,
+    );
+    row(
+        "  - {name: a, port: 443, protocol: HTTPS, tls: {mode: Terminate}}",
+        "missing-field",
+        "[0].tls.certificateRefs",
+        2,
+    );
+    row("  - {name: a, port: 443, protocol: HTTPS, tls: {mode: Passthrough}}", "tls-mode", "[0].tls.mode", 2);
+    let missing = "  listeners:\n  - {name: a, port: 443, protocol: HTTPS}";
+    warning(GATEWAY, missing, ("tls-missing", "spec.listeners[0].tls", 2));
+}
+
+#[test]
+fn the_inference_kinds_are_checked() {
+    let pool = |lines: &str, code, field: &str, line| error(POOL, lines, (code, field, line));
+    let selector = "  selector: {matchLabels: {a: b}}\n";
+    pool("  selector: {matchLabels: {a: b}}", "missing-field", "spec.targetPorts", 0);
+    pool(
+        "  selector: {matchLabels: {}}\n  targetPorts: [{number: 1}]",
+        "wrong-number-of-items",
+        "spec.selector.matchLabels",
+        1,
+    );
+    pool(
+        "  selector: {matchLabels: {'a b': c}}\n  targetPorts: [{number: 1}]",
+        "malformed",
+        "spec.selector.matchLabels.a b",
+        1,
+    );
+    pool(&format!("{selector}  targetPorts: []"), "wrong-number-of-items", "spec.targetPorts", 2);
+    pool(
+        &format!("{selector}  targetPorts: [{{number: 1}}, {{number: 1}}]"),
+        "duplicate-item",
+        "spec.targetPorts[1]",
+        2,
+    );
+    let nine: Vec<String> = (1..=9).map(|port| format!("{{number: {port}}}")).collect();
+    pool(
+        &format!("{selector}  targetPorts: [{}]", nine.join(", ")),
+        "wrong-number-of-items",
+        "spec.targetPorts",
+        2,
+    );
+    let ports = format!("{selector}  targetPorts: [{{number: 1}}]\n");
+    pool(
+        &format!("{ports}  endpointPickerRef: {{name: a}}"),
+        "missing-field",
+        "spec.endpointPickerRef.port",
+        3,
+    );
+    pool(
+        &format!("{ports}  endpointPickerRef: {{name: a, port: {{number: 1}}, failureMode: failopen}}"),
+        "not-one-of",
+        "spec.endpointPickerRef.failureMode",
+        3,
+    );
+    pool(&format!("{ports}  appProtocol: http2"), "not-one-of", "spec.appProtocol", 3);
+    error(OLD_POOL, "  selector: {a: b}\n  targetPortNumber: 1", ("missing-field", "spec.extensionRef", 0));
+    let model = |lines: &str, code, field: &str, line| error(MODEL, lines, (code, field, line));
+    model("  poolRef: {name: a}", "missing-field", "spec.modelName", 0);
+    let name = "  modelName: a\n  poolRef: {name: a}\n";
+    model(
+        &format!("  modelName: {}\n  poolRef: {{name: a}}", "x".repeat(257)),
+        "wrong-length",
+        "spec.modelName",
+        1,
+    );
+    model(&format!("{name}  criticality: High"), "not-one-of", "spec.criticality", 3);
+    model(
+        &format!("{name}  targetModels: [{{name: a, weight: 1}}, {{name: b}}]"),
+        "some-weights",
+        "spec.targetModels",
+        3,
+    );
+    model(
+        &format!("{name}  targetModels: [{{name: a, weight: 0}}]"),
+        "out-of-range",
+        "spec.targetModels[0].weight",
+        3,
+    );
+}
+
+#[test]
+fn slices_and_services_are_checked() {
+    error(SLICE, "endpoints: [{addresses: []}]", ("wrong-number-of-items", "endpoints[0].addresses", 1));
+    error(SLICE, "endpoints: [{addresses: [a.example.com]}]", ("malformed", "endpoints[0].addresses[0]", 1));
+    error(SLICE, "endpoints: [{addresses: ['10.0.0.1:80']}]", ("malformed", "endpoints[0].addresses[0]", 1));
+    assert_eq!(said(&format!("{SLICE}endpoints: [{{addresses: [127.0.0.1]}}]")), []);
+    let service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\nspec:\n";
+    error(service, "  ports: []", ("missing-field", "spec.ports", 1));
+    error(
+        service,
+        "  ports:\n  - port: 1\n  - {name: b, port: 2}",
+        ("missing-field", "spec.ports[0].name", 2),
+    );
+    error(service, "  type: Nodeport\n  ports: [{port: 1}]", ("not-one-of", "spec.type", 1));
+}
+
+/// A world that is right: a Gateway, its class, a pool with an endpoint, and a Service.
+const WORLD: &str = "\
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gateway}
+spec:
+  gatewayClassName: pointsman
+  listeners:
+  - {name: http, port: 80, protocol: HTTP, hostname: '*.example.com'}
+---
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {name: pool}
+spec:
+  selector: {matchLabels: {app: pool}}
+  targetPorts: [{number: 8000}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pod, labels: {app: pool}}
+status: {podIP: 127.0.0.1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: service}
+spec: {ports: [{port: 80}]}
+";
+
+/// What is said of an object in [`WORLD`].
+fn in_world(object: &str) -> Vec<(&'static str, String, u32)> {
+    let all = said(&format!("{object}\n{WORLD}"));
+    all.into_iter().map(|(_, code, field, line)| (code, field, line)).collect()
+}
+
+/// A route to the Gateway of [`WORLD`] with these backendRefs.
+fn route_to(backends: &str) -> String {
+    format!("{ROUTE}  parentRefs: [{{name: gateway}}]\n  rules:\n  - backendRefs:\n{backends}")
+}
+
+#[test]
+fn a_world_that_is_right_gives_no_finding() {
+    let pool = "    - {group: inference.networking.k8s.io, kind: InferencePool, name: pool}";
+    assert_eq!(in_world(&route_to(pool)), []);
+    assert_eq!(in_world(&route_to("    - {name: service, port: 80}")), []);
+}
+
+#[test]
+fn what_a_route_sends_to_is_checked() {
+    let at = "spec.rules[0].backendRefs";
+    let row = |backend: &str, code, field: &str| {
+        let found = in_world(&route_to(&format!("    - {backend}")));
+        assert_eq!(found, [(code, format!("{at}{field}"), 9)], "{backend}");
+    };
+    row("{kind: InferencePool, name: pool}", "group-missing", "[0]");
+    row(
+        "{group: inference.networking.x-k8s.io, kind: InferencePool, name: pool}",
+        "backend-not-found",
+        "[0].name",
+    );
+    row("{name: other, port: 80}", "backend-not-found", "[0].name");
+    row("{name: service, port: 81}", "port-not-found", "[0].port");
+    row("{name: service, namespace: other, port: 80}", "reference-not-granted", "[0]");
+    row("{group: example.com, kind: Bucket, name: a}", "backend-kind-not-served", "[0].kind");
+    let found = in_world(&route_to("    - {name: service, port: 80, weight: 0}"));
+    assert_eq!(found, [("no-weight", at.to_owned(), 8)]);
+}
+
+#[test]
+fn a_reference_grant_lets_a_route_send_to_another_namespace() {
+    let other = "\n---\napiVersion: v1\nkind: Service\nmetadata: {name: service, namespace: other}\nspec: {ports: [{port: 80}]}";
+    let grant = "\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: other}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}]
+  to: [{group: '', kind: Service}]";
+    let route = route_to("    - {name: service, namespace: other, port: 80}");
+    assert_eq!(in_world(&format!("{route}{other}")).len(), 1);
+    assert_eq!(in_world(&format!("{route}{other}{grant}")), []);
+}
+
+#[test]
+fn the_parents_of_a_route_are_checked() {
+    let backend = "\n  rules: [{backendRefs: [{name: service, port: 80}]}]";
+    let row = |below: &str, code, field: &str| {
+        let found = in_world(&format!("{ROUTE}{below}{backend}"));
+        assert_eq!(found, [(code, field.to_owned(), 6)], "{below}");
+    };
+    row("  parentRefs: [{name: other}]", "parent-not-found", "spec.parentRefs[0].name");
+    row(
+        "  parentRefs: [{name: gateway, sectionName: other}]",
+        "listener-not-found",
+        "spec.parentRefs[0].sectionName",
+    );
+    row("  parentRefs: [{name: gateway, port: 81}]", "listener-not-found", "spec.parentRefs[0].port");
+    row("  parentRefs: [{kind: Service, group: '', name: a}]", "parent-not-served", "spec.parentRefs[0]");
+    row(
+        "  hostnames: [a.example.org]\n  parentRefs: [{name: gateway}]",
+        "hostname-outside-listener",
+        "spec.hostnames",
+    );
+    for inside in ["a.example.com", "a.b.example.com", "'*.example.com'", "'*.a.example.com'", "'*.com'"] {
+        let route = format!("{ROUTE}  parentRefs: [{{name: gateway}}]\n  hostnames: [{inside}]{backend}");
+        assert_eq!(in_world(&route), [], "{inside}");
+    }
+    let elsewhere = ROUTE.replace("name: route", "name: route\n  namespace: other");
+    let rule = "\n  rules: [{backendRefs: [{name: service, namespace: default, port: 80}]}]";
+    let found = in_world(&format!("{elsewhere}  parentRefs: [{{name: gateway, namespace: default}}]{rule}"));
+    let codes: Vec<_> = found.iter().map(|(code, _, _)| *code).collect();
+    assert_eq!(codes, ["route-not-allowed", "reference-not-granted"]);
+}
+
+#[test]
+fn what_the_inference_kinds_refer_to_is_checked() {
+    let pool = "  selector: {matchLabels: {app: none}}\n  targetPorts: [{number: 1}]";
+    let found = in_world(&format!("{}{pool}", POOL.replace("name: pool", "name: empty")));
+    assert_eq!(found, [("pool-without-endpoints", "spec.selector".to_owned(), 6)]);
+    let old =
+        format!("{OLD_POOL}  selector: {{app: pool}}\n  targetPortNumber: 1\n  extensionRef: {{name: epp}}");
+    assert_eq!(in_world(&old), [("endpoint-picker-not-found", "spec.extensionRef.name".to_owned(), 8)]);
+    let lost = in_world(&format!("{MODEL}  modelName: a\n  poolRef: {{name: other}}"));
+    assert_eq!(lost, [("pool-not-found", "spec.poolRef.name".to_owned(), 7)]);
+    let model = format!("{MODEL}  modelName: a\n  poolRef: {{name: pool}}");
+    let younger = model.replace("name: model", "name: younger\n  creationTimestamp: 2026-01-01T00:00:00Z");
+    let found = in_world(&format!("{younger}\n---\n{model}"));
+    assert_eq!(found, [("model-name-in-use", "spec.modelName".to_owned(), 7)]);
+}
+
+#[test]
+fn what_a_gateway_refers_to_is_checked() {
+    let class = "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: other}\nspec: {controllerName: a.b/c}";
+    assert_eq!(in_world(class), [("gateway-class-not-found", "spec.gatewayClassName".to_owned(), 10)]);
+    let below = "  listeners: [{name: a, port: 1, protocol: HTTP}]\n  infrastructure: {parametersRef: {group: '', kind: ConfigMap, name: a}}";
+    let at = "spec.infrastructure.parametersRef.name";
+    error(GATEWAY, below, ("config-map-not-found", at, 2));
+    let tls = "  listeners:\n  - {name: a, port: 1, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}}";
+    warning(GATEWAY, tls, ("secret-not-found", "spec.listeners[0].tls.certificateRefs[0].name", 2));
+    let tcp = "  listeners:\n  - {name: a, port: 1, protocol: TCP}";
+    warning(GATEWAY, tcp, ("protocol-not-served", "spec.listeners[0].protocol", 2));
+}
+
+#[test]
+fn of_two_objects_with_one_name_the_first_by_file_stands_whatever_their_age() {
+    let folder = tempfile::tempdir().unwrap();
+    let map = |value: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{k: {value}}}\n")
+    };
+    std::fs::write(folder.path().join("b.yaml"), map("second")).unwrap();
+    std::fs::write(folder.path().join("a.yaml"), map("first")).unwrap();
+    let load = resources::Folder::new([folder.path()]).load();
+    assert_eq!(load.store.config_maps.values().next().unwrap().data["k"], "first");
+    let [finding] = &load.findings[..] else { panic!("{:?}", load.findings) };
+    assert_eq!(
+        (finding.code, &*finding.origin.file),
+        ("duplicate-object", folder.path().join("b.yaml").as_path())
+    );
+    assert!(finding.message.contains("a.yaml line 1"), "{}", finding.message);
+}
+
+#[test]
+fn an_object_with_an_error_is_not_served_and_one_with_a_warning_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = format!("{POOL}  selector: {{}}\n");
+    let odd = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nsurprise: 1\n";
+    std::fs::write(folder.path().join("a.yaml"), format!("{bad}{odd}")).unwrap();
+    let load = resources::Folder::new([folder.path()]).load();
+    assert_eq!((load.store.inference_pools.len(), load.store.config_maps.len()), (0, 1));
+}
+
+#[test]
+fn a_few_lines_cannot_become_gigabytes() {
+    let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..10 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(",");
+        bomb += &format!("a{level}: &a{level} [{aliases}]\n");
+    }
+    assert_eq!(findings(&bomb)[0].code, "not-yaml");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(findings(&deep)[0].code, "not-yaml");
+}
