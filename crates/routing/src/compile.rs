@@ -274,3 +274,6 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
 fn header_value(value: &str) -> Result<HeaderValue, String> {
     value.parse().map_err(|error| format!("{value:?} is no header value: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,8 @@ use crate::settings::{MissingEndpointPicker, Settings};
 use crate::{Listener, Pool, Snapshot};
 use journey::{Now, PoolView};
 use resources::{
-    AppProtocol, BackendKind, HttpRoute, HttpRouteRule, InferencePool, Load, Object, ObjectName, PoolVersion,
-    Severity, Store, ValueMatch,
+    AppProtocol, BackendKind, Finding, HttpRoute, HttpRouteRule, InferencePool, Object, ObjectName,
+    PoolVersion, Severity, Store, ValueMatch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +26,9 @@ const MODEL_HEADER: &str = "x-gateway-model-name";
 /// What compiling reads.
 #[derive(Debug)]
 pub(crate) struct Sources<'c> {
-    pub(crate) load: &'c Load,
+    pub(crate) store: &'c Store,
+    /// What was wrong with the manifests before.
+    pub(crate) findings: &'c [Finding],
     pub(crate) resolved: &'c Addresses,
     pub(crate) settings: &'c Settings,
 }
@@ -38,9 +40,9 @@ pub(crate) fn compile(
     domains: &mut Domains,
     now: Now,
 ) -> (Snapshot, BTreeSet<Arc<str>>) {
-    let store = &sources.load.store;
+    let store = sources.store;
     let mut findings = Findings::default();
-    findings.extend(sources.load.findings.iter().cloned());
+    findings.extend(sources.findings.iter().cloned());
     let mut reader = EndpointReader { store, resolved: sources.resolved, names: BTreeSet::new() };
     let pools = compile_pools(sources, &mut reader, domains, now, &mut findings);
     let usable = pools.iter().map(|pool| (pool.0.clone(), usable(pool, sources))).collect();
@@ -76,7 +78,7 @@ fn compile_pools(
     now: Now,
     findings: &mut Findings,
 ) -> Vec<(PoolId, Arc<Pool>)> {
-    let store = &sources.load.store;
+    let store = sources.store;
     let declared: Vec<(&PoolId, &Arc<InferencePool>)> = store.inference_pools.iter().collect();
     let endpoints: Vec<_> = declared.iter().map(|(_, pool)| reader.of_pool(pool, findings)).collect();
     let with_keys: Vec<_> = declared.iter().map(|(id, _)| (*id).clone()).zip(keys(&endpoints)).collect();
@@ -97,7 +99,7 @@ fn compile_pool(
     sources: &Sources<'_>,
     findings: &mut Findings,
 ) -> Pool {
-    let policies = policies_of(pool, &sources.load.store, findings);
+    let policies = policies_of(pool, sources.store, findings);
     models.extend(names_in(&policies));
     Pool {
         name: pool.meta.name.clone(),
@@ -148,7 +150,7 @@ fn missing_picker(pool: &InferencePool, store: &Store) -> Option<ObjectName> {
 }
 
 fn usable((id, pool): &(PoolId, Arc<Pool>), sources: &Sources<'_>) -> Result<Arc<Pool>, Arc<str>> {
-    let store = &sources.load.store;
+    let store = sources.store;
     let missing = store.inference_pools.get(id).and_then(|pool| missing_picker(pool, store));
     match (sources.settings.missing_endpoint_picker, missing) {
         (MissingEndpointPicker::Refuse, Some(picker)) => Err(format!(

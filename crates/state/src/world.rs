@@ -9,7 +9,7 @@ use crate::names::{Addresses, look_up};
 use crate::settings::Settings;
 use crate::{Clock, Snapshot};
 use arc_swap::{ArcSwap, Cache};
-use resources::Load;
+use resources::{Finding, Load, Store};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +31,9 @@ pub struct World {
 /// What only the writer needs.
 #[derive(Debug, Default)]
 struct Writer {
-    load: Load,
+    store: Store,
+    /// What was wrong with the manifests before they were compiled.
+    findings: Vec<Finding>,
     resolved: Addresses,
     /// Names that the snapshot in force needs.
     names: BTreeSet<Arc<str>>,
@@ -61,11 +63,13 @@ impl World {
 
     /// Puts what was declared in force. Fails no request that is under way.
     pub fn apply(&self, load: Load) -> Applied {
+        let Load { store, findings, .. } = load;
         let mut writer = self.writer();
-        if writer.load == load && self.generation() > 0 {
+        if writer.store == store && writer.findings == findings && self.generation() > 0 {
             return Applied::Unchanged;
         }
-        writer.load = load;
+        writer.store = store;
+        writer.findings = findings;
         self.put_in_force(&mut writer);
         Applied::Changed
     }
@@ -102,8 +106,8 @@ impl World {
     }
 
     fn put_in_force(&self, writer: &mut Writer) {
-        let Writer { load, resolved, names, domains } = writer;
-        let sources = Sources { load, resolved, settings: &self.settings };
+        let Writer { store, findings, resolved, names, domains } = writer;
+        let sources = Sources { store, findings, resolved, settings: &self.settings };
         let generation = self.generation() + 1;
         let (snapshot, needed) = compile(&sources, generation, domains, self.clock.now());
         *names = needed;
@@ -151,6 +155,3 @@ impl Reader {
         self.0.load()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,113 @@
+//! backendRefs become pools and Services, or say why not.
+
+use crate::support::{GATEWAY, backend, load, pool, route, slice, told, world};
+use routing::Model;
+use state::{Backend, Clock, MissingEndpointPicker, Settings, World};
+
+/// What a route to this backendRef gets, beside these manifests.
+fn reached(backend_ref: &str, manifests: &str) -> String {
+    let route = route("r", &format!("rules: [{{backendRefs: [{backend_ref}]}}]"));
+    let world = world(&[GATEWAY, &route, manifests].concat());
+    told(backend(&world.load(), "h", "/", Model::Absent))
+}
+
+#[test]
+fn a_pool_without_a_group_is_v1_and_then_v1alpha2() {
+    let old = "
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferencePool
+metadata: {name: p}
+spec: {selector: {app: old}, targetPortNumber: 8000, extensionRef: {name: epp}}
+---
+";
+    let pool = pool("p");
+    let both = [&*pool, old].concat();
+    let any = "{kind: InferencePool, name: p}";
+    let alpha = "{kind: InferencePool, group: inference.networking.x-k8s.io, name: p}";
+    let found = |reference: &str, manifests: &str| {
+        let route = route("r", &format!("rules: [{{backendRefs: [{reference}]}}]"));
+        let slices = [slice("n", "app: p", 1), slice("o", "app: old", 2)].concat();
+        let world = world(&[GATEWAY, &route, manifests, &slices].concat());
+        match backend(&world.load(), "h", "/", Model::Absent) {
+            Some(Backend::Pool(pool)) => crate::support::addresses(&pool).join(" "),
+            other => told(other),
+        }
+    };
+    assert_eq!(found(any, &both), "127.0.0.1:1");
+    assert_eq!(found(any, old), "127.0.0.1:2");
+    assert_eq!(found(alpha, &both), "127.0.0.1:2");
+    assert_eq!(found(alpha, &pool), "the InferencePool default/p is not declared");
+}
+
+const SERVICE: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: other}
+spec: {ports: [{name: http, port: 80, targetPort: 8080}, {port: 81, name: other}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: other, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: other, port: 9}, {name: http, port: 8080}]
+endpoints:
+- {addresses: [10.0.0.1], targetRef: {kind: Pod, name: a}}
+- {addresses: [10.0.0.2], conditions: {ready: false}}
+- {addresses: [10.0.0.1]}
+---
+";
+
+const GRANT: &str = "
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: g, namespace: other}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}]
+  to: [{group: '', kind: Service}]
+---
+";
+
+#[test]
+fn a_service_of_another_namespace_needs_a_grant() {
+    let reference = "{name: web, namespace: other, port: 80}";
+    let expected = "no ReferenceGrant lets it refer to the Service other/web";
+    assert_eq!(reached(reference, SERVICE), expected);
+    let granted = [SERVICE, GRANT].concat();
+    assert_eq!(reached(reference, &granted), "service other/web:80");
+    assert_eq!(
+        reached("{name: web, namespace: other, port: 82}", &granted),
+        "the Service other/web has no port 82"
+    );
+    assert_eq!(reached("{name: gone, port: 80}", &granted), "the Service default/gone is not declared");
+    assert_eq!(
+        reached("{kind: Bucket, group: storage, name: b}", ""),
+        "the kind Bucket of the group \"storage\" is not served as a backend"
+    );
+}
+
+#[test]
+fn a_service_has_the_ready_endpoints_of_its_ports_name() {
+    let route = route("r", "rules: [{backendRefs: [{name: web, namespace: other, port: 80}]}]");
+    let world = world(&[GATEWAY, &route, SERVICE, GRANT].concat());
+    let Some(Backend::Service(service)) = backend(&world.load(), "h", "/", Model::Absent) else {
+        panic!("not a Service");
+    };
+    assert_eq!(service.endpoints, ["10.0.0.1:8080".parse().unwrap()]);
+}
+
+#[test]
+fn a_pool_whose_picker_is_not_declared_is_picked_for_or_refused() {
+    let pool =
+        pool("p").replace("targetPorts", "endpointPickerRef: {name: epp, port: {number: 9002}}, targetPorts");
+    let route = route("r", "rules: [{backendRefs: [{kind: InferencePool, name: p}]}]");
+    let manifests = [GATEWAY, &pool, &route, &slice("s", "app: p", 1)].concat();
+    let told_with = |missing_endpoint_picker| {
+        let world = World::new(Settings { missing_endpoint_picker, ..Settings::default() }, Clock::start());
+        world.apply(load(&manifests));
+        assert!(crate::support::codes(&world.load()).contains(&"endpoint-picker-not-found"));
+        told(backend(&world.load(), "h", "/", Model::Absent))
+    };
+    assert_eq!(told_with(MissingEndpointPicker::Builtin), "pool default/p");
+    let refused = told_with(MissingEndpointPicker::Refuse);
+    assert!(refused.contains("Service default/epp, is not declared"), "{refused}");
+}

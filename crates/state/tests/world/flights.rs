@@ -1,0 +1,96 @@
+//! Requests reserve, learn, move on and release.
+
+use crate::support::{addresses, fly, in_flight, load, pool, slice, world};
+use journey::{Outcome, Refusal};
+use payload::Usage;
+
+fn two_endpoints() -> String {
+    [pool("p"), slice("a", "app: p", 1), slice("b", "app: p", 2)].concat()
+}
+
+#[test]
+fn a_flight_reserves_its_endpoint_and_releases_it_once() {
+    let world = world(&two_endpoints());
+    let pool = world.load().pools[0].clone();
+    let total = || in_flight(&world, &pool).iter().map(|(_, count)| count).sum::<u32>();
+    let mut first = fly(&world, &pool, "m").unwrap();
+    let second = fly(&world, &pool, "m").unwrap();
+    assert_ne!(first.at().slot, second.at().slot, "the second sees that the first has reserved");
+    assert_eq!(total(), 2);
+    first.first_token();
+    first.tokens(100);
+    first.finish(Outcome::Served, Usage::default());
+    assert_eq!(total(), 1);
+    drop(second);
+    assert_eq!(total(), 0);
+}
+
+#[test]
+fn a_retry_moves_the_reservation_until_no_endpoint_is_left() {
+    let world = world(&two_endpoints());
+    let pool = world.load().pools[0].clone();
+    let mut flight = fly(&world, &pool, "m").unwrap();
+    let first = flight.at();
+    let second = flight.retry(Outcome::Broken).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(flight.at(), second);
+    assert!(flight.retry(Outcome::Broken).is_none());
+    assert_eq!(flight.at(), second);
+    drop(flight);
+    let left: u32 = in_flight(&world, &pool)
+        .iter()
+        .filter(|(address, _)| *address == second.address.to_string())
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_pool_without_endpoints_refuses() {
+    let world = world(&pool("p"));
+    let pool = world.load().pools[0].clone();
+    let refusal = fly(&world, &pool, "m").unwrap_err();
+    assert!(matches!(refusal, Refusal::NoReadyEndpoint { endpoints: 0, .. }), "{refusal:?}");
+}
+
+#[test]
+fn a_flight_at_an_endpoint_that_left_still_releases() {
+    let world = world(&two_endpoints());
+    let before = world.load().pools[0].clone();
+    let flights = [fly(&world, &before, "m").unwrap(), fly(&world, &before, "m").unwrap()];
+    world.apply(load(&[pool("p"), slice("b", "app: p", 2)].concat()));
+    let after = world.load().pools[0].clone();
+    assert_eq!(addresses(&after), ["127.0.0.1:2"]);
+    for _ in 0..4 {
+        let flight = fly(&world, &after, "m").unwrap();
+        assert_eq!(flight.at().address.port(), 2, "nothing new goes to the one that left");
+    }
+    assert_eq!(in_flight(&world, &after), [("127.0.0.1:1".to_owned(), 1), ("127.0.0.1:2".to_owned(), 1)]);
+    drop(flights);
+    let left: u32 = in_flight(&world, &after).iter().map(|(_, count)| count).sum();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn models_are_rewritten_and_the_oldest_object_wins() {
+    let model = |name: &str, year: u16, target: &str| {
+        format!(
+            "
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceModel
+metadata: {{name: {name}, creationTimestamp: '{year}-01-01T00:00:00Z'}}
+spec: {{modelName: chatbot, criticality: Critical, poolRef: {{name: p}}, targetModels: [{{name: {target}}}]}}
+---
+"
+        )
+    };
+    let manifests = [two_endpoints(), model("a", 2026, "young"), model("b", 2025, "old")].concat();
+    let world = world(&manifests);
+    let snapshot = world.load();
+    let flight = fly(&world, &snapshot.pools[0], "chatbot").unwrap();
+    assert_eq!((flight.priority, flight.rewrite.as_ref().map(|target| &*target.0)), (1, Some("old")));
+    assert!(fly(&world, &snapshot.pools[0], "other").unwrap().rewrite.is_none());
+    assert!(crate::support::codes(&snapshot).contains(&"model-name-in-use"));
+    let known: Vec<_> = snapshot.pools[0].known_models.iter().map(|model| &**model).collect();
+    assert_eq!(known, ["chatbot", "old"]);
+}

@@ -1,0 +1,8 @@
+//! The world as the doors see it: manifests in, routes, pools and flights out.
+
+mod attachment;
+mod backends;
+mod endpoints;
+mod flights;
+mod reloads;
+mod support;
