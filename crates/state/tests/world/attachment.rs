@@ -65,11 +65,17 @@ spec:
   listeners:
   - {name: any, protocol: HTTP, port: 8080}
   - {name: wide, protocol: HTTP, port: 8080, hostname: '*.example.com'}
-  - {name: narrow, protocol: HTTP, port: 8080, hostname: '*.A.example.com'}
+  - {name: narrow, protocol: HTTP, port: 8080, hostname: '*.a.example.com'}
   - {name: one, protocol: HTTP, port: 8080, hostname: x.a.example.com}
-  - {name: twin, protocol: HTTP, port: 8080, hostname: X.a.example.com}
   - {name: elsewhere, protocol: HTTP, port: 8081}
   - {name: secure, protocol: HTTPS, port: 8443, tls: {certificateRefs: [{name: c}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: younger}
+spec:
+  gatewayClassName: pointsman
+  listeners: [{name: twin, protocol: HTTP, port: 8080, hostname: x.a.example.com}]
 ---
 ";
     let world = world(gateway);

@@ -26,7 +26,7 @@ spec: {selector: {app: old}, targetPortNumber: 8000, extensionRef: {name: epp}}
     let alpha = "{kind: InferencePool, group: inference.networking.x-k8s.io, name: p}";
     let found = |reference: &str, manifests: &str| {
         let route = route("r", &format!("rules: [{{backendRefs: [{reference}]}}]"));
-        let slices = [slice("n", "app: p", 1), slice("o", "app: old", 2)].concat();
+        let slices = [slice("new", "app: p", 1), slice("old", "app: old", 2)].concat();
         let world = world(&[GATEWAY, &route, manifests, &slices].concat());
         match backend(&world.load(), "h", "/", Model::Absent) {
             Some(Backend::Pool(pool)) => crate::support::addresses(&pool).join(" "),

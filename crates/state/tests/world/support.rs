@@ -1,7 +1,7 @@
 //! Manifests, requests and how to ask for them.
 
 use journey::Refusal;
-use payload::{Dialect, InferenceRequest, ModelField, ModelName, Prompt};
+use payload::{Dialect, InferenceRequest, Media, ModelField, ModelName, Prompt};
 use resources::{Folder, Load};
 use routing::{Model, RequestHead, Walk};
 use state::{Backend, Clock, Dispatch, Flight, Pool, Settings, Snapshot, World, dispatch};
@@ -117,6 +117,7 @@ pub(crate) fn request(model: &str) -> InferenceRequest {
     InferenceRequest {
         dialect: Dialect::ChatCompletions,
         model: Some(ModelField { name: ModelName(Arc::from(model)), span: 0..0 }),
+        media: Media::Json,
         stream: false,
         max_tokens: None,
         prompt: Prompt::default(),
