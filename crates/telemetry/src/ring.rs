@@ -98,3 +98,53 @@ impl Slots {
         &self.records[(number % self.capacity as u64) as usize]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RequestId;
+    use crate::record::tests::served;
+
+    fn write(ring: &Ring, id: &str, status: u16) {
+        ring.write(Record { id: RequestId::from(id).unwrap(), status, ..served() });
+    }
+
+    #[test]
+    fn the_newest_record_of_an_id_is_found_until_it_is_written_over() {
+        let ring = Ring::new(3);
+        write(&ring, "a", 1);
+        write(&ring, "b", 2);
+        write(&ring, "a", 3);
+        assert_eq!(ring.find("a").map(|record| record.status), Some(3));
+        write(&ring, "c", 4);
+        write(&ring, "d", 5);
+        assert!(ring.find("b").is_none());
+        assert_eq!(ring.find("a").map(|record| record.status), Some(3));
+        write(&ring, "e", 6);
+        assert!(ring.find("a").is_none());
+    }
+
+    #[test]
+    fn a_slow_reader_misses_what_was_written_over_and_reads_the_rest_once() {
+        let ring = Ring::new(40);
+        (0..100).for_each(|status| write(&ring, "x", status));
+        let mut records = Vec::new();
+        let next = ring.since(0, &mut records);
+        assert_eq!(next, 100);
+        assert_eq!(
+            records.iter().map(|record| record.status).collect::<Vec<_>>(),
+            (60..100).collect::<Vec<_>>()
+        );
+        assert_eq!(ring.since(next, &mut records), 100);
+        assert_eq!(records.len(), 40);
+    }
+
+    #[test]
+    fn a_ring_of_no_records_keeps_none() {
+        let ring = Ring::new(0);
+        write(&ring, "a", 200);
+        let mut records = Vec::new();
+        assert_eq!((ring.since(0, &mut records), records.len()), (1, 0));
+        assert!(ring.find("a").is_none());
+    }
+}

@@ -1,1 +1,221 @@
+use super::families::FAMILIES;
+use super::{Core, Gauges, PoolGauges, ScrapeResult, Side, Telemetry, reference};
+use crate::Record;
+use crate::record::tests::{endpoint, refused, served};
+use journey::{EndpointKey, EndpointStatus};
+use payload::ModelName;
+use std::sync::Arc;
 
+fn page(telemetry: &Arc<Telemetry>) -> String {
+    telemetry.text(&Gauges::default())
+}
+
+/// The value of the sample that begins so; `None` if there is none.
+fn value(page: &str, sample: &str) -> Option<f64> {
+    let line =
+        page.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+fn finish(core: &Core, record: Record) {
+    core.begin();
+    core.finish(record);
+}
+
+const LABELS: &str = r#"{model_name="chatbot",target_model_name="gemma3",inference_pool="default/gemma3"}"#;
+
+#[test]
+fn every_family_is_shown_and_explained_once_and_nothing_else() {
+    let page = page(&Telemetry::new(1, 1));
+    let shown: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let declared: Vec<String> =
+        FAMILIES.iter().map(|family| format!("{} {}", family.name, family.kind.name())).collect();
+    assert_eq!(shown, declared);
+    let page = reference();
+    for family in FAMILIES {
+        assert_eq!(page.matches(&format!("| `{}` |", family.name)).count(), 1, "{}", family.name);
+    }
+}
+
+#[test]
+fn buckets_ascend_and_have_the_references_typo() {
+    for family in FAMILIES {
+        assert!(family.bounds.is_sorted_by(|a, b| a < b), "{}", family.name);
+    }
+    let telemetry = Telemetry::new(1, 1);
+    finish(&telemetry.core(0), served());
+    let page = page(&telemetry);
+    assert!(page.contains(r#"inference_objective_input_tokens_bucket{model_name="chatbot",target_model_name="gemma3",inference_pool="default/gemma3",le="32778"} 1"#));
+    assert!(page.contains(r#",le="1073741824"} 1"#) && page.contains(r#",le="+Inf"} 1"#));
+}
+
+#[test]
+fn a_served_request_is_counted_with_its_times_and_tokens() {
+    let telemetry = Telemetry::new(1, 1);
+    finish(&telemetry.core(0), served());
+    let page = page(&telemetry);
+    let of = |name: &str| value(&page, &format!("inference_objective_{name}{LABELS}"));
+    assert_eq!(of("request_total"), Some(1.0));
+    assert_eq!(of("request_duration_seconds_sum"), Some(1.25));
+    assert_eq!((of("request_sizes_sum"), of("response_sizes_sum")), (Some(2048.0), Some(4096.0)));
+    assert_eq!((of("input_tokens_sum"), of("output_tokens_sum")), (Some(38.0), Some(11.0)));
+    assert_eq!(of("prompt_cached_tokens_sum"), Some(16.0));
+    assert_eq!(of("request_ttft_seconds_sum"), Some(0.25));
+    assert_eq!(of("request_tpot_seconds_sum"), Some(0.1));
+    assert_eq!(of("normalized_time_per_output_token_seconds_count"), Some(1.0));
+    assert_eq!(value(&page, "pointsman_retries_total"), Some(1.0));
+    assert_eq!(value(&page, r#"pointsman_attempts_total{outcome="server_error"}"#), Some(1.0));
+    assert_eq!(value(&page, "pointsman_responses_estimated_tokens_total"), Some(1.0));
+    assert_eq!(value(&page, "inference_extension_prefix_indexer_hit_bytes_sum"), Some(1024.0));
+    assert_eq!(value(&page, "inference_extension_scheduler_e2e_duration_seconds_count"), Some(1.0));
+}
+
+#[test]
+fn an_error_counts_as_an_error_and_not_as_a_fast_answer() {
+    let telemetry = Telemetry::new(1, 1);
+    let core = telemetry.core(0);
+    finish(&core, Record { status: 500, ..served() });
+    let saturated =
+        refused("chatbot").refusal.map(|refused| crate::Refused { step: journey::Step::Admit, ..refused });
+    finish(&core, Record { status: 429, refusal: saturated, ..served() });
+    let page = page(&telemetry);
+    let errors = "inference_objective_request_error_total{model_name=\"chatbot\",target_model_name=\"gemma3\",inference_pool=\"default/gemma3\",error_code=";
+    assert_eq!(value(&page, &format!("{errors}\"ModelServerError\"}}")), Some(1.0));
+    assert_eq!(value(&page, &format!("{errors}\"InferencePoolResourceExhausted\"}}")), Some(1.0));
+    assert_eq!(value(&page, &format!("inference_objective_request_total{LABELS}")), Some(2.0));
+    assert_eq!(
+        value(&page, &format!("inference_objective_request_duration_seconds_count{LABELS}")),
+        Some(0.0)
+    );
+}
+
+#[test]
+fn what_reached_no_pool_counts_by_step_and_reason() {
+    let telemetry = Telemetry::new(1, 1);
+    finish(&telemetry.core(0), refused("nobody"));
+    let page = page(&telemetry);
+    assert_eq!(value(&page, r#"pointsman_refusals_total{step="route",reason="model_unknown"}"#), Some(1.0));
+    assert_eq!(value(&page, r#"pointsman_responses_total{code="404"}"#), Some(1.0));
+    assert!(!page.contains("nobody"), "{page}");
+}
+
+#[test]
+fn a_model_that_the_snapshot_does_not_know_is_no_label() {
+    let telemetry = Telemetry::new(1, 1);
+    let model = Some(ModelName("client\"s choice".into()));
+    finish(&telemetry.core(0), Record { model, model_known: false, target_model: None, ..served() });
+    let labels = r#"{model_name="unknown",target_model_name="unknown",inference_pool="default/gemma3"}"#;
+    assert_eq!(value(&page(&telemetry), &format!("inference_objective_request_total{labels}")), Some(1.0));
+    assert!(!page(&telemetry).contains("choice"));
+}
+
+#[test]
+fn more_label_sets_than_the_limit_count_as_unknown() {
+    let telemetry = Telemetry::new(1, 1);
+    let core = telemetry.core(0);
+    for model in 0..3_000 {
+        let model = Some(ModelName(format!("m{model}").into()));
+        finish(&core, Record { model, target_model: None, ..served() });
+    }
+    let page = page(&telemetry);
+    let labels = r#"{model_name="unknown",target_model_name="unknown",inference_pool="unknown"}"#;
+    assert_eq!(value(&page, &format!("inference_objective_request_total{labels}")), Some(952.0));
+}
+
+#[test]
+fn label_values_are_escaped() {
+    let telemetry = Telemetry::new(1, 1);
+    let model = Some(ModelName("a\"b\\c\nd".into()));
+    finish(&telemetry.core(0), Record { model, target_model: None, ..served() });
+    assert!(page(&telemetry).contains(r#"{model_name="a\"b\\c\nd",target_model_name="#));
+}
+
+#[test]
+fn the_cores_are_added_up_from_their_threads() {
+    let telemetry = Telemetry::new(4, 8);
+    std::thread::scope(|scope| {
+        for place in 0..4 {
+            let core = telemetry.core(place);
+            scope.spawn(move || (0..100).for_each(|_| finish(&core, served())));
+        }
+    });
+    let page = page(&telemetry);
+    assert_eq!(value(&page, &format!("inference_objective_request_total{LABELS}")), Some(400.0));
+    assert_eq!(value(&page, &format!("inference_objective_output_tokens_sum{LABELS}")), Some(4_400.0));
+    assert_eq!(value(&page, "pointsman_requests_in_flight"), Some(0.0));
+}
+
+#[test]
+fn what_is_under_way_is_counted_until_its_guard_is_dropped() {
+    let telemetry = Telemetry::new(1, 1);
+    let core = telemetry.core(0);
+    core.begin();
+    let request = core.running("default/gemma3", Some(&ModelName("chatbot".into())), true, None);
+    let connection = core.connection(Side::Upstream);
+    let running =
+        "inference_objective_running_requests{model_name=\"chatbot\",inference_pool=\"default/gemma3\"}";
+    let counts = |page: &str| {
+        ["pointsman_requests_in_flight", running, "pointsman_upstream_connections"]
+            .map(|name| value(page, name))
+    };
+    assert_eq!(counts(&page(&telemetry)), [Some(1.0); 3]);
+    drop((request, connection));
+    core.finish(served());
+    assert_eq!(counts(&page(&telemetry)), [Some(0.0); 3]);
+    assert_eq!(value(&page(&telemetry), "pointsman_upstream_connections_total"), Some(1.0));
+}
+
+#[test]
+fn pools_are_shown_by_their_endpoints() {
+    let status = |port: u16, waiting: Option<u32>, resting: Option<u64>| {
+        let key = EndpointKey { pod_uid: None, address: endpoint(port) };
+        let resting = resting.map(std::time::Duration::from_secs);
+        let mut status = EndpointStatus {
+            key,
+            slot: scheduling::Slot(0),
+            in_flight: 2,
+            signals: Default::default(),
+            scraped: None,
+            resting,
+            departed: false,
+        };
+        status.signals.waiting = waiting;
+        status
+    };
+    let endpoints = vec![status(1, Some(4), None), status(2, Some(1), None), status(3, None, Some(9))];
+    let pools = vec![PoolGauges { name: "default/gemma3".into(), endpoints }];
+    let telemetry = Telemetry::new(1, 1);
+    telemetry.scraped(ScrapeResult::Missed);
+    let page = telemetry.text(&Gauges { pools, ..Gauges::default() });
+    assert_eq!(value(&page, r#"inference_pool_average_queue_size{name="default/gemma3"}"#), Some(2.5));
+    assert_eq!(value(&page, r#"inference_pool_ready_pods{name="default/gemma3"}"#), Some(2.0));
+    let queue = "inference_pool_per_pod_queue_size{name=\"default/gemma3\",model_server_pod=\"127.0.0.1:";
+    assert_eq!(value(&page, &format!("{queue}1\"}}")), Some(4.0));
+    assert_eq!(value(&page, &format!("{queue}3\"}}")), None);
+    assert_eq!(
+        value(&page, r#"pointsman_endpoint_resting{name="default/gemma3",endpoint="127.0.0.1:3"}"#),
+        Some(1.0)
+    );
+    assert_eq!(value(&page, r#"pointsman_scrapes_total{result="missed"}"#), Some(1.0));
+}
+
+#[test]
+fn a_reader_gets_each_record_once_in_order_of_time() {
+    let telemetry = Telemetry::new(2, 8);
+    let (one, two) = (telemetry.core(0), telemetry.core(1));
+    let at = |id: &str, millis: u64| {
+        let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(millis);
+        Record { id: crate::RequestId::from(id).unwrap(), at, ..served() }
+    };
+    let ids = |records: Vec<Record>| records.iter().map(|record| record.id.to_string()).collect::<Vec<_>>();
+    let mut cursor = telemetry.now();
+    one.finish(at("b", 2));
+    two.finish(at("a", 1));
+    two.finish(at("c", 3));
+    assert_eq!(ids(telemetry.since(&mut cursor)), ["a", "b", "c"]);
+    assert!(telemetry.since(&mut cursor).is_empty());
+    one.finish(at("d", 4));
+    assert_eq!(ids(telemetry.since(&mut cursor)), ["d"]);
+    assert_eq!(telemetry.record("c").map(|record| record.at), Some(at("c", 3).at));
+    assert!(telemetry.record("e").is_none());
+}
