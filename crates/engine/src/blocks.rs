@@ -34,6 +34,7 @@ pub(crate) struct Blocks {
     cached: u32,
     held: u32,
     evicted: u64,
+    published: u64,
 }
 
 impl Blocks {
@@ -48,6 +49,7 @@ impl Blocks {
             cached: 0,
             held: 0,
             evicted: 0,
+            published: 0,
         }
     }
 
@@ -73,6 +75,11 @@ impl Blocks {
     /// Cached blocks whose content made room for another, since the start.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// Blocks made findable, since the start.
+    pub(crate) fn published(&self) -> u64 {
+        self.published
     }
 
     /// How many leading hashes are cached.
@@ -112,6 +119,7 @@ impl Blocks {
     pub(crate) fn publish(&mut self, id: BlockId, hash: u64) {
         if let Entry::Vacant(entry) = self.by_hash.entry(hash) {
             entry.insert(id);
+            self.published += 1;
             self.blocks[id.0 as usize].hash = Some(hash);
         }
     }

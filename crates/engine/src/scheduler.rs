@@ -182,11 +182,23 @@ pub struct Engine {
     waiting: VecDeque<u32>,
     blocks: Blocks,
     adapters: Adapters,
+    /// The waiting request that last found no room.
+    blocked: Option<Blocked>,
     /// When the step under way ends.
     step_ends: Option<Time>,
     /// With no step under way: when one may begin.
     wake: Option<Time>,
     counters: Counters,
+}
+
+/// A waiting request that found no room, and what there was. With no more of it there is no room still, and its prompt
+/// (thousands of blocks, perhaps) need not be looked up at every step.
+#[derive(Debug, Clone, Copy)]
+struct Blocked {
+    serial: u64,
+    available: u32,
+    published: u64,
+    budget: u32,
 }
 
 /// The step being put together.
@@ -208,6 +220,7 @@ impl Engine {
             waiting: VecDeque::new(),
             blocks: Blocks::new(config.num_gpu_blocks),
             adapters: Adapters::new(config.max_loras, config.lora_load_time),
+            blocked: None,
             step_ends: None,
             wake: None,
             counters: Counters::default(),
@@ -220,9 +233,9 @@ impl Engine {
         &self.config
     }
 
-    /// Makes every later step take `factor` times as long (1 is the model's own speed).
+    /// Makes every later step take `factor` times as long (1 is the model's own speed; a million at most).
     pub fn set_slowdown(&mut self, factor: f64) {
-        self.slowdown = factor.max(0.0);
+        self.slowdown = factor.clamp(0.0, SLOWDOWN_MAX);
     }
 
     /// Queues a request. With no step under way, one begins at `now` when `advance` is called.
@@ -404,13 +417,25 @@ impl Engine {
     fn admit(&mut self, slot: u32, step: &mut Step) -> bool {
         let block_tokens = self.config.block_tokens;
         let sequence = &mut self.sequences[slot as usize];
+        let (available, published) = (self.blocks.available(), self.blocks.published());
+        let still_blocked = |blocked: Blocked| {
+            blocked.serial == sequence.serial
+                && blocked.available >= available
+                && blocked.published == published
+                && blocked.budget <= step.budget
+        };
+        if self.blocked.is_some_and(still_blocked) {
+            return false;
+        }
         let usable = usable_blocks(&sequence.prompt, block_tokens);
         let matched = self.blocks.match_length(&sequence.prompt.blocks()[..usable]);
         let found = &sequence.prompt.blocks()[..matched];
         let cached = matched as u32 * block_tokens;
         let tokens = (sequence.known() - cached).min(step.budget);
         let fresh = (cached + tokens).div_ceil(block_tokens) - matched as u32;
-        if fresh + self.blocks.idle_among(found) > self.blocks.available() {
+        if fresh + self.blocks.idle_among(found) > available {
+            self.blocked =
+                Some(Blocked { serial: sequence.serial, available, published, budget: step.budget });
             return false;
         }
         sequence.blocks.extend(found.iter().filter_map(|&hash| self.blocks.hold(hash)));
@@ -556,6 +581,9 @@ impl Engine {
         }
     }
 }
+
+/// Slower than this nothing would end in a lifetime, and times would overflow.
+const SLOWDOWN_MAX: f64 = 1e6;
 
 /// How many of a prompt's blocks may come from the cache: its last token is always computed, to have logits.
 fn usable_blocks(prompt: &Prompt, block_tokens: u32) -> usize {

@@ -156,3 +156,27 @@ impl std::fmt::Display for EngineKind {
         f.write_str(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_is_read_by_its_flags_names() {
+        let text = r#"{"model":"gemma","engine":"llama.cpp","engine-model":"demo","faults":["slow=2"]}"#;
+        let config: Config = serde_json::from_str(text).expect("sound");
+        assert_eq!(config.engine, EngineKind::LlamaCpp);
+        assert_eq!(config.engine_model.name, "demo");
+        assert_eq!(config.faults, [Fault::Slow(2.0)]);
+        assert_eq!(config.max_num_seqs, Config::default().max_num_seqs);
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
+        let error = serde_json::from_str::<Config>(r#"{"engine":"abacus"}"#).expect_err("no such engine");
+        assert!(error.to_string().contains("no engine is called `abacus`; there are vllm, "), "{error}");
+        let error =
+            serde_json::from_str::<Config>(r#"{"engine-model":"abacus"}"#).expect_err("no such model");
+        assert!(error.to_string().contains("there are llama-3.1-8b-h100, "), "{error}");
+    }
+}

@@ -78,7 +78,7 @@ impl Exchange {
         if path == "/sim/fault" {
             return self.set_faults(&head.method, &body);
         }
-        if self.instance.with_faults(|faults| faults.hang()).is_some() {
+        if self.instance.with_faults(|faults| faults.hangs()) {
             std::future::pending::<()>().await;
         }
         if self.instance.config.instant && head.method == Method::POST {

@@ -73,9 +73,7 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (kind, value) = text.split_once('=').unwrap_or((text, ""));
         let parsed = match kind {
-            "slow" => {
-                value.parse().ok().filter(|factor: &f64| *factor > 0.0 && factor.is_finite()).map(Self::Slow)
-            }
+            "slow" => value.parse().ok().filter(|factor: &f64| (0.0..=1e6).contains(factor)).map(Self::Slow),
             "hang" => value.is_empty().then_some(Self::Hang),
             "slow-headers" => duration(value).map(Self::SlowHeaders),
             "status" => status(value),
@@ -138,8 +136,8 @@ impl Faults {
         self.find(|fault| if let Fault::Slow(factor) = fault { Some(*factor) } else { None }).unwrap_or(1.0)
     }
 
-    pub(crate) fn hang(&self) -> Option<()> {
-        self.find(|fault| matches!(fault, Fault::Hang).then_some(()))
+    pub(crate) fn hangs(&self) -> bool {
+        self.0.contains(&Fault::Hang)
     }
 
     pub(crate) fn slow_headers(&self) -> Option<Duration> {
@@ -175,14 +173,49 @@ impl Faults {
     }
 
     /// Whether to reset the connection just accepted; counts it.
-    pub(crate) fn refuse_next(&mut self) -> Option<()> {
-        self.0.iter_mut().rev().find_map(|fault| match fault {
-            Fault::Refuse { connections: None } => Some(()),
+    pub(crate) fn refuses_next(&mut self) -> bool {
+        self.0.iter_mut().any(|fault| match fault {
+            Fault::Refuse { connections: None } => true,
             Fault::Refuse { connections: Some(left) } if *left > 0 => {
                 *left -= 1;
-                Some(())
+                true
             }
-            _ => None,
+            _ => false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_is_read() {
+        let table = [
+            ("slow=2.5", Fault::Slow(2.5)),
+            ("hang", Fault::Hang),
+            ("slow-headers=20ms", Fault::SlowHeaders(Duration::from_millis(20))),
+            ("slow-headers=3s", Fault::SlowHeaders(Duration::from_secs(3))),
+            ("status=500", Fault::Status { code: 500, rate: 1.0 }),
+            ("status=503@0.25", Fault::Status { code: 503, rate: 0.25 }),
+            ("reset-after-tokens=3", Fault::ResetAfterTokens(3)),
+            ("drop-after-bytes=7", Fault::DropAfterBytes(7)),
+            ("excess-bytes=9", Fault::ExcessBytes(9)),
+            ("refuse", Fault::Refuse { connections: None }),
+            ("refuse=2", Fault::Refuse { connections: Some(2) }),
+            ("metrics=3,2,0.5", Fault::Metrics { waiting: 3, running: 2, kv_usage: 0.5 }),
+        ];
+        for (text, fault) in table {
+            assert_eq!(text.parse(), Ok(fault), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(kind in "slow|hang|status|slow-headers|refuse|metrics|.*", value in ".*") {
+            let _ = format!("{kind}={value}").parse::<Fault>();
+        }
     }
 }

@@ -83,6 +83,8 @@ const ADAPTERS_MAX: usize = 10_000;
 impl Instance {
     pub(crate) fn new(mut config: Config) -> Self {
         config.block_tokens = config.block_tokens.max(1);
+        // A speed that is no number becomes the slowest.
+        config.speed = config.speed.max(SPEED.0).min(SPEED.1);
         let mut engine = Engine::new(config.engine());
         let faults = Faults::new(config.faults.clone());
         engine.set_slowdown(faults.slowdown());
@@ -234,6 +236,9 @@ impl Instance {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Beyond these, times would overflow.
+const SPEED: (f64, f64) = (1e-6, 1e9);
 
 /// Added to a wake-up, so that rounding never wakes the clock just before the event it was set for.
 const WALL_ROUNDING: Duration = Duration::from_micros(1);

@@ -75,7 +75,7 @@ impl Simulator {
     }
 
     fn connect(&self, stream: TcpStream, connections: &mut JoinSet<()>) {
-        if self.instance.with_faults(|faults| faults.refuse_next()).is_some() {
+        if self.instance.with_faults(|faults| faults.refuses_next()) {
             reset_on_close(&stream);
             return;
         }

@@ -9,7 +9,8 @@ pub(crate) struct Answer {
     word: usize,
     /// Tokens at which the answer ends of itself, at the end of a sentence.
     natural_tokens: u32,
-    begun: Option<()>,
+    /// Words given.
+    given: u32,
 }
 
 const SKY: &str = "The sky is blue, because air scatters short waves of light more than long ones.";
@@ -42,7 +43,7 @@ impl Answer {
             natural_tokens += SENTENCES[sentence % SENTENCES.len()].split(' ').count() as u32;
             sentence += 1;
         }
-        Self { intro: intro.into_iter(), sentence: start, word: 0, natural_tokens, begun: None }
+        Self { intro: intro.into_iter(), sentence: start, word: 0, natural_tokens, given: 0 }
     }
 
     /// Where the answer ends of itself.
@@ -53,7 +54,8 @@ impl Answer {
     /// The next word, with the space before it.
     pub(crate) fn next_word(&mut self) -> String {
         let word = self.intro.next().unwrap_or_else(|| self.next_of_sentences().into());
-        if self.begun.replace(()).is_some() { format!(" {word}") } else { word }
+        self.given += 1;
+        if self.given > 1 { format!(" {word}") } else { word }
     }
 
     /// The first `tokens` words as one text.
@@ -83,4 +85,28 @@ const SKY_SEARCH_BYTES: usize = 512;
 pub(crate) fn mix(seed: u64, bytes: &[u8]) -> u64 {
     let start = seed ^ 0xcbf2_9ce4_8422_2325;
     bytes.iter().fold(start, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_ends_with_a_sentence_after_as_many_words_as_asked() {
+        for seed in 0..20 {
+            let answer = Answer::new("gemma", "here", b"hi", seed, 40);
+            let tokens = answer.natural_tokens();
+            assert!((40..52).contains(&tokens), "{tokens}");
+            let text = answer.text(tokens);
+            assert_eq!(text.split(' ').count() as u32, tokens);
+            assert!(text.ends_with('.'), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_sky_is_blue_only_for_those_who_ask() {
+        let text = |question: &[u8]| Answer::new("gemma", "here", question, 0, 40).text(40);
+        assert!(text(b"What is the color of the Sky?").contains("The sky is blue"));
+        assert!(!text(b"Who sets the points?").contains("sky"));
+    }
 }

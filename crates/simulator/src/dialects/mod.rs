@@ -253,3 +253,28 @@ fn event(out: &mut Vec<u8>, value: &Value) {
     let name = value["type"].as_str().unwrap_or("");
     let _ = write!(out, "event: {name}\ndata: {value}\n\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_what_a_chat_template_would_place_in_its_order() {
+        let body = br#"{"messages":["m"],"stream":true,"system":"s","tools":["t"],"max_tokens":3}"#;
+        let ask = Ask::parse(Dialect::Messages, body).expect("sound");
+        assert_eq!(&*ask.prompt, br#"["t"]"s"["m"]"#);
+        assert!(ask.stream && !ask.include_usage);
+        assert_eq!(ask.max_tokens, Some(3));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for dialect in [Dialect::Chat, Dialect::Completions, Dialect::Embeddings, Dialect::Responses] {
+                let _ = Ask::parse(dialect, &body);
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! A client that hangs up: its request leaves the engine at once.
+//! A client that hangs up, and a server that does.
 
 use http::Method;
 use http_body_util::BodyExt;
@@ -33,4 +33,20 @@ async fn a_stream_that_nobody_reads_is_cancelled() {
     drop(answer);
     until(|| simulator.load().running == 0).await;
     assert_eq!(simulator.counters().cancelled, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_ends_cuts_its_connections() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(simulator::serve(Config { speed: 1.0, ..slow() }, listener, async {
+        let _ = ended.await;
+    }));
+    let body = r#"{"prompt":"hi","max_tokens":100000,"ignore_eos":true,"stream":true}"#;
+    let answer = begin(address, Method::POST, "/v1/completions", body).await.expect("an answer");
+    end.send(()).expect("it serves");
+    serving.await.expect("no panic");
+    assert!(answer.collect().await.is_err(), "cut, not ended");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens");
 }
