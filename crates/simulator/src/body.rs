@@ -63,6 +63,9 @@ pub(crate) struct TokenStream {
     pub(crate) sent: u32,
 }
 
+/// Tokens in a frame, at most: a client that reads slowly must not make one frame of a whole context.
+const FRAME_TOKENS_MAX: u32 = 256;
+
 impl Body {
     pub(crate) fn whole(bytes: impl Into<Bytes>, bend: Bend, misbehaviour: Arc<Misbehaviour>) -> Self {
         Self::new(Source::Whole(bytes.into()), bend, misbehaviour)
@@ -91,9 +94,14 @@ impl Body {
         if stream.sent == 0 {
             stream.writer.start(&mut out, progress.cached);
         }
-        while stream.sent < reset_at.unwrap_or(progress.generated) {
+        let ready = reset_at.unwrap_or(progress.generated);
+        let until = ready.min(stream.sent + FRAME_TOKENS_MAX);
+        while stream.sent < until {
             stream.writer.delta(&mut out, &stream.words.next_word());
             stream.sent += 1;
+        }
+        if stream.sent < ready {
+            return Poll::Ready(out.into());
         }
         if reset_at.is_some() {
             self.ending = Ending::CutAfterFlush { reset: true };

@@ -98,6 +98,15 @@ async fn ignore_eos_goes_to_the_limit() {
 }
 
 #[tokio::test]
+async fn a_long_stream_has_every_token() {
+    let (_, address) = start(fast()).await;
+    let body = r#"{"prompt":"hi","max_tokens":1000,"ignore_eos":true,"stream":true}"#;
+    let events = post(address, "/v1/completions", body).await.events();
+    let words = events.iter().filter(|event| event["choices"][0]["text"] != "").count();
+    assert_eq!(words, 1000);
+}
+
+#[tokio::test]
 async fn embeddings_are_numbers_and_the_same_again() {
     let (_, address) = start(fast()).await;
     let body = r#"{"model":"chatbot","input":"a text"}"#;
