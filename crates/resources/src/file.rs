@@ -32,6 +32,11 @@ pub(crate) struct Declared {
 }
 
 impl File {
+    /// Its objects as they were written, by where they stand.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = (&Origin, &Tree)> {
+        self.objects.iter().map(|object| (&object.typed.meta().origin, &*object.tree))
+    }
+
     /// Whether something in it is an error.
     pub(crate) fn is_broken(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)

@@ -10,7 +10,7 @@ use crate::finding::{Finding, Severity};
 use crate::object::Origin;
 use crate::store::Store;
 use crate::tree::Tree;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,12 +22,11 @@ const FILES_MAX: usize = 10_000;
 const STDIN: &str = "-";
 
 /// Folders (their `*.yaml`, `*.yml` and `*.json`, not those of folders within, none whose name starts with a dot), files,
-/// and `-` for stdin, which is read once. Remembers the last good objects of each file.
+/// and `-` for stdin. What is not a file on a disk (stdin, a pipe) is read once. Remembers the last good objects of each file.
 #[derive(Debug)]
 pub struct Folder {
     paths: Vec<PathBuf>,
     files: BTreeMap<PathBuf, Remembered>,
-    stdin: Option<Vec<u8>>,
     last: Option<Load>,
 }
 
@@ -36,7 +35,7 @@ pub struct Folder {
 struct Remembered {
     text: Vec<u8>,
     file: File,
-    /// Its objects when it was whole; those of `file` unless that is broken.
+    /// As it was when it was whole: `file` unless that is broken.
     good: File,
 }
 
@@ -54,13 +53,32 @@ impl Load {
     pub fn errors(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Error)
     }
+
+    /// What files hold, in their order: of each what is wrong with it, and the good objects of the other, which is the file
+    /// itself or what it was before it broke.
+    pub(crate) fn of<'f>(files: impl IntoIterator<Item = (&'f File, &'f File)>) -> Load {
+        let mut load = Load::default();
+        let mut ignored = Ignored::default();
+        for (file, good) in files {
+            load.findings.extend(file.findings.iter().cloned());
+            ignored.add(file);
+            for object in &good.objects {
+                if let Err(first) = object.typed.put(&mut load.store) {
+                    load.findings.push(object.is_a_second(&first));
+                }
+            }
+        }
+        load.findings.extend(ignored.finding());
+        load.findings.sort();
+        load
+    }
 }
 
 impl Folder {
     /// A source that has not been read yet.
     pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Folder {
         let paths = paths.into_iter().map(Into::into).collect();
-        Folder { paths, files: BTreeMap::new(), stdin: None, last: None }
+        Folder { paths, files: BTreeMap::new(), last: None }
     }
 
     /// What was given.
@@ -82,112 +100,90 @@ impl Folder {
         (last.as_ref() != Some(&load)).then_some(load)
     }
 
+    /// The objects that the last load took, as they were written, by where they stand.
+    pub(crate) fn trees(&self) -> BTreeMap<&Origin, &Tree> {
+        self.files.values().flat_map(|remembered| remembered.good.trees()).collect()
+    }
+
     fn read_all(&mut self) -> Load {
-        let mut load = Load::default();
-        let mut seen = BTreeMap::new();
-        let mut ignored = Ignored::default();
-        for path in self.manifests(&mut load.findings) {
-            if seen.contains_key(&path) {
-                continue;
-            }
-            let before = self.files.remove(&path);
-            let after = self.read(&path, before, &mut load.findings);
-            if let Some(remembered) = after {
-                load.add(&remembered);
-                ignored.add(&remembered.file);
-                seen.insert(path, remembered);
+        let mut findings = Vec::new();
+        let mut before = std::mem::take(&mut self.files);
+        let mut order = Vec::new();
+        for path in self.manifests(&before, &mut findings) {
+            if let Some(file) = read(&path, before.remove(&path), &mut findings) {
+                self.files.insert(path.clone(), file);
+                order.push(path);
             }
         }
-        self.files = seen;
-        load.findings.extend(ignored.finding());
+        let files = order.iter().map(|path| &self.files[path]);
+        let mut load = Load::of(files.map(|remembered| (&remembered.file, &remembered.good)));
+        load.findings.extend(findings);
         load.findings.sort();
         load
     }
 
-    /// The objects that the last load took, as they were written, by where they stand.
-    pub(crate) fn trees(&self) -> BTreeMap<&Origin, &Tree> {
-        let objects = self.files.values().flat_map(|remembered| &remembered.good.objects);
-        objects.map(|object| (&object.typed.meta().origin, &*object.tree)).collect()
-    }
-
-    /// The files that the paths stand for.
-    fn manifests(&self, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
+    /// The files that the paths stand for, each once.
+    fn manifests(&self, before: &BTreeMap<PathBuf, Remembered>, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
         let mut files = Vec::new();
         for path in &self.paths {
-            if !path.is_dir() {
-                files.extend(self.kept_of(path));
-                continue;
+            let found = if path.is_dir() { manifests_of(path) } else { Ok(kept_of(path, before)) };
+            let mut found = found.unwrap_or_else(|error| {
+                findings.push(unreadable(path, format!("cannot list the folder: {error}")));
+                kept_of(path, before)
+            });
+            if found.len() > FILES_MAX {
+                let message = format!("{} manifests in one folder; {FILES_MAX} are read", found.len());
+                findings.push(unreadable(path, message));
+                found.truncate(FILES_MAX);
             }
-            match manifests_of(path) {
-                Ok(mut found) if found.len() <= FILES_MAX => files.append(&mut found),
-                Ok(found) => {
-                    let message =
-                        format!("{} manifests in one folder; at most {FILES_MAX} are read", found.len());
-                    findings.push(unreadable(path, message));
-                    files.extend(found.into_iter().take(FILES_MAX));
-                }
-                Err(error) => findings.push(unreadable(path, format!("cannot list the folder: {error}"))),
-            }
+            files.append(&mut found);
         }
+        let mut seen = BTreeSet::new();
+        files.retain(|file| seen.insert(file.clone()));
         files
-    }
-
-    /// What stands for a path that is not a folder: itself, or, if it was a folder and is gone, the files that were in it:
-    /// they keep their last good objects until it is back.
-    fn kept_of(&self, path: &Path) -> Vec<PathBuf> {
-        let kept: Vec<PathBuf> =
-            self.files.keys().filter(|file| file.parent() == Some(path)).cloned().collect();
-        if kept.is_empty() { vec![path.to_owned()] } else { kept }
-    }
-
-    /// Reads a file, unless it is as it was. A file that cannot be read keeps its last good objects, as one that is broken.
-    fn read(
-        &mut self,
-        path: &Path,
-        before: Option<Remembered>,
-        findings: &mut Vec<Finding>,
-    ) -> Option<Remembered> {
-        let text = match self.text(path) {
-            Ok(text) => text,
-            Err(error) => {
-                findings.push(unreadable(path, format!("cannot read the file: {error}")));
-                return before;
-            }
-        };
-        match before {
-            Some(before) if before.text == text => Some(before),
-            before => {
-                let file = read_file(&shown(path), &text);
-                let good = match before {
-                    Some(before) if file.is_broken() => before.good,
-                    _ => file.clone(),
-                };
-                Some(Remembered { text, file, good })
-            }
-        }
-    }
-
-    fn text(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        if path != Path::new(STDIN) {
-            return limited(std::fs::File::open(path)?);
-        }
-        if self.stdin.is_none() {
-            self.stdin = Some(limited(io::stdin().lock())?);
-        }
-        Ok(self.stdin.clone().unwrap_or_default())
     }
 }
 
-impl Load {
-    /// Adds the good objects of a file, and what is wrong with it.
-    fn add(&mut self, remembered: &Remembered) {
-        self.findings.extend(remembered.file.findings.iter().cloned());
-        for object in &remembered.good.objects {
-            if let Err(first) = object.typed.put(&mut self.store) {
-                self.findings.push(object.is_a_second(&first));
-            }
+/// What stands for a path that cannot be listed: itself, or, if it was a folder and is gone, the files that were in it: they
+/// keep their last good objects until it is back.
+fn kept_of(path: &Path, before: &BTreeMap<PathBuf, Remembered>) -> Vec<PathBuf> {
+    let kept: Vec<PathBuf> = before.keys().filter(|file| file.parent() == Some(path)).cloned().collect();
+    if kept.is_empty() { vec![path.to_owned()] } else { kept }
+}
+
+/// Reads a file, unless it is as it was. A file that cannot be read keeps its last good objects, as one that is broken.
+fn read(path: &Path, before: Option<Remembered>, findings: &mut Vec<Finding>) -> Option<Remembered> {
+    let before = match before {
+        Some(before) if is_read_once(path) => return Some(before),
+        before => before,
+    };
+    let text = match text_of(path) {
+        Ok(text) => text,
+        Err(error) => {
+            findings.push(unreadable(path, format!("cannot read the file: {error}")));
+            return before;
+        }
+    };
+    match before {
+        Some(before) if before.text == text => Some(before),
+        before => {
+            let file = read_file(&shown(path), &text);
+            let good = match before {
+                Some(before) if file.is_broken() => before.good,
+                _ => file.clone(),
+            };
+            Some(Remembered { text, file, good })
         }
     }
+}
+
+/// Whether reading it again would give nothing.
+fn is_read_once(path: &Path) -> bool {
+    path == Path::new(STDIN) || path.metadata().is_ok_and(|metadata| !metadata.is_file())
+}
+
+fn text_of(path: &Path) -> io::Result<Vec<u8>> {
+    if path == Path::new(STDIN) { limited(io::stdin().lock()) } else { limited(std::fs::File::open(path)?) }
 }
 
 /// How many objects were of kinds that are not read.

@@ -26,7 +26,7 @@ mod store;
 mod tree;
 mod watch;
 
-pub use check::check;
+pub use check::{check, check_text};
 pub use core_v1::{
     ACTIVE_PORTS_ANNOTATION, AddressType, ConfigMap, EndpointConditions, EndpointSlice, Namespace, Pod,
     PodCondition, PodStatus, PortOrName, SERVICE_NAME_LABEL, Secret, Service, ServicePort, ServiceSpec,

@@ -17,7 +17,7 @@ use crate::tree::Tree;
 use std::collections::BTreeMap;
 
 /// The objects as they were written, by where they stand.
-type Trees<'t> = BTreeMap<&'t Origin, &'t Tree>;
+pub(crate) type Trees<'t> = BTreeMap<&'t Origin, &'t Tree>;
 
 /// Checks what everything refers to.
 pub(crate) fn check(store: &Store, trees: &Trees<'_>) -> Vec<Finding> {

@@ -1,4 +1,5 @@
 //! Every rule of `check`, each by a manifest that breaks it: what is said, of which field, on which line.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use resources::{Finding, Severity, check};
 use std::path::PathBuf;

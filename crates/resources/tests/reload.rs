@@ -1,4 +1,5 @@
 //! Changes of a folder, on a real file system. Nothing sleeps: each test waits for the next load, with a deadline.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use resources::{Folder, Load, Watch};
 use std::fs;

@@ -1,4 +1,5 @@
 //! The route of the main job, exactly as people have it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use resources::{BackendKind, Folder, ObjectName, PathMatch, Severity, ValueMatch};
 
