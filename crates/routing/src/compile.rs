@@ -11,7 +11,8 @@ use crate::rule::{Destination, DestinationKind, Retry, Rule, Timeouts, Weighted}
 use crate::table::{Entry, RouteTable};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use resources::{
-    BackendTarget, Filter, Finding, HttpRoute, HttpRouteMatch, HttpRouteRule, NamedMatch, Severity,
+    BackendRef, BackendTarget, Filter, Finding, HttpRoute, HttpRouteMatch, HttpRouteRule, NamedMatch,
+    Severity,
 };
 use std::sync::Arc;
 
@@ -52,18 +53,14 @@ struct RuleCompiler<'c, B> {
 impl<B: Destination> RuleCompiler<'_, B> {
     /// One entry for each match. A rule without matches takes everything.
     fn entries(&mut self, declared: &HttpRouteRule, hosts: &Arc<[Arc<str>]>) -> Vec<Entry<B>> {
-        let backends: Vec<Weighted<B>> = declared
-            .backend_refs
-            .iter()
-            .enumerate()
-            .map(|(index, backend)| Weighted {
-                weight: backend.weight,
-                backend: (self.resolve)(self.route, &backend.target),
-                filters: (!backend.filters.is_empty())
-                    .then(|| self.filters(&backend.filters, &format!(".backendRefs[{index}]"))),
-            })
-            .collect();
-        let filters = self.filters(&declared.filters, "");
+        let mut backends = Vec::with_capacity(declared.backend_refs.len());
+        for (index, backend) in declared.backend_refs.iter().enumerate() {
+            backends.push(self.backend(backend, &format!(".backendRefs[{index}]")));
+        }
+        let filters = self.filters(&declared.filters, "").unwrap_or_else(|why| {
+            backends = vec![Weighted { weight: 1, backend: B::broken(why), filters: None }];
+            Arc::default()
+        });
         let mut entries = Vec::with_capacity(declared.matches.len().max(1));
         for match_index in 0..declared.matches.len().max(1) {
             let matching = match declared.matches.get(match_index) {
@@ -75,6 +72,18 @@ impl<B: Destination> RuleCompiler<'_, B> {
             entries.push(Entry { hosts: hosts.clone(), matching, rule, created: self.route.meta.created });
         }
         entries
+    }
+
+    fn backend(&mut self, declared: &BackendRef, field: &str) -> Weighted<B> {
+        let weight = declared.weight;
+        match self.filters(&declared.filters, field) {
+            Ok(filters) => Weighted {
+                weight,
+                backend: (self.resolve)(self.route, &declared.target),
+                filters: (!declared.filters.is_empty()).then_some(filters),
+            },
+            Err(why) => Weighted { weight, backend: B::broken(why), filters: None },
+        }
     }
 
     fn rule(
@@ -184,16 +193,17 @@ impl<B: Destination> RuleCompiler<'_, B> {
         }
     }
 
-    fn filters(&mut self, declared: &[Filter], field: &str) -> Arc<Filters<B>> {
+    /// The filters, or why the requests that should meet them get 500.
+    fn filters(&mut self, declared: &[Filter], field: &str) -> Result<Arc<Filters<B>>, Arc<str>> {
         let mut filters = Filters::default();
         for (index, filter) in declared.iter().enumerate() {
             if let Err(why) = self.add_filter(&mut filters, filter) {
                 let field = format!("{field}.filters[{index}]");
                 self.find("unsupported-filter", &field, format!("requests here get 500: {why}"));
-                filters.unusable.get_or_insert(Arc::from(why));
+                return Err(why.into());
             }
         }
-        Arc::new(filters)
+        Ok(Arc::new(filters))
     }
 
     fn add_filter(&mut self, filters: &mut Filters<B>, filter: &Filter) -> Result<(), String> {

@@ -22,8 +22,6 @@ pub struct Filters<B> {
     pub redirect: Option<Redirect>,
     /// `RequestMirror`, each with its share.
     pub mirrors: Vec<Mirror<B>>,
-    /// A filter that is not supported or cannot be applied: by the standard its requests get 500.
-    pub unusable: Option<Arc<str>>,
 }
 
 impl<B> Default for Filters<B> {
@@ -34,7 +32,6 @@ impl<B> Default for Filters<B> {
             rewrite: None,
             redirect: None,
             mirrors: Vec::new(),
-            unusable: None,
         }
     }
 }
@@ -191,12 +188,6 @@ impl<B> Rule<B> {
     /// The `Host` to send upstream to `backend`, if it is another than the client's.
     pub fn rewritten_host<'p>(&'p self, backend: &'p Weighted<B>) -> Option<&'p HeaderValue> {
         self.rewrites(backend).find_map(|rewrite| rewrite.hostname.as_ref())
-    }
-
-    /// Why requests to `backend` get 500 by the standard: a filter that is not supported.
-    pub fn unusable<'p>(&'p self, backend: &'p Weighted<B>) -> Option<&'p Arc<str>> {
-        let own = backend.filters.as_deref().and_then(|filters| filters.unusable.as_ref());
-        self.filters.unusable.as_ref().or(own)
     }
 
     /// The backendRef's own rewrite goes before the rule's.

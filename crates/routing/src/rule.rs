@@ -10,6 +10,8 @@ use std::time::Duration;
 pub trait Destination: Clone {
     /// Whether its endpoint is picked by what the body says.
     fn kind(&self) -> DestinationKind;
+    /// Nothing that can be sent to: what stands in for a backend whose filters are not supported (500, by the standard).
+    fn broken(why: Arc<str>) -> Self;
 }
 
 /// What routing needs to know of a backend.

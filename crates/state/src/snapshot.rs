@@ -89,6 +89,10 @@ impl Destination for Backend {
             Backend::Service(_) | Backend::Broken(_) => DestinationKind::Plain,
         }
     }
+
+    fn broken(why: Arc<str>) -> Backend {
+        Backend::Broken(why)
+    }
 }
 
 /// A Service's port with its ready endpoints.

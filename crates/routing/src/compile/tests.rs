@@ -10,6 +10,10 @@ impl Destination for Named {
     fn kind(&self) -> DestinationKind {
         if self.0.starts_with("pool") { DestinationKind::Pool } else { DestinationKind::Plain }
     }
+
+    fn broken(_: Arc<str>) -> Named {
+        Named(Arc::from("broken"))
+    }
 }
 
 fn route(spec: &str) -> HttpRoute {
@@ -95,12 +99,12 @@ fn a_broken_expression_never_matches_and_is_told() {
 }
 
 #[test]
-fn a_filter_that_is_not_supported_makes_its_rule_or_backend_unusable() {
+fn a_filter_that_is_not_supported_breaks_its_rule_or_backend() {
     let route = route(
         "rules:
 - matches: [{path: {value: /rule}}]
-  filters: [{type: ExtensionRef}]
-  backendRefs: [{name: a}]
+  filters: [{type: RequestRedirect, requestRedirect: {}}, {type: ExtensionRef}]
+  backendRefs: [{name: pool-a}]
 - matches: [{path: {value: /backend}}]
   backendRefs: [{name: a, filters: [{type: CORS, cors: {}}]}, {name: b}]
 - matches: [{path: {value: /header}}]
@@ -110,14 +114,16 @@ fn a_filter_that_is_not_supported_makes_its_rule_or_backend_unusable() {
     let (table, findings) = compiled(&route);
     let fields: Vec<_> = findings.iter().map(|finding| &*finding.field).collect();
     let expected =
-        ["spec.rules[0].filters[0]", "spec.rules[1].backendRefs[0].filters[0]", "spec.rules[2].filters[0]"];
+        ["spec.rules[0].filters[1]", "spec.rules[1].backendRefs[0].filters[0]", "spec.rules[2].filters[0]"];
     assert_eq!(fields, expected);
-    let unusable = |path, backend: usize| {
+    let backends = |path| {
         let rule = walk(&table, path, Model::Absent).unwrap();
-        rule.unusable(&rule.backends[backend]).is_some()
+        assert!(!rule.has_pool_backend() && rule.filters.redirect.is_none());
+        rule.backends.iter().map(|backend| backend.backend.0.to_string()).collect::<Vec<_>>()
     };
-    assert!(unusable("/rule", 0) && unusable("/backend", 0) && unusable("/header", 0));
-    assert!(!unusable("/backend", 1));
+    assert_eq!(backends("/rule"), ["broken"]);
+    assert_eq!(backends("/backend"), ["broken", "b"]);
+    assert_eq!(backends("/header"), ["broken"]);
 }
 
 #[test]

@@ -107,6 +107,25 @@ fn models_of_a_host_are_told_sorted_and_not_without_end() {
     assert_eq!(table.models("other"), ["a-model"]);
 }
 
+#[test]
+fn of_five_thousand_routes_a_walk_looks_at_those_that_may_match() {
+    let by_model = |n: usize| entry(&format!("r{n}"), &[], model(&format!("m{n}")), None);
+    let by_host = |n: usize| entry(&format!("r{n}"), &[&format!("h{n}.example")], Match::any(), None);
+    let by_path = |n: usize| {
+        let path = PathMatch::prefix(&format!("/tenant/{n}"));
+        entry(&format!("r{n}"), &[], Match { path, ..Match::any() }, None)
+    };
+    let looked_at = |build: &dyn Fn(usize) -> Entry<()>| {
+        let table = RouteTable::build((0..5_000).map(build).collect());
+        let (headers, host, path) = (HeaderMap::new(), "h4321.example", "/tenant/4321/v1");
+        let head = RequestHead { method: &Method::POST, host, path, query: None, headers: &headers };
+        let model = Model::Named("m4321");
+        assert_eq!(told(&table.walk(&head, model)), "r4321");
+        table.buckets(&head).flat_map(|bucket| bucket.ranks(model)).count()
+    };
+    assert_eq!((looked_at(&by_model), looked_at(&by_host), looked_at(&by_path)), (1, 1, 1));
+}
+
 /// What the standard says, word for word, over all rules at once.
 fn reference(entries: &[Entry<()>], head: &RequestHead<'_>, model: Model<'_>) -> String {
     let host_rank = |pattern: &str| match pattern.strip_prefix('*') {

@@ -7,7 +7,7 @@ use state::{Applied, Clock, Pool, Settings, World};
 use std::sync::Arc;
 
 fn pool_named(world: &World, name: &str) -> Arc<Pool> {
-    world.load().pools.iter().find(|pool| *pool.name.name == *name).unwrap().clone()
+    world.load().pools.iter().find(|pool| *pool.name.name == *name).expect("the pool is declared").clone()
 }
 
 #[test]

@@ -20,8 +20,8 @@ spec:
 
 /// The manifests as a folder gives them.
 pub(crate) fn load(manifests: &str) -> Load {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("manifests.yaml"), manifests).unwrap();
+    let folder = tempfile::tempdir().expect("a folder for manifests");
+    std::fs::write(folder.path().join("manifests.yaml"), manifests).expect("manifests are written");
     Folder::new([folder.path()]).load()
 }
 
