@@ -15,7 +15,7 @@ const NODES_MAX: usize = 1_000_000;
 /// Documents of one text.
 const DOCUMENTS_MAX: usize = 10_000;
 /// Values that aliases may repeat, so that a few lines cannot become gigabytes.
-const REPEATED_MAX: usize = 100_000;
+const REPEATED_MAX: usize = 10_000;
 
 /// A text is not YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -51,3 +51,31 @@ pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
         .map(|text| parse_duration(&text).map_err(de::Error::custom))
         .transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, proptest};
+
+    #[test]
+    fn durations_are_read_as_gateway_api_writes_them() {
+        let row =
+            |text, millis| assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        row("0s", 0);
+        row("500ms", 500);
+        row("1m30s", 90_000);
+        row("1h2m3s4ms", 3_723_004);
+        row("99999h", 99_999 * 3_600_000);
+        row("1s1s", 2_000);
+        for wrong in ["", "1", "s", "1.5s", "-1s", "1d", "100000s", "1s1s1s1s1s", " 1s", "1S", "1s ", "٣s"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_is_a_duration_or_none(text in any::<String>()) {
+            let _ = parse_duration(&text);
+        }
+    }
+}

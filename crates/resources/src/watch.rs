@@ -48,14 +48,14 @@ impl Drop for Watch {
 }
 
 impl Folder {
-    /// Watches for changes since the last load, on a thread of its own.
-    pub fn watch(mut self) -> std::io::Result<Watch> {
+    /// Watches for changes since the last load, on a thread of its own. If the system gives no thread there will be no load.
+    pub fn watch(mut self) -> Watch {
         let (loads, receiver) = watch::channel(Load::default());
         // One wake-up is as good as many: what does not fit is told already.
         let (wake, woken) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
         let told = Watch { loads: receiver, stop: stop.clone(), wake: wake.clone() };
-        std::thread::Builder::new().name("manifests".to_owned()).spawn(move || {
+        let look = move || {
             let mut eyes = Eyes::new(wake);
             while !stop.load(Ordering::Acquire) {
                 eyes.fix_on(self.paths());
@@ -66,8 +66,11 @@ impl Folder {
                 }
                 wait(&woken, &stop);
             }
-        })?;
-        Ok(told)
+        };
+        if let Err(error) = std::thread::Builder::new().name("manifests".to_owned()).spawn(look) {
+            tracing::error!(%error, "no thread to watch the manifests: changes are not taken up");
+        }
+        told
     }
 }
 
@@ -143,4 +146,23 @@ fn folder_of(path: &Path) -> Option<(PathBuf, Option<SystemTime>)> {
     let real = folder.canonicalize().ok()?;
     let made = real.metadata().and_then(|metadata| metadata.created()).ok();
     Some((real, made))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_is_dropped_ends_its_thread_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = Folder::new([folder.path()]).watch();
+        // The thread and the watch hold one each.
+        let stop = watch.stop.clone();
+        drop(watch);
+        let since = Instant::now();
+        while Arc::strong_count(&stop) > 1 {
+            assert!(since.elapsed() < POLL_INTERVAL, "the thread goes on");
+            std::thread::yield_now();
+        }
+    }
 }

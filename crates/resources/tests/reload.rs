@@ -33,7 +33,7 @@ fn names(load: &Load) -> Vec<&str> {
 fn watched(path: &Path) -> Watch {
     let mut folder = Folder::new([path]);
     folder.load();
-    folder.watch().unwrap()
+    folder.watch()
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_change_between_the_load_and_the_watch_is_told() {
     let mut folder = Folder::new([path.path()]);
     folder.load();
     fs::write(path.path().join("a.yaml"), config_map("one")).unwrap();
-    until(&mut folder.watch().unwrap(), |load| names(load) == ["one"]).await;
+    until(&mut folder.watch(), |load| names(load) == ["one"]).await;
 }
 
 #[tokio::test]
