@@ -66,7 +66,13 @@ impl Drop for Control {
 
 /// Puts each change of the folder in force, and says what is wrong with it.
 async fn take_up_changes(world: &World, folder: Folder) {
-    let mut watch = folder.watch();
+    let mut watch = match folder.watch() {
+        Ok(watch) => watch,
+        Err(error) => {
+            tracing::error!(%error, "the manifests cannot be watched; changes are not taken up");
+            return std::future::pending().await;
+        }
+    };
     while let Some(load) = watch.next().await {
         tell(&load.findings);
         if world.apply(load) == Applied::Changed {
@@ -75,7 +81,7 @@ async fn take_up_changes(world: &World, folder: Folder) {
             tracing::info!(generation = snapshot.generation, "the manifests have changed and are in force");
         }
     }
-    std::future::pending::<()>().await;
+    std::future::pending().await
 }
 
 /// An endpoint's place, as the scraper knows it.

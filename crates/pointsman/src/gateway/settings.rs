@@ -70,8 +70,9 @@ pub(crate) enum AccessLog {
 
 impl GatewaySettings {
     /// The defaults, for a gateway of this folder that only this machine sees.
-    pub(crate) fn of_folder(folder: PathBuf, admin: SocketAddr) -> GatewaySettings {
-        let proxy = proxy::Settings { bind: IpAddr::V4(Ipv4Addr::LOCALHOST), ..proxy::Settings::default() };
+    pub(crate) fn of_folder(folder: PathBuf, admin: SocketAddr, free_ports: bool) -> GatewaySettings {
+        let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let proxy = proxy::Settings { bind, free_ports, ..proxy::Settings::default() };
         let scrape = ScrapeSettings::default();
         let admission = AdmissionSettings::default();
         GatewaySettings {

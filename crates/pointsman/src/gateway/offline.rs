@@ -1,0 +1,191 @@
+//! Deciding without serving: where a request would go, by the manifests alone.
+//!
+//! The same calls as a door makes, in the same order; nothing is sent, and what was reserved is given back at once.
+
+use super::tell;
+use crate::commands::explain::OfflineRequest;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use journey::Refusal;
+use payload::{BodyHead, InferenceRequest, Limits, RequestParser};
+use resources::Folder;
+use routing::{Model, RequestHead, Rule, Walk};
+use state::{Backend, Clock, Dispatch, Listener, World, dispatch};
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use telemetry::{Explanation, Record, Refused, RequestId};
+
+/// The steering headers that a trusted peer may send; offline, whoever asks is trusted.
+const OBJECTIVE: &str = "x-gateway-inference-objective";
+const MODEL_NAME_REWRITE: &str = "x-gateway-model-name-rewrite";
+
+/// The manifests, compiled.
+pub(crate) struct Offline(World);
+
+/// Where a request would go.
+pub(crate) struct Explained {
+    pub(crate) json: serde_json::Value,
+    pub(crate) text: String,
+    pub(crate) served: bool,
+}
+
+impl Offline {
+    /// Compiles the manifests; errors in them are told in the log and end the attempt.
+    pub(crate) fn load(config: &[PathBuf]) -> Result<Offline, Box<dyn Error>> {
+        let world = World::new(state::Settings::default(), Clock::start());
+        let load = Folder::new(config).load();
+        tell(&load.findings);
+        if load.errors().count() > 0 {
+            return Err("the manifests have errors".into());
+        }
+        world.apply(load);
+        // Endpoints may be given by host name: look them up once, as the gateway does all the time.
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(world.look_up_names());
+        Ok(Offline(world))
+    }
+
+    /// Decides, and tells why.
+    pub(crate) fn explain(&self, request: &OfflineRequest, port: Option<u16>) -> Result<Explained, Box<dyn Error>> {
+        let snapshot = self.0.load();
+        let port = port.or(snapshot.ports().first().copied()).ok_or("no Gateway has an HTTP listener")?;
+        let mut record = blank();
+        let mut scorers = Vec::new();
+        let host = host_of(request);
+        let decided = match snapshot.listener(port, &host) {
+            Some(listener) => self.decide(request, (listener, &host), &mut record, &mut scorers),
+            None => Err(Refusal::NoListener { host }),
+        };
+        if let Err(refusal) = &decided {
+            record.status = refusal.status().as_u16();
+            let (step, reason) = (refusal.step(), refusal.reason());
+            record.refusal = Some(Refused { step, reason, message: refusal.to_string().into() });
+        }
+        let explanation = Explanation::new(&record, &scorers);
+        Ok(Explained {
+            json: serde_json::to_value(&explanation)?,
+            text: explanation.to_string(),
+            served: decided.is_ok(),
+        })
+    }
+
+    /// The journey up to the decision.
+    fn decide(
+        &self,
+        request: &OfflineRequest,
+        (listener, host): (&Listener, &str),
+        record: &mut Record,
+        scorers: &mut Vec<&'static str>,
+    ) -> Result<(), Refusal> {
+        let parsed = parse(request)?;
+        record.dialect = parsed.dialect;
+        record.model = parsed.model.as_ref().map(|model| model.name.clone());
+        (record.stream, record.prompt_bytes) = (parsed.stream, parsed.prompt.bytes);
+        record.request_bytes = request.body.len() as u64;
+        let rule = route(request, (listener, host), &parsed)?;
+        record.rule = Some(Arc::clone(&rule.label));
+        let random = &mut fastrand::Rng::new();
+        let nowhere = |why: &str| Refusal::BackendUnresolved { route: Arc::clone(&rule.label), why: why.to_owned() };
+        let drawn = rule.draw(random).ok_or_else(|| nowhere("no backendRef has a weight above 0"))?;
+        match &drawn.backend {
+            Backend::Broken(why) => Err(nowhere(why)),
+            Backend::Service(service) => {
+                record.backend = Some(Arc::from(service.name.to_string()));
+                Ok(())
+            }
+            Backend::Pool(pool) => {
+                record.backend = Some(Arc::clone(&pool.view.name));
+                scorers.extend(pool.view.policy.scorer_names());
+                let text = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
+                let asked = Dispatch {
+                    request: &parsed,
+                    objective: text(OBJECTIVE),
+                    rewrite: text(MODEL_NAME_REWRITE),
+                    subset: None,
+                };
+                let before = self.0.clock().now();
+                let flight = dispatch(pool, &asked, random, self.0.clock())?;
+                record.decided_in = self.0.clock().now().since(before);
+                record.priority = flight.priority;
+                record.target_model = flight.rewrite.clone();
+                record.decision = Some(flight.decision.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Step 1, parse.
+fn parse(request: &OfflineRequest) -> Result<InferenceRequest, Refusal> {
+    let value = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
+    let head = BodyHead::new(request.target.path(), value(CONTENT_TYPE), value(CONTENT_ENCODING))?;
+    let mut parser = RequestParser::new(head, Limits::default());
+    parser.feed(&request.body)?;
+    Ok(parser.finish()?)
+}
+
+/// Step 2, route: a rule that needs no model wins without it, as at a door.
+fn route<'s>(
+    request: &OfflineRequest,
+    (listener, host): (&'s Listener, &str),
+    parsed: &InferenceRequest,
+) -> Result<&'s Rule<Backend>, Refusal> {
+    let head = RequestHead {
+        method: &request.method,
+        host,
+        path: request.target.path(),
+        query: request.target.query(),
+        headers: &request.headers,
+    };
+    let model = parsed.model.as_ref().map_or(Model::Absent, |model| Model::Named(&model.name.0));
+    match listener.routes.walk(&head, model) {
+        Walk::Rule(rule) => Ok(rule),
+        Walk::Nothing { for_want_of_model: true } => {
+            let models = listener.routes.models(host);
+            Err(match &parsed.model {
+                None => Refusal::ModelMissing { models },
+                Some(model) => Refusal::ModelUnknown { model: model.name.0.to_string(), models },
+            })
+        }
+        Walk::Nothing { for_want_of_model: false } | Walk::ReadBody => Err(Refusal::NoRoute {
+            method: request.method.to_string(),
+            path: request.target.path().to_owned(),
+            host: host.to_owned(),
+        }),
+    }
+}
+
+fn host_of(request: &OfflineRequest) -> String {
+    let header = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = request.target.host().or(header).unwrap_or_default();
+    let host = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name);
+    host.to_ascii_lowercase()
+}
+
+fn blank() -> Record {
+    Record {
+        id: RequestId::from("offline").expect("seven bytes fit"),
+        at: SystemTime::now(),
+        dialect: payload::Dialect::Other,
+        rule: None,
+        backend: None,
+        model: None,
+        target_model: None,
+        model_known: true,
+        priority: 0,
+        stream: false,
+        prompt_bytes: 0,
+        request_bytes: 0,
+        response_bytes: 0,
+        decision: None,
+        attempts: arrayvec::ArrayVec::new(),
+        status: 0,
+        refusal: None,
+        headers_removed: 0,
+        cancelled: false,
+        decided_in: Duration::ZERO,
+        first_token_in: None,
+        ended_in: Duration::ZERO,
+        usage: payload::Usage::default(),
+    }
+}
