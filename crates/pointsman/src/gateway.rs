@@ -138,7 +138,12 @@ struct Watched {
 
 impl Watched {
     fn new(world: Arc<World>, settings: serde_json::Value) -> Watched {
-        Watched { world, readiness: AtomicU8::new(Readiness::Starting as u8), held: OnceLock::new(), settings }
+        Watched {
+            world,
+            readiness: AtomicU8::new(Readiness::Starting as u8),
+            held: OnceLock::new(),
+            settings,
+        }
     }
 
     fn serves(&self, held: proxy::HeldBytes) {

@@ -19,7 +19,7 @@ pub(crate) const HEADING: Style = Style::new().bold();
 pub(crate) fn request_line(record: &telemetry::Record) -> String {
     let at = jiff::Timestamp::try_from(record.at).map_or_else(
         |_| "--:--:--".to_owned(),
-        |at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string(),
+        |at| at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string(),
     );
     let asked = record.model.as_ref().map_or("no model", |model| &model.0);
     let sent = match &record.target_model {
@@ -27,7 +27,8 @@ pub(crate) fn request_line(record: &telemetry::Record) -> String {
         _ => String::new(),
     };
     let backend = record.backend.as_deref().unwrap_or("nowhere");
-    let place = record.attempts.last().map_or(String::new(), |last| format!(" → {NAME}{}{NAME:#}", last.endpoint));
+    let place =
+        record.attempts.last().map_or(String::new(), |last| format!(" → {NAME}{}{NAME:#}", last.endpoint));
     let style = if record.status < 400 { GOOD } else { ERROR };
     format!(
         "{DIM}{at}{DIM:#}  {NAME}{asked}{NAME:#}{sent} → {NAME}{backend}{NAME:#}{place}  {style}{}{style:#}  {}{}",
@@ -38,10 +39,11 @@ pub(crate) fn request_line(record: &telemetry::Record) -> String {
 }
 
 fn outcome(record: &telemetry::Record) -> String {
-    if let Some((reason, message)) = &record.refusal {
-        return format!("{reason}: {message}");
+    if let Some(refused) = &record.refusal {
+        return format!("{}: {}", refused.reason, refused.message.escape_debug());
     }
-    let first = record.first_token_in.map_or(String::new(), |first| format!("first token {}, ", milliseconds(first)));
+    let first =
+        record.first_token_in.map_or(String::new(), |first| format!("first token {}, ", milliseconds(first)));
     let tokens = record.usage.output_tokens.map_or(String::new(), |tokens| format!("{tokens} tokens, "));
     let cancelled = if record.cancelled { ", client gone" } else { "" };
     format!("{first}{tokens}{} in all{cancelled}", milliseconds(record.ended_in))
@@ -50,7 +52,10 @@ fn outcome(record: &telemetry::Record) -> String {
 fn why(record: &telemetry::Record) -> String {
     let Some(decision) = &record.decision else { return String::new() };
     let Some(best) = decision.candidates.first() else { return String::new() };
-    let next = decision.candidates.get(1).map_or(String::new(), |next| format!("; next best: {}", load(next, record)));
+    let next = decision
+        .candidates
+        .get(1)
+        .map_or(String::new(), |next| format!("; next best: {}", load(next, record)));
     format!("  {DIM}picked of {}: {}{next}{DIM:#}", decision.weighed, load(best, record))
 }
 

@@ -37,7 +37,13 @@ impl Check {
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
         let warnings = findings.len() - errors;
         if !self.json {
-            let style = if errors > 0 { ERROR } else if warnings > 0 { WARNING } else { GOOD };
+            let style = if errors > 0 {
+                ERROR
+            } else if warnings > 0 {
+                WARNING
+            } else {
+                GOOD
+            };
             anstream::println!("{style}{errors} errors, {warnings} warnings{style:#}");
         }
         let failed = errors > 0 || (self.strict && warnings > 0);

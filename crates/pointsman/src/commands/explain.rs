@@ -60,7 +60,10 @@ impl Explain {
             .block_on(asked)
             .map_err(|_| format!("no answer from the admin port {} within 5 s", self.admin))?
             .map_err(|error| {
-                format!("cannot ask the admin port {}: {error}; is the gateway running? (--admin)", self.admin)
+                format!(
+                    "cannot ask the admin port {}: {error}; is the gateway running? (--admin)",
+                    self.admin
+                )
             })?;
         anstream::println!("{}", body.trim_end());
         Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -90,9 +93,14 @@ pub(crate) struct OfflineRequest {
 
 impl OfflineRequest {
     fn read(file: &Path) -> Result<OfflineRequest, Box<dyn std::error::Error>> {
-        let source: Box<dyn Read> =
-            if file == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(file)
-                .map_err(|error| format!("cannot read {}: {error}", file.display()))?) };
+        let source: Box<dyn Read> = if file == Path::new("-") {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(
+                std::fs::File::open(file)
+                    .map_err(|error| format!("cannot read {}: {error}", file.display()))?,
+            )
+        };
         let mut bytes = Vec::new();
         source.take(REQUEST_BYTES_MAX).read_to_end(&mut bytes)?;
         OfflineRequest::parse(&bytes)
@@ -104,13 +112,18 @@ impl OfflineRequest {
             return Ok(OfflineRequest {
                 method: http::Method::POST,
                 target: http::Uri::from_static("/v1/chat/completions"),
-                headers: http::HeaderMap::from_iter([(http::header::HOST, http::HeaderValue::from_static("localhost"))]),
+                headers: http::HeaderMap::from_iter([(
+                    http::header::HOST,
+                    http::HeaderValue::from_static("localhost"),
+                )]),
                 body: bytes::Bytes::copy_from_slice(bytes),
             });
         }
         let mut slots = [httparse::EMPTY_HEADER; 100];
         let mut head = httparse::Request::new(&mut slots);
-        let read = head.parse(bytes).map_err(|error| format!("this is neither JSON nor an HTTP/1.1 request: {error}"))?;
+        let read = head
+            .parse(bytes)
+            .map_err(|error| format!("this is neither JSON nor an HTTP/1.1 request: {error}"))?;
         let httparse::Status::Complete(length) = read else {
             return Err("the HTTP request's head is not closed by an empty line".into());
         };
@@ -138,7 +151,8 @@ async fn get(
     let stream = tokio::net::TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
-    let request = http::Request::get(path).header("host", address.to_string()).body(Empty::<bytes::Bytes>::new())?;
+    let request =
+        http::Request::get(path).header("host", address.to_string()).body(Empty::<bytes::Bytes>::new())?;
     let answered = async move {
         let response = sender.send_request(request).await?;
         let status = response.status();
@@ -152,7 +166,9 @@ async fn get(
 fn percent_encoded(id: &str) -> String {
     id.bytes()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
             other => format!("%{other:02X}"),
         })
         .collect()

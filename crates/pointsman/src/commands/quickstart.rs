@@ -73,14 +73,15 @@ impl Quickstart {
     }
 
     /// Starts the simulated model servers and writes the pools' manifests with where they are.
-    async fn model_servers(&self, folder: &Path) -> io::Result<Vec<JoinHandle<()>>> {
+    async fn model_servers(&self, folder: &Path) -> Result<Vec<JoinHandle<()>>, Box<dyn std::error::Error>> {
         let mut servers = Vec::new();
         for (pool, model) in POOLS {
             let mut ports = Vec::new();
             for _ in 0..self.endpoints {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 ports.push(listener.local_addr()?.port());
-                let config = Config { model: model.to_owned(), engine_model: engine::Coefficients::demo(), ..Config::default() };
+                let config =
+                    Config { model: model.to_owned(), engine_model: "demo".parse()?, ..Config::default() };
                 let until = std::future::pending();
                 servers.push(tokio::task::spawn_local(simulator::serve(config, listener, until)));
             }
@@ -99,10 +100,15 @@ impl Quickstart {
         anstream::println!("{GOOD}Pointsman is listening on http://localhost:{port}{GOOD:#}");
         for (pool, model) in POOLS {
             let endpoints = self.endpoints;
-            anstream::println!("  model {NAME}{model}{NAME:#} → InferencePool {NAME}{pool}{NAME:#} ({endpoints} simulated endpoints)");
+            anstream::println!(
+                "  model {NAME}{model}{NAME:#} → InferencePool {NAME}{pool}{NAME:#} ({endpoints} simulated endpoints)"
+            );
         }
         anstream::println!("  manifests {}", folder.display());
-        anstream::println!("  admin     http://{} (/metrics /endpoints /config /explain/ID)\n", gateway.admin);
+        anstream::println!(
+            "  admin     http://{} (/metrics /endpoints /config /explain/ID)\n",
+            gateway.admin
+        );
         anstream::println!("{HEADING}Try, in another terminal:{HEADING:#}\n");
         for (_, model) in POOLS {
             anstream::println!("{}\n{}\n", chat(port, model), completion(port, model));

@@ -46,7 +46,11 @@ impl Offline {
     }
 
     /// Decides, and tells why.
-    pub(crate) fn explain(&self, request: &OfflineRequest, port: Option<u16>) -> Result<Explained, Box<dyn Error>> {
+    pub(crate) fn explain(
+        &self,
+        request: &OfflineRequest,
+        port: Option<u16>,
+    ) -> Result<Explained, Box<dyn Error>> {
         let snapshot = self.0.load();
         let port = port.or(snapshot.ports().first().copied()).ok_or("no Gateway has an HTTP listener")?;
         let mut record = blank();
@@ -85,7 +89,8 @@ impl Offline {
         let rule = route(request, (listener, host), &parsed)?;
         record.rule = Some(Arc::clone(&rule.label));
         let random = &mut fastrand::Rng::new();
-        let nowhere = |why: &str| Refusal::BackendUnresolved { route: Arc::clone(&rule.label), why: why.to_owned() };
+        let nowhere =
+            |why: &str| Refusal::BackendUnresolved { route: Arc::clone(&rule.label), why: why.to_owned() };
         let drawn = rule.draw(random).ok_or_else(|| nowhere("no backendRef has a weight above 0"))?;
         match &drawn.backend {
             Backend::Broken(why) => Err(nowhere(why)),
@@ -158,7 +163,10 @@ fn route<'s>(
 fn host_of(request: &OfflineRequest) -> String {
     let header = request.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = request.target.host().or(header).unwrap_or_default();
-    let host = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name);
+    let host = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
     host.to_ascii_lowercase()
 }
 
