@@ -4,12 +4,16 @@
 //! Every byte is checked (what passes here, a strict parser takes too). Never: a DOM, a number read as a float, a copy
 //! of anything but the keys and the few values that the visitor asked for.
 
+mod escape;
 mod nesting;
+mod number;
 mod stops;
 mod utf8;
 
 use crate::ParseError;
+use escape::{Escape, HALF};
 use nesting::{Container, Nesting};
+use number::Digits;
 use smallvec::SmallVec;
 use stops::Stops;
 use utf8::SplitCharacter;
@@ -116,29 +120,6 @@ enum Role {
     Value,
 }
 
-/// Where in a number the next byte stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Digits {
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    E,
-    Sign,
-    Exponent,
-}
-
-/// Where in an escape the next byte stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Escape {
-    None,
-    /// After the backslash.
-    Letter,
-    /// After `\u`: how many hex digits came, and their value.
-    Hex(u8, u16),
-}
-
 /// The scanner: one per JSON text.
 #[derive(Debug)]
 pub(crate) struct Scanner {
@@ -147,8 +128,6 @@ pub(crate) struct Scanner {
     offset: u64,
     nesting: Nesting,
     escape: Escape,
-    /// The first half of a surrogate pair, whose second must follow.
-    high_surrogate: Option<u16>,
     split: SplitCharacter,
     /// The text being kept, and how much of it is wanted.
     text: SmallVec<[u8; 64]>,
@@ -165,8 +144,7 @@ impl Scanner {
             state: State::Start,
             offset: 0,
             nesting: Nesting::new(depth_max),
-            escape: Escape::None,
-            high_surrogate: None,
+            escape: Escape::default(),
             split: SplitCharacter::default(),
             text: SmallVec::new(),
             text_bytes_max: 0,
@@ -181,8 +159,7 @@ impl Scanner {
         self.state = State::Start;
         self.offset = 0;
         self.nesting.restart();
-        self.escape = Escape::None;
-        self.high_surrogate = None;
+        self.escape = Escape::default();
         self.split = SplitCharacter::default();
         self.raw = None;
     }
@@ -287,11 +264,7 @@ impl Scanner {
             Kind::Number => {
                 self.open_text(Role::Value, text_bytes_max);
                 self.keep(&[byte]);
-                self.state = State::Number(match byte {
-                    b'-' => Digits::Minus,
-                    b'0' => Digits::Zero,
-                    _ => Digits::Whole,
-                });
+                self.state = State::Number(Digits::begin(byte));
             }
             Kind::True => self.state = State::Word(kind, b"rue"),
             Kind::False => self.state = State::Word(kind, b"alse"),
@@ -374,8 +347,8 @@ impl Scanner {
         loop {
             let stop = stops.next(at, &mut ascii);
             self.keep(&chunk[at..stop]);
-            if self.high_surrogate.is_some() && (stop > at || chunk.get(stop) == Some(&b'"')) {
-                return self.refuse(at, "half of a surrogate pair");
+            if self.escape.is_half() && (stop > at || chunk.get(stop) == Some(&b'"')) {
+                return self.refuse(at, HALF);
             }
             at = match chunk.get(stop) {
                 Some(b'"') => {
@@ -383,7 +356,10 @@ impl Scanner {
                     self.end_text(role, chunk, stop + 1, visitor)?;
                     return Ok(stop + 1);
                 }
-                Some(b'\\') => self.begin_escape(chunk, stop)?,
+                Some(b'\\') => {
+                    self.escape.open();
+                    self.in_escape(chunk, stop + 1)?
+                }
                 Some(_) => return self.refuse(stop, "a control character in a string"),
                 None => chunk.len(),
             };
@@ -406,11 +382,7 @@ impl Scanner {
             self.keep(&chunk[at..at + 1]);
             at += 1;
         }
-        while self.escape != Escape::None && at < chunk.len() {
-            self.in_escape(chunk[at], at)?;
-            at += 1;
-        }
-        Ok(at)
+        self.in_escape(chunk, at)
     }
 
     #[inline]
@@ -441,54 +413,20 @@ impl Scanner {
         Ok(())
     }
 
-    /// A backslash, and what of its escape stands in this chunk.
+    /// The rest of an escape, as far as it stands in this chunk. Answers where the text goes on.
     #[inline]
-    fn begin_escape(&mut self, chunk: &[u8], backslash: usize) -> Result<usize, ParseError> {
-        self.escape = Escape::Letter;
-        let mut at = backslash + 1;
-        while self.escape != Escape::None && at < chunk.len() {
-            self.in_escape(chunk[at], at)?;
+    fn in_escape(&mut self, chunk: &[u8], mut at: usize) -> Result<usize, ParseError> {
+        while self.escape.is_open() && at < chunk.len() {
+            match self.escape.push(chunk[at]) {
+                Ok(Some(character)) if self.text_bytes_max > 0 => {
+                    self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Ok(_) => {}
+                Err(what) => return self.refuse(at, what),
+            }
             at += 1;
         }
         Ok(at)
-    }
-
-    #[inline]
-    fn in_escape(&mut self, byte: u8, at: usize) -> Result<(), ParseError> {
-        match self.escape {
-            Escape::Hex(count, value) => {
-                let Some(digit) = (byte as char).to_digit(16) else {
-                    return self.refuse(at, "expected a hex digit");
-                };
-                let value = value << 4 | digit as u16;
-                self.escape = Escape::Hex(count + 1, value);
-                if count == 3 {
-                    self.escape = Escape::None;
-                    self.code_unit(value, at)?;
-                }
-            }
-            _ if byte == b'u' => self.escape = Escape::Hex(0, 0),
-            _ if self.high_surrogate.is_some() => return self.refuse(at, "half of a surrogate pair"),
-            _ => {
-                let Some(resolved) = resolve(byte) else { return self.refuse(at, "an unknown escape") };
-                self.keep(&[resolved]);
-                self.escape = Escape::None;
-            }
-        }
-        Ok(())
-    }
-
-    /// The four hex digits of a `\u` escape: a character, or half of one.
-    fn code_unit(&mut self, unit: u16, at: usize) -> Result<(), ParseError> {
-        let high = self.high_surrogate.take();
-        let units = [high.unwrap_or(unit), unit];
-        let units = if high.is_some() { &units[..] } else { &units[..1] };
-        match char::decode_utf16(units.iter().copied()).next() {
-            Some(Ok(character)) => self.keep(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            _ if high.is_none() && (0xD800..0xDC00).contains(&unit) => self.high_surrogate = Some(unit),
-            _ => return self.refuse(at, "half of a surrogate pair"),
-        }
-        Ok(())
     }
 
     fn in_number<V: Visitor>(
@@ -535,42 +473,6 @@ impl Scanner {
         }
         Ok(at)
     }
-}
-
-impl Digits {
-    /// What stands after `byte`; `None` if the number does not go on with it.
-    #[inline]
-    fn after(self, byte: u8) -> Option<Digits> {
-        use Digits::{E, Exponent, Fraction, Minus, Point, Sign, Whole, Zero};
-        Some(match (self, byte) {
-            (Minus, b'0') => Zero,
-            (Minus | Whole, b'0'..=b'9') => Whole,
-            (Zero | Whole, b'.') => Point,
-            (Point | Fraction, b'0'..=b'9') => Fraction,
-            (Zero | Whole | Fraction, b'e' | b'E') => E,
-            (E, b'+' | b'-') => Sign,
-            (E | Sign | Exponent, b'0'..=b'9') => Exponent,
-            _ => return None,
-        })
-    }
-
-    fn may_end(self) -> bool {
-        matches!(self, Digits::Zero | Digits::Whole | Digits::Fraction | Digits::Exponent)
-    }
-}
-
-/// The byte that a one-letter escape stands for.
-#[inline]
-fn resolve(letter: u8) -> Option<u8> {
-    Some(match letter {
-        b'"' | b'\\' | b'/' => letter,
-        b'b' => 0x08,
-        b'f' => 0x0C,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        _ => return None,
-    })
 }
 
 fn expected(state: State) -> &'static str {
