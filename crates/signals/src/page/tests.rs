@@ -12,6 +12,8 @@ struct Written {
     timestamp: Option<i64>,
 }
 
+type Parts = (Vec<(String, String)>, f64, Option<i64>);
+
 fn read(page: &[u8]) -> Vec<Written> {
     let whole = |line: super::Line<'_>| {
         let sample = line.sample()?;
@@ -26,7 +28,8 @@ fn read(page: &[u8]) -> Vec<Written> {
     lines(page).filter_map(whole).collect()
 }
 
-fn one(line: &str) -> Option<(Vec<(String, String)>, f64, Option<i64>)> {
+/// Labels, value and timestamp of a page of one line.
+fn one(line: &str) -> Option<Parts> {
     let mut samples = read(line.as_bytes());
     assert!(samples.len() <= 1, "{line}");
     samples.pop().map(|sample| (sample.labels, sample.value, sample.timestamp))

@@ -89,19 +89,9 @@ fn requests(page: &mut Page, shards: &[Arc<Shard>]) {
 }
 
 fn pools(page: &mut Page, pools: &[PoolGauges]) {
-    let means: [(&Family, fn(&EndpointStatus) -> Option<f64>); 3] = [
-        (&family::POOL_KV, |endpoint| endpoint.signals.kv_used.map(f64::from)),
-        (&family::POOL_QUEUE, |endpoint| endpoint.signals.waiting.map(f64::from)),
-        (&family::POOL_RUNNING, |endpoint| endpoint.signals.running.map(f64::from)),
-    ];
-    for (family, value) in means {
-        page.head(family);
-        for pool in pools {
-            let reported: Vec<f64> = pool.endpoints.iter().filter_map(value).collect();
-            let mean = reported.iter().sum::<f64>() / (reported.len().max(1)) as f64;
-            page.sample(family, &[&pool.name], mean);
-        }
-    }
+    page.means(&family::POOL_KV, pools, |endpoint| endpoint.signals.kv_used.map(f64::from));
+    page.means(&family::POOL_QUEUE, pools, |endpoint| endpoint.signals.waiting.map(f64::from));
+    page.means(&family::POOL_RUNNING, pools, |endpoint| endpoint.signals.running.map(f64::from));
     page.head(&family::POOL_READY);
     for pool in pools {
         let ready = pool.endpoints.iter().filter(|endpoint| endpoint.resting.is_none() && !endpoint.departed);
@@ -221,6 +211,16 @@ impl Page {
         self.head(family);
         for (label, value) in samples {
             self.sample(family, &[label], value);
+        }
+    }
+
+    /// A family with a sample for every pool: the mean of its endpoints that have a value, 0 without any.
+    fn means(&mut self, family: &Family, pools: &[PoolGauges], value: fn(&EndpointStatus) -> Option<f64>) {
+        self.head(family);
+        for pool in pools {
+            let reported: Vec<f64> = pool.endpoints.iter().filter_map(value).collect();
+            let mean = reported.iter().sum::<f64>() / reported.len().max(1) as f64;
+            self.sample(family, &[&pool.name], mean);
         }
     }
 
