@@ -17,7 +17,7 @@ use health::Readiness;
 use payload::Usage;
 use reservations::{Reservation, Reservations};
 use roster::Roster;
-use scheduling::{ENDPOINTS_MAX, PrefixMatches, Slot, Weighing};
+use scheduling::{ENDPOINTS_MAX, Slot, Weighing};
 use signals::Signals;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub struct PoolState {
 #[derive(Debug, Default)]
 struct Scratch {
     weighing: Weighing,
-    /// Bytes matched, by slot; zero between picks.
+    /// Bytes matched, by slot.
     matched: Vec<u64>,
     /// Endpoints that rest, with the moment they come back.
     resting: Vec<(Now, Slot)>,
@@ -224,8 +224,13 @@ impl PoolState {
         subset.clear();
         subset.extend(arrival.subset.unwrap_or_default());
         subset.sort_unstable();
+        matched.clear();
         matched.resize(self.roster.len(), 0);
-        note(matched, arrival.matches, |bytes| bytes);
+        for &(slot, head) in &arrival.matches.heads {
+            if let Some(bytes) = matched.get_mut(slot.0 as usize) {
+                *bytes = head;
+            }
+        }
         let mut passed = PassedOver::default();
         for &slot in &arrival.pool.slots {
             let Some(endpoint) = self.roster.present(slot) else { continue };
@@ -255,7 +260,6 @@ impl PoolState {
             }
         }
         passed.resting = (resting.len() - forced) as u32;
-        note(matched, arrival.matches, |_| 0);
         passed
     }
 
@@ -329,15 +333,6 @@ impl PoolState {
 
     fn expected_service_seconds(&self) -> f32 {
         self.service_seconds.value().unwrap_or(SERVICE_SECONDS_DEFAULT)
-    }
-}
-
-/// Writes what `bytes` makes of each match to its slot's place.
-fn note(matched: &mut [u64], matches: &PrefixMatches, bytes: impl Fn(u64) -> u64) {
-    for &(slot, head) in &matches.heads {
-        if let Some(place) = matched.get_mut(slot.0 as usize) {
-            *place = bytes(head);
-        }
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::{AdmissionSettings, PoolView};
 use payload::Prompt;
 use proptest::prelude::*;
-use scheduling::Policy;
+use scheduling::{Policy, PrefixMatches};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
