@@ -117,9 +117,10 @@ fn more_label_sets_than_the_limit_count_as_unknown() {
         let model = Some(ModelName(format!("m{model}").into()));
         finish(&core, Record { model, target_model: None, ..served() });
     }
-    let page = page(&telemetry);
-    let labels = r#"{model_name="unknown",target_model_name="unknown",inference_pool="unknown"}"#;
-    assert_eq!(value(&page, &format!("inference_objective_request_total{labels}")), Some(952.0));
+    let listed = telemetry.shards[0].requests.list();
+    let (labels, rest) = listed.last().expect("many were listed");
+    assert_eq!((listed.len(), &*labels.model, &*labels.pool), (2_049, "unknown", "unknown"));
+    assert_eq!(rest.requests.get(), 952);
 }
 
 #[test]
