@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The header whose match tests the model of the body.
-pub(crate) const MODEL_HEADER: &str = "x-gateway-model-name";
+/// The header whose match tests the model of the body, lower case.
+pub const MODEL_HEADER: &str = "x-gateway-model-name";
 
 /// The longest host that is looked up: DNS allows no more.
 const HOST_BYTES_MAX: usize = 253;

@@ -17,11 +17,9 @@ use resources::{
     AppProtocol, BackendKind, Finding, HttpRoute, HttpRouteRule, InferencePool, Object, ObjectName,
     PoolVersion, Severity, Store, ValueMatch,
 };
+use routing::MODEL_HEADER;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// The header whose match names a model.
-const MODEL_HEADER: &str = "x-gateway-model-name";
 
 /// What compiling reads.
 #[derive(Debug)]

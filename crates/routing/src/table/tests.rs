@@ -162,6 +162,7 @@ fn any_path() -> impl Strategy<Value = PathMatch> {
     prop_oneof![
         1 => select(&PATHS[..]).prop_map(|path| PathMatch::Exact(Arc::from(path))),
         4 => select(&PATHS[..]).prop_map(PathMatch::prefix),
+        8 => Just(PathMatch::prefix("/")),
         1 => select(&["/a.*", "/(a|b)/.*", ".*"][..]).prop_map(|path| PathMatch::Regex(anchored(path).unwrap())),
     ]
 }
@@ -172,6 +173,11 @@ fn any_model() -> impl Strategy<Value = Option<ValueMatch>> {
         4 => select(&["m", "n", "o"][..]).prop_map(|model| Some(ValueMatch::Exact(Arc::from(model)))),
         1 => Just(Some(ValueMatch::Regex(anchored("m|p.*").unwrap()))),
     ]
+}
+
+/// Often none: then buckets grow large enough to be indexed.
+fn any_hosts() -> impl Strategy<Value = Vec<&'static str>> {
+    prop_oneof![Just(Vec::new()), proptest::collection::vec(select(&HOSTS[..]), 1..3)]
 }
 
 prop_compose! {
@@ -192,8 +198,8 @@ prop_compose! {
 prop_compose! {
     fn any_entries()(
         parts in proptest::collection::vec(
-            (proptest::collection::vec(select(&HOSTS[..]), 0..3), any_match(), proptest::option::of(0_i64..3)),
-            0..60,
+            (any_hosts(), any_match(), proptest::option::of(0_i64..3)),
+            0..150,
         ),
     ) -> Vec<Entry<()>> {
         let numbered = parts.into_iter().enumerate();
@@ -208,6 +214,7 @@ prop_compose! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
     #[test]
     fn a_walk_finds_what_the_standard_says(
         entries in any_entries(),
