@@ -92,7 +92,7 @@ impl Weighing {
         let count = self.candidates.len();
         self.totals.clear();
         self.totals.resize(count, 0.0);
-        self.parts.clear();
+        // Not cleared: each scorer writes its whole column.
         self.parts.resize(count * scorers.len(), 0.0);
         let columns = self.parts.chunks_exact_mut(count.max(1));
         for ((scorer, weight), column) in scorers.iter().zip(columns) {
