@@ -35,13 +35,13 @@ fn a_request_in_the_steady_state_allocates_nothing() {
             prompt: &prompt,
             max_tokens: None,
             matches: &matches,
-            subset: (now % 3 == 0).then_some(std::slice::from_ref(&subset)),
+            subset: now.is_multiple_of(3).then_some(std::slice::from_ref(&subset)),
         };
         let Admission::Send(decision) = state.arrive(arrival, Now(now)) else {
             panic!("every request is sent")
         };
         prefixes.insert(decision.endpoints[0].slot, &model.0, &prompt);
-        let outcome = if now % 7 == 0 { Outcome::Broken } else { Outcome::Served };
+        let outcome = if now.is_multiple_of(7) { Outcome::Broken } else { Outcome::Served };
         state.moved(
             decision.reservation,
             decision.endpoints.last().expect("never empty").slot,
