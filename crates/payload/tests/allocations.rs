@@ -1,43 +1,8 @@
 //! What reading one request allocates, counted.
 
+use allocation_counter::measure;
 use bytes::Bytes;
 use payload::{BodyHead, Dialect, Limits, RequestParser, ResponseObserver};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-#[allow(
-    unsafe_code,
-    reason = "an allocator cannot be written without; it hands everything on to the system's"
-)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on unchanged.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-fn allocations_of<T>(work: impl FnOnce() -> T) -> usize {
-    let before = ALLOCATIONS.get();
-    let kept = work();
-    let after = ALLOCATIONS.get();
-    drop(kept);
-    after - before
-}
 
 fn chat(text_bytes: usize) -> Bytes {
     let text = r"It was a bright cold day in April, and the clocks struck\n".repeat(text_bytes / 57);
@@ -51,12 +16,13 @@ fn chat(text_bytes: usize) -> Bytes {
 fn a_chat_request_of_1_kb_allocates_at_most_3_times_and_a_long_one_hardly_more() {
     for (bytes, most) in [(1 << 10, 3), (16 << 10, 3), (220 << 10, 7)] {
         let body = chat(bytes);
-        let allocations = allocations_of(|| {
+        let allocations = measure(|| {
             let head = BodyHead::new("/v1/chat/completions", Some(b"application/json"), None).unwrap();
             let mut parser = RequestParser::new(head, Limits::default());
             parser.feed(&body).unwrap();
-            parser.finish().unwrap()
-        });
+            parser.finish().unwrap();
+        })
+        .count_total;
         assert!(allocations <= most, "{allocations} allocations for {bytes} bytes");
     }
 }
@@ -64,12 +30,11 @@ fn a_chat_request_of_1_kb_allocates_at_most_3_times_and_a_long_one_hardly_more()
 #[test]
 fn a_stream_is_observed_without_an_allocation() {
     let event = Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\" word\"}}]}\n\n");
-    let allocations = allocations_of(|| {
+    let allocations = measure(|| {
         let mut observer = ResponseObserver::new(Dialect::ChatCompletions, Some(b"text/event-stream"), None);
         for _ in 0..100 {
             assert_eq!(observer.feed(&event).tokens, 1);
         }
-        observer
     });
-    assert_eq!(allocations, 0);
+    assert_eq!(allocations.count_total, 0);
 }
