@@ -8,8 +8,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Args)]
 pub(crate) struct LogSettings {
     /// What to log: a level (error, warn, info, debug, trace) or `tracing` directives such as `info,proxy=debug`.
-    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "POINTSMAN_LOG")]
-    log: String,
+    /// By default info; error in the quickstart, which talks to a person.
+    #[arg(long, global = true, value_name = "FILTER", env = "POINTSMAN_LOG")]
+    log: Option<String>,
     /// The log's form, on stderr.
     #[arg(long, global = true, value_name = "FORM", default_value = "plain", env = "POINTSMAN_LOG_FORMAT")]
     log_format: LogFormat,
@@ -23,11 +24,12 @@ enum LogFormat {
     Json,
 }
 
-/// Starts the log. A filter that does not parse falls back to `info`, and says so.
-pub(crate) fn init(settings: &LogSettings) {
-    let (filter, broken) = match EnvFilter::try_new(&settings.log) {
+/// Starts the log, at `level` if no flag says otherwise. A filter that does not parse falls back to it, and says so.
+pub(crate) fn init(settings: &LogSettings, level: &str) {
+    let asked = settings.log.as_deref().unwrap_or(level);
+    let (filter, broken) = match EnvFilter::try_new(asked) {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (EnvFilter::new(level), Some(error)),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
@@ -35,6 +37,6 @@ pub(crate) fn init(settings: &LogSettings) {
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
     if let Some(error) = broken {
-        tracing::warn!(filter = settings.log, %error, "the log filter cannot be read; logging at info");
+        tracing::warn!(filter = asked, %error, "the log filter cannot be read; logging at {level}");
     }
 }

@@ -40,7 +40,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log::init(&cli.log);
+    let level = if matches!(cli.command, Command::Quickstart(_)) { "error" } else { "info" };
+    log::init(&cli.log, level);
     let done = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Quickstart(quickstart) => quickstart.execute(),

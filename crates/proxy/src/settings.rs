@@ -12,7 +12,7 @@ pub struct Settings {
     #[arg(long, value_name = "ADDRESS", env = "POINTSMAN_BIND", default_value_t = Settings::default().bind)]
     pub bind: IpAddr,
     /// Bind a free port in place of each listener's own; tests learn it from [`crate::Handle::addresses`]. Default off.
-    #[arg(skip)]
+    #[arg(long, hide = true)]
     pub free_ports: bool,
     /// Data threads. Default: one for each core that the process may use.
     #[arg(long, value_name = "COUNT", env = "POINTSMAN_CORES", default_value_t = Settings::default().cores, hide_default_value = true)]

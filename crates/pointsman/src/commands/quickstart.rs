@@ -41,6 +41,9 @@ const MANIFESTS: [(&str, &str); 2] = [
 /// Each pool with its model's name.
 const POOLS: [(&str, &str); 2] = [("gemma3", "chatbot"), ("deepseek-r1", "recommender")];
 
+/// Requests that a simulated model server computes at once: few, so that a handful of requests shows a queue.
+const DEMO_SEQS_MAX: u32 = 8;
+
 /// How often the terminal is told what has ended.
 const VIEW_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -80,8 +83,12 @@ impl Quickstart {
             for _ in 0..self.endpoints {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                 ports.push(listener.local_addr()?.port());
-                let config =
-                    Config { model: model.to_owned(), engine_model: "demo".parse()?, ..Config::default() };
+                let config = Config {
+                    model: model.to_owned(),
+                    engine_model: "demo".parse()?,
+                    max_num_seqs: DEMO_SEQS_MAX,
+                    ..Config::default()
+                };
                 let until = std::future::pending();
                 servers.push(tokio::task::spawn_local(simulator::serve(config, listener, until)));
             }
@@ -132,7 +139,7 @@ fn completion(port: u16, model: &str) -> String {
 /// An InferencePool and, as its endpoints, one EndpointSlice for each port: a slice's own port wins over `targetPorts`.
 fn pool_manifest(pool: &str, ports: &[u16]) -> String {
     let mut manifest = format!(
-        "apiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\nmetadata:\n  name: {pool}\nspec:\n  selector:\n    matchLabels:\n      app: {pool}\n  targetPorts:\n  - number: 8000\n  endpointPickerRef:\n    name: {pool}-epp\n    port:\n      number: 9002\n"
+        "apiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\nmetadata:\n  name: {pool}\nspec:\n  selector:\n    matchLabels:\n      app: {pool}\n  targetPorts:\n  - number: 8000\n"
     );
     for (number, port) in ports.iter().enumerate() {
         manifest.push_str(&format!(

@@ -66,13 +66,7 @@ impl Drop for Control {
 
 /// Puts each change of the folder in force, and says what is wrong with it.
 async fn take_up_changes(world: &World, folder: Folder) {
-    let mut watch = match folder.watch() {
-        Ok(watch) => watch,
-        Err(error) => {
-            tracing::error!(%error, "the manifests cannot be watched; changes are not taken up");
-            return std::future::pending().await;
-        }
-    };
+    let mut watch = folder.watch();
     while let Some(load) = watch.next().await {
         tell(&load.findings);
         if world.apply(load) == Applied::Changed {

@@ -1,0 +1,214 @@
+//! A gateway as a user has it (the built program, a folder of manifests) before simulated model servers.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use resources::Folder;
+use serde_json::Value;
+use simulator::{Config, Fault, Simulator};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+
+/// The longest that a test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+/// The simulated model servers of one InferencePool.
+pub(crate) struct ModelServers {
+    pub(crate) addresses: Vec<SocketAddr>,
+    simulators: Vec<Simulator>,
+}
+
+impl ModelServers {
+    /// What all of them report from now on.
+    pub(crate) fn claim(&self, waiting: u32, kv_usage: f64) {
+        let lie = Fault::Metrics { waiting, running: 0, kv_usage };
+        self.simulators.iter().for_each(|simulator| simulator.set_faults(vec![lie]));
+    }
+}
+
+/// A gateway under test. Dropped, everything it started ends.
+pub(crate) struct Bench {
+    pub(crate) servers: BTreeMap<String, ModelServers>,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) folder: TempDir,
+    process: Child,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Bench {
+    /// Starts the manifests of `example` with simulated servers in the place of its endpoints; `model_servers` tells by
+    /// pool what they serve, as requests.json has it.
+    pub(crate) async fn start(example: &Path, model_servers: &Value) -> Bench {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut manifests = read_manifests(example);
+        let servers = start_servers(example, model_servers, &mut manifests).await;
+        for (name, text) in &manifests {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let (process, gateway, admin) = run(folder.path());
+        Bench { servers, gateway, admin, folder, process }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        send(self.gateway, request).await
+    }
+
+    /// Asks the admin server.
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
+        send(self.admin, Request::get(path).header("host", "admin").body(Full::default()).unwrap()).await
+    }
+
+    /// The pool whose endpoint gave this answer.
+    pub(crate) fn pool_of(&self, answer: &Answer) -> Option<&str> {
+        let endpoint = answer.headers.get(simulator::ENDPOINT_HEADER)?.to_str().ok()?;
+        let of = |(pool, servers): (&'_ String, &ModelServers)| {
+            servers.addresses.iter().any(|address| address.to_string() == endpoint).then(|| pool.clone())
+        };
+        let pool = self.servers.iter().find_map(of)?;
+        self.servers.get_key_value(&pool).map(|(pool, _)| pool.as_str())
+    }
+
+    /// Waits until `/endpoints` says what `is_so` wants.
+    pub(crate) async fn endpoints_become(&self, is_so: impl Fn(&Value) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let told = self.admin("/endpoints").await.json();
+            if is_so(&told) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the endpoints did not become so: {told:#}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn read_manifests(example: &Path) -> BTreeMap<String, String> {
+    let files = fs::read_dir(example.join("manifests")).expect("the example's manifests");
+    let read = |file: std::io::Result<fs::DirEntry>| {
+        let path = file.unwrap().path();
+        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap())
+    };
+    files.map(read).collect()
+}
+
+/// One simulated server for each port of each pool's EndpointSlices, and the manifests told where it is.
+async fn start_servers(
+    example: &Path,
+    model_servers: &Value,
+    manifests: &mut BTreeMap<String, String>,
+) -> BTreeMap<String, ModelServers> {
+    let store = Folder::new([example.join("manifests")]).load().store;
+    let mut servers = BTreeMap::new();
+    for pool in store.inference_pools.values() {
+        let name = pool.meta.name.name.to_string();
+        let mut of_pool = ModelServers { addresses: Vec::new(), simulators: Vec::new() };
+        let slices = store.endpoint_slices.values();
+        for slice in slices.filter(|slice| resources::has_labels(&slice.meta.labels, &pool.selector)) {
+            let declared = slice.ports.first().and_then(|port| port.port).expect("a slice with a port");
+            let (address, simulator) = start_server(&model_servers[&name]).await;
+            let (before, after) = (format!("port: {declared}\n"), format!("port: {}\n", address.port()));
+            manifests.values_mut().for_each(|text| *text = text.replace(&before, &after));
+            of_pool.addresses.push(address);
+            of_pool.simulators.push(simulator);
+        }
+        servers.insert(name, of_pool);
+    }
+    servers
+}
+
+async fn start_server(serves: &Value) -> (SocketAddr, Simulator) {
+    let names = serves["adapters"].as_array().into_iter().flatten();
+    let config = Config {
+        model: serves["model"].as_str().expect("the model that is served").to_owned(),
+        adapters: names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+        engine_model: "demo".parse().unwrap(),
+        speed: 1000.0,
+        ..Config::default()
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let simulator = Simulator::new(config);
+    let serving = simulator.clone();
+    spawn_local(async move { serving.serve(listener, std::future::pending()).await });
+    (address, simulator)
+}
+
+/// Runs the built program on free ports, and reads from its log where it listens.
+fn run(folder: &Path) -> (Child, SocketAddr, SocketAddr) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["run", "--log-format", "json", "--free-ports", "--bind", "127.0.0.1"])
+        .args(["--admin", "127.0.0.1:0", "--scrape-interval", "20ms", "--config"])
+        .arg(folder)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut log = BufReader::new(process.stderr.take().expect("its log is ours"));
+    let (mut gateway, mut admin) = (None, None);
+    let mut said = String::new();
+    while gateway.is_none() || admin.is_none() {
+        let mut line = String::new();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the gateway ended: {said}");
+        let told: Value = serde_json::from_str(&line).unwrap_or_default();
+        let address = || told["address"].as_str().and_then(|address| address.parse().ok());
+        match told["message"].as_str() {
+            Some("listening") => gateway = address(),
+            Some("admin server listening") => admin = address(),
+            _ => (),
+        }
+        said.push_str(&line);
+    }
+    // The log goes on being read, or the gateway would block on it; the thread ends with the process.
+    std::thread::spawn(move || log.lines().for_each(drop));
+    (process, gateway.unwrap(), admin.unwrap())
+}
+
+/// Sends a request on a connection of its own and reads the whole answer.
+pub(crate) async fn send(to: SocketAddr, request: Request<Full<Bytes>>) -> Answer {
+    let exchange = async {
+        let stream = TcpStream::connect(to).await.expect("a connection");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+        let connection = spawn_local(connection);
+        let response: Response<_> = sender.send_request(request).await.expect("an answer");
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.expect("a whole answer").to_bytes();
+        connection.abort();
+        Answer { status: head.status, headers: head.headers, body }
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+}
