@@ -199,7 +199,7 @@ impl<B: Destination> RuleCompiler<'_, B> {
         for (index, filter) in declared.iter().enumerate() {
             if let Err(why) = self.add_filter(&mut filters, filter) {
                 let field = format!("{field}.filters[{index}]");
-                self.find("unsupported-filter", &field, format!("requests here get 500: {why}"));
+                self.find("filter-not-served", &field, format!("requests here get 500: {why}"));
                 return Err(why.into());
             }
         }

@@ -27,14 +27,28 @@ pub(crate) struct OurListener<'s> {
     pub(crate) routes: Vec<Attached<'s>>,
 }
 
+/// Why a listener is not served, or a route not attached.
+#[derive(Debug)]
+struct Refused {
+    /// The finding's.
+    code: &'static str,
+    why: String,
+}
+
+impl Refused {
+    fn new(code: &'static str, why: impl Into<String>) -> Refused {
+        Refused { code, why: why.into() }
+    }
+}
+
 /// The listeners that are served, most specific hostname first within a port, with their routes.
 pub(crate) fn listeners<'s>(store: &'s Store, findings: &mut Findings) -> Vec<OurListener<'s>> {
     let mut listeners = served(store, findings);
     for route in store.http_routes.values() {
         for (index, parent) in route.spec.parent_refs.iter().enumerate() {
-            if let Err(why) = attach(route, parent, &mut listeners, store) {
-                let finding = about(&route.meta, HttpRoute::KIND, Severity::Warning, "route-not-attached");
-                findings.push_field(finding, format!("spec.parentRefs[{index}]"), why);
+            if let Err(refused) = attach(route, parent, &mut listeners, store) {
+                let finding = about(&route.meta, HttpRoute::KIND, Severity::Warning, refused.code);
+                findings.push_field(finding, format!("spec.parentRefs[{index}]"), refused.why);
             }
         }
     }
@@ -66,18 +80,18 @@ fn served<'s>(store: &'s Store, findings: &mut Findings) -> Vec<OurListener<'s>>
         for (index, declared) in gateway.spec.listeners.iter().enumerate() {
             let hostname = declared.hostname.as_deref().map(lower_case);
             let refused = if declared.protocol != Protocol::Http {
-                Some(("listener-not-served", "only listeners of protocol HTTP are served".to_owned()))
+                Some(Refused::new("protocol-not-served", "only listeners of protocol HTTP are served"))
             } else if !taken.insert((declared.port, hostname.clone())) {
                 let message = format!("another listener has port {} and this hostname", declared.port);
-                Some(("listener-conflict", message))
+                Some(Refused::new("duplicate-listener", message))
             } else {
                 None
             };
             match refused {
                 None => listeners.push(OurListener { gateway, declared, hostname, routes: Vec::new() }),
-                Some((code, message)) => {
+                Some(Refused { code, why }) => {
                     let finding = about(&gateway.meta, Gateway::KIND, Severity::Warning, code);
-                    findings.push_field(finding, format!("spec.listeners[{index}]"), message);
+                    findings.push_field(finding, format!("spec.listeners[{index}]"), why);
                 }
             }
         }
@@ -101,13 +115,13 @@ fn attach<'s>(
     parent: &ParentRef,
     listeners: &mut [OurListener<'s>],
     store: &Store,
-) -> Result<(), String> {
+) -> Result<(), Refused> {
     if !parent.is_gateway() {
-        return Err("only Gateways are served as parents".to_owned());
+        return Err(Refused::new("parent-not-found", "only Gateways are served as parents"));
     }
     let gateway = parent.target(&route.meta.name.namespace);
     if !store.gateways.contains_key(&gateway) {
-        return Err(format!("the Gateway {gateway} is not declared"));
+        return Err(Refused::new("parent-not-found", format!("the Gateway {gateway} is not declared")));
     }
     let named = |listener: &&mut OurListener<'s>| {
         listener.gateway.meta.name == gateway
@@ -117,7 +131,8 @@ fn attach<'s>(
     if listeners.iter().all(|listener| listener.gateway.meta.name != gateway) {
         return Ok(()); // Somebody else's Gateway, or one without a served listener, which was told before.
     }
-    let mut why = format!("the Gateway {gateway} has no such listener that is served");
+    let why = format!("the Gateway {gateway} has no such listener that is served");
+    let mut last = Refused::new("parent-not-found", why);
     let mut attached = false;
     for listener in listeners.iter_mut().filter(named) {
         match attachment(route, listener, store) {
@@ -127,10 +142,10 @@ fn attach<'s>(
                     listener.routes.push(Attached { route, hosts });
                 }
             }
-            Err(refused) => why = refused,
+            Err(refused) => last = refused,
         }
     }
-    if attached { Ok(()) } else { Err(why) }
+    if attached { Ok(()) } else { Err(last) }
 }
 
 /// The hosts that a route takes at a listener, or why it may not attach.
@@ -138,7 +153,7 @@ fn attachment(
     route: &HttpRoute,
     listener: &OurListener<'_>,
     store: &Store,
-) -> Result<Arc<[Arc<str>]>, String> {
+) -> Result<Arc<[Arc<str>]>, Refused> {
     let allowed = &listener.declared.allowed_routes;
     let namespace = &route.meta.name.namespace;
     let from_allowed_namespace = match allowed.namespaces.from {
@@ -149,13 +164,21 @@ fn attachment(
     };
     let name = &listener.declared.name;
     if !from_allowed_namespace {
-        return Err(format!("the listener {name} does not allow routes of the namespace {namespace}"));
+        let why = format!("the listener {name} does not allow routes of the namespace {namespace}");
+        return Err(Refused::new("route-not-allowed", why));
     }
     if !allowed.allows_http_routes() {
-        return Err(format!("the listener {name} does not allow HTTPRoutes"));
+        return Err(Refused::new(
+            "route-not-allowed",
+            format!("the listener {name} does not allow HTTPRoutes"),
+        ));
     }
-    hosts(&route.spec.hostnames, listener.hostname.as_ref())
-        .ok_or_else(|| format!("none of its hostnames is one of the listener {name}"))
+    hosts(&route.spec.hostnames, listener.hostname.as_ref()).ok_or_else(|| {
+        Refused::new(
+            "hostname-outside-listener",
+            format!("none of its hostnames is one of the listener {name}"),
+        )
+    })
 }
 
 fn namespace_labels(namespace: &Arc<str>, store: &Store) -> Labels {
