@@ -8,6 +8,7 @@ use crate::client_io::Watch;
 use crate::core::Core;
 use crate::upstream::{Outbound, Payload, try_once};
 use routing::{Rule, Weighted};
+use smallvec::SmallVec;
 use state::Backend;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -32,8 +33,9 @@ pub(crate) fn send(
     if !wants_body(rule) {
         return;
     }
-    let mut random = core.random.borrow_mut();
-    for mirror in rule.mirrors(backend, &mut random) {
+    // Drawn first: whose turn it is may need the same generator.
+    let drawn: SmallVec<[&Backend; 2]> = rule.mirrors(backend, &mut core.random.borrow_mut()).collect();
+    for mirror in drawn {
         let Some(endpoint) = endpoint(core, mirror) else { continue };
         let body = match &outbound.body {
             Payload::Held(held) => Payload::Held(Rc::clone(held)),

@@ -38,8 +38,11 @@ pub(crate) async fn journey(
     let (head, body) = request.into_parts();
     let mut arriving = Arriving::new(body, &head);
     let outcome = travel(&core, &mut account, head, &mut arriving).await;
-    if !matches!(outcome, Ok(response::Passage::Answer { .. })) {
-        arriving.discard(&core, &watch).await;
+    match &outcome {
+        Ok(response::Passage::Answer(_)) => {}
+        // What follows a request that two readers may read differently is not read as another one.
+        Err(Refusal::MalformedRequest { .. }) => watch.close_lingering(),
+        _ => arriving.discard(&core, &watch).await,
     }
     Ok(match outcome {
         Ok(passage) => response::pass(account, passage),

@@ -355,11 +355,6 @@ impl Client {
         self.0.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends, not minding that the other side may have closed.
-    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.0.stream.write_all(bytes.as_ref()).is_ok()
-    }
-
     /// The head of the next response.
     pub(crate) fn head(&mut self) -> Head {
         self.0.head().expect("a response")
@@ -378,11 +373,6 @@ impl Client {
         Some(Response { status, head, body, whole })
     }
 
-    /// The next response, which has a head only (to a HEAD).
-    pub(crate) fn bodiless(&mut self) -> Head {
-        self.head()
-    }
-
     /// The next chunk of a chunked response; `None` if it was broken off.
     pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
         self.0.chunk()
@@ -396,7 +386,8 @@ impl Client {
 
     /// Ends what it sends.
     pub(crate) fn end_sending(&self) {
-        self.0.stream.shutdown(Shutdown::Write).unwrap();
+        // The other side may have gone before.
+        let _ = self.0.stream.shutdown(Shutdown::Write);
     }
 }
 
@@ -420,6 +411,7 @@ pub(crate) struct Connection {
     /// Counts the endpoint's connections, from 0.
     pub(crate) number: usize,
     got: Arc<Mutex<Vec<Got>>>,
+    heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Connection {
@@ -432,24 +424,23 @@ impl Connection {
         Some(got)
     }
 
-    /// The head of the next request only.
-    pub(crate) fn request_head(&mut self) -> Option<Head> {
-        self.wire.head()
-    }
-
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.wire.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Tells the test something.
+    pub(crate) fn hear(&self, what: &str) {
+        self.heard.lock().unwrap().push(what.to_owned());
+    }
+
+    /// How long a send may take.
+    pub(crate) fn patience(&self, limit: Duration) {
+        self.wire.stream.set_write_timeout(Some(limit)).unwrap();
     }
 
     /// Waits until the gateway closes the connection.
     pub(crate) fn wait_for_close(&mut self) {
         while self.wire.more() {}
-    }
-
-    /// Closes with a reset rather than an end.
-    pub(crate) fn reset(self) {
-        let stream = socket2::Socket::from(self.wire.stream);
-        stream.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
@@ -472,6 +463,7 @@ pub(crate) fn chunk(body: &str) -> String {
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
+    heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Endpoint {
@@ -479,17 +471,19 @@ impl Endpoint {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let got = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&got);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (seen, hears) = (Arc::clone(&got), Arc::clone(&heard));
         let script = Arc::new(script);
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
+                let wire = Wire::new(stream.unwrap());
                 let connection =
-                    Connection { wire: Wire::new(stream.unwrap()), number, got: Arc::clone(&seen) };
+                    Connection { wire, number, got: Arc::clone(&seen), heard: Arc::clone(&hears) };
                 let script = Arc::clone(&script);
                 std::thread::spawn(move || script(connection));
             }
         });
-        Endpoint { address, got }
+        Endpoint { address, got, heard }
     }
 
     /// Answers every request on every connection with these bytes.
@@ -506,6 +500,11 @@ impl Endpoint {
     pub(crate) fn absent() -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.local_addr().unwrap()
+    }
+
+    /// What its connections told.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
     }
 
     /// What it got so far.

@@ -1,0 +1,197 @@
+//! Request bodies: read only if a rule asks for it, held within limits, sent on byte for byte.
+
+use crate::support::{Endpoint, GATEWAY, Gate, ok, pool, post, route, settings, to_pool, to_service, until};
+use proxy::Settings;
+use std::time::Duration;
+
+const CHAT: &str = r#"{"model": "chatbot",  "messages": [{"role":"user","content":"hi \u00e4"}], "n": 1.0}"#;
+
+fn by_model(models: &[(&str, &Endpoint)]) -> String {
+    let rules: Vec<String> = models
+        .iter()
+        .map(|(model, _)| {
+            format!(
+                "{{matches: [{{headers: [{{name: X-Gateway-Model-Name, value: {model}}}]}}],
+                  backendRefs: [{{name: {model}, kind: InferencePool, group: inference.networking.k8s.io}}]}}"
+            )
+        })
+        .collect();
+    let pools: String = models.iter().map(|(model, endpoint)| pool(model, &[endpoint.address])).collect();
+    [GATEWAY, &route(&rules.join(", ")), &pools].concat()
+}
+
+#[test]
+fn the_bodys_model_chooses_the_pool_and_the_body_arrives_byte_for_byte() {
+    let (chatbot, other) = (Endpoint::answering(ok("chatbot")), Endpoint::answering(ok("other")));
+    let gate = Gate::start(&by_model(&[("chatbot", &chatbot), ("other", &other)]));
+    let mut client = gate.client();
+    client.send(post("/v1/chat/completions", "x-gateway-model-name: other\r\n", CHAT));
+    let response = client.response();
+    assert_eq!(response.text(), "chatbot");
+    client.send(post("/v1/chat/completions", "", r#"{"model":"other"}"#));
+    assert_eq!(client.response().text(), "other");
+    let got = &chatbot.got()[0];
+    assert_eq!(String::from_utf8_lossy(&got.body), CHAT);
+    assert_eq!(got.header("x-gateway-model-name"), Some("chatbot"));
+    let record = gate.record(&response);
+    assert_eq!(record.model.unwrap().0.as_ref(), "chatbot");
+    assert_eq!(record.attempts[0].endpoint, chatbot.address);
+    assert!(record.decision.is_some() && record.decided_in > Duration::ZERO);
+}
+
+#[test]
+fn a_body_in_chunks_is_read_too_and_leaves_with_a_length() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));
+    let mut client = gate.client();
+    client.send("POST /v1/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+    for byte in CHAT.as_bytes() {
+        client.send(format!("1\r\n{}\r\n", *byte as char));
+    }
+    client.send("0\r\nx-trailer: 1\r\n\r\n");
+    assert_eq!(client.response().text(), "chatbot");
+    let got = &chatbot.got()[0];
+    assert_eq!(String::from_utf8_lossy(&got.body), CHAT);
+    assert_eq!(got.header("content-length"), Some(CHAT.len().to_string().as_str()));
+    assert_eq!(got.header("transfer-encoding"), None);
+}
+
+#[test]
+fn bad_bodies_are_refused_with_their_reason_and_nothing_is_forwarded() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));
+    for (body, status, code) in [
+        (r#"{"model":"#, 400, "not_json"),
+        ("[1]", 400, "not_an_object"),
+        (r#"{"messages":[]}"#, 400, "model_missing"),
+        (r#"{"model":1}"#, 400, "model_not_a_string"),
+        (r#"{"model":"nobody"}"#, 404, "model_not_found"),
+        (r#"{"model":"chatbot","model":"chatbot"}"#, 400, "model_twice"),
+    ] {
+        let response = gate.ask(&post("/v1/chat/completions", "", body));
+        assert_eq!((response.status, response.code().as_str()), (status, code), "{body}");
+        assert_eq!(gate.record(&response).refusal.unwrap().reason, code);
+    }
+    assert!(chatbot.got().is_empty());
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let small = Settings { body_bytes_max: 1000, ..settings() };
+    let gate = Gate::with(&by_model(&[("chatbot", &chatbot)]), small);
+    let mut client = gate.client();
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 999999999\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.status, response.code().as_str()), (413, "body_too_large"));
+    assert_eq!(response.header("connection"), Some("close"));
+    let mut client = gate.client();
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+    client.send(format!("1f4\r\n{}\r\n", " ".repeat(500)).repeat(3));
+    assert_eq!(client.response().code(), "body_too_large");
+    assert!(chatbot.got().is_empty());
+}
+
+#[test]
+fn a_body_that_nobody_asks_for_streams_through_without_a_limit() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let small = Settings { body_bytes_max: 10, held_bytes_max: 10, ..settings() };
+    let gate = Gate::with(&to_service(&[endpoint.address]), small);
+    let body = "x".repeat(1_000_000);
+    assert_eq!(gate.ask(&post("/upload", "", &body)).text(), "ok");
+    assert_eq!(endpoint.got()[0].body.len(), body.len());
+    let mut client = gate.client();
+    client.send("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    assert_eq!(client.response().text(), "ok");
+    assert_eq!(endpoint.got()[1].body, b"hello");
+}
+
+#[test]
+fn a_body_that_stalls_is_refused_and_others_go_on_meanwhile() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let hasty = Settings { body_stall_timeout: Duration::from_millis(100), ..settings() };
+    let gate = Gate::with(&by_model(&[("chatbot", &chatbot)]), hasty);
+    let mut slow = gate.client();
+    slow.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{");
+    assert_eq!(gate.ask(&post("/", "", CHAT)).text(), "chatbot");
+    let response = slow.response();
+    assert_eq!((response.status, response.code().as_str()), (408, "body_stalled"));
+    assert!(slow.is_closed());
+}
+
+#[test]
+fn a_spent_budget_refuses_the_body_that_asks_for_more_and_is_whole_again_afterwards() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let poor = Settings { held_bytes_max: 1000, ..settings() };
+    let gate = Gate::with(&by_model(&[("chatbot", &chatbot)]), poor);
+    let mut first = gate.client();
+    first.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 700\r\n\r\n{}", " ".repeat(600)));
+    until("the first body is held", || (gate.handle().held_bytes().now() == 600).then_some(()));
+    let second = gate.ask(&post("/", "", &format!("{}{CHAT}", " ".repeat(500))));
+    assert_eq!((second.status, second.code().as_str()), (503, "body_budget_spent"));
+    assert!(second.header("retry-after").is_some());
+    drop(first);
+    until("everything is given back", || (gate.handle().held_bytes().now() == 0).then_some(()));
+    assert_eq!(gate.ask(&post("/", "", CHAT)).text(), "chatbot");
+    until("everything is given back", || (gate.handle().held_bytes().now() == 0).then_some(()));
+}
+
+#[test]
+fn a_client_that_expects_a_word_gets_it_only_if_its_body_is_wanted() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));
+    let mut client = gate.client();
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        CHAT.len()
+    );
+    client.send(head);
+    assert_eq!(client.response().status, 100);
+    client.send(CHAT);
+    assert_eq!(client.response().text(), "chatbot");
+    assert_eq!(chatbot.got()[0].header("expect"), None);
+    let mut refused = gate.client();
+    refused.send("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 99999999999\r\n\r\n");
+    assert_eq!(refused.response().status, 413);
+}
+
+#[test]
+fn the_connection_goes_on_after_a_small_refused_body() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));
+    let mut client = gate.client();
+    client.send(post("/", "", "nonsense"));
+    assert_eq!(client.response().status, 400);
+    client.send(post("/", "", CHAT));
+    assert_eq!(client.response().text(), "chatbot");
+}
+
+#[test]
+fn a_rewritten_model_changes_its_bytes_and_the_length_alone() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let model = "
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceModel
+metadata: {name: chatbot}
+spec:
+  modelName: chatbot
+  criticality: Critical
+  poolRef: {name: llm}
+  targetModels: [{name: chatbot-v2, weight: 1}]
+---
+";
+    let gate = Gate::start(&[&to_pool(&[endpoint.address]), model].concat());
+    let response = gate.ask(&post("/v1/chat/completions", "", CHAT));
+    assert_eq!(response.status, 200, "{}", response.text());
+    let got = &endpoint.got()[0];
+    assert_eq!(String::from_utf8_lossy(&got.body), CHAT.replace("\"chatbot\"", "\"chatbot-v2\""));
+    assert_eq!(got.header("x-gateway-model-name"), Some("chatbot"));
+    assert_eq!(gate.record(&response).target_model.unwrap().0.as_ref(), "chatbot-v2");
+}
+
+#[test]
+fn a_request_without_a_body_is_picked_for_by_load() {
+    let endpoint = Endpoint::answering(ok("models"));
+    let gate = Gate::start(&to_pool(&[endpoint.address]));
+    assert_eq!(gate.ask("GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n").text(), "models");
+}

@@ -1,0 +1,88 @@
+//! Stopping: what runs ends whole, what waits is closed, what takes too long is cut.
+
+use crate::support::{Endpoint, Gate, PATIENCE, chunk, get, ok, settings, to_service, until};
+use proxy::{Drained, Settings};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::time::Duration;
+
+const STREAM: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+#[test]
+fn running_streams_end_whole_and_idle_connections_are_closed() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let endpoint = Endpoint::start(move |mut connection| {
+        connection.request();
+        connection.send(STREAM);
+        connection.send(chunk("data: 1\n\n"));
+        wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        connection.send(chunk("data: 2\n\n"));
+        connection.send("0\r\n\r\n");
+    });
+    let quick = Endpoint::answering(ok("ok"));
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let mut stream = gate.client();
+    stream.send(get("/", ""));
+    stream.head();
+    assert_eq!(stream.chunk().unwrap(), b"data: 1\n\n");
+    gate.reload(&to_service(&[quick.address]));
+    let mut idle = gate.client();
+    idle.send(get("/", ""));
+    assert_eq!(idle.response().text(), "ok");
+    let address = gate.address();
+    let draining = gate.drain();
+    assert!(idle.is_closed());
+    until("nobody listens any more", || TcpStream::connect(address).is_err().then_some(()));
+    go.send(()).unwrap();
+    assert_eq!(stream.chunk().unwrap(), b"data: 2\n\n");
+    assert_eq!(stream.chunk().unwrap(), b"");
+    assert!(stream.is_closed());
+    assert_eq!(draining.join().unwrap(), Drained { cut: 0 });
+}
+
+#[test]
+fn a_response_that_begins_during_the_drain_ends_its_connection() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let endpoint = Endpoint::start(move |mut connection| {
+        connection.request();
+        connection.hear("begun");
+        wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        connection.send(ok("late"));
+    });
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let mut client = gate.client();
+    client.send(get("/", ""));
+    until("the request has begun", || endpoint.heard().first().cloned());
+    let mut idle = gate.client();
+    idle.send("");
+    let draining = gate.drain();
+    go.send(()).unwrap();
+    assert_eq!(client.response().text(), "late");
+    assert!(client.is_closed());
+    drop(idle);
+    assert_eq!(draining.join().unwrap(), Drained { cut: 0 });
+}
+
+#[test]
+fn a_stream_that_outlasts_the_drain_timeout_is_cut_and_counted() {
+    let endpoint = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send(STREAM);
+        connection.send(chunk("data: 1\n\n"));
+        connection.wait_for_close();
+        connection.hear("closed");
+    });
+    let hasty = Settings { drain_timeout: Duration::from_millis(100), ..settings() };
+    let gate = Gate::with(&to_service(&[endpoint.address]), hasty);
+    let mut client = gate.client();
+    client.send(get("/", ""));
+    client.head();
+    assert_eq!(client.chunk().unwrap(), b"data: 1\n\n");
+    assert_eq!(gate.drain().join().unwrap(), Drained { cut: 1 });
+    assert_eq!(client.chunk(), None);
+    until("the endpoint sees it", || endpoint.heard().first().cloned());
+}

@@ -1,0 +1,136 @@
+//! When a request is sent again, and when it must not be.
+
+use crate::support::{
+    Endpoint, GATEWAY, Gate, answer, get, ok, post, route, service, settings, to_pool, to_service, until,
+};
+use journey::Outcome;
+use proxy::Settings;
+use std::time::Duration;
+
+const CHAT: &str = r#"{"model":"m","messages":[]}"#;
+
+fn in_flight(gate: &Gate) -> u32 {
+    let snapshot = gate.world.load();
+    let state = snapshot.pools[0].domain.lock();
+    state.endpoints(gate.world.clock().now()).iter().map(|endpoint| endpoint.in_flight).sum()
+}
+
+#[test]
+fn a_failed_connection_is_tried_at_the_next_endpoint() {
+    let live = Endpoint::answering(ok("live"));
+    let gate = Gate::start(&to_pool(&[Endpoint::absent(), live.address]));
+    for _ in 0..8 {
+        let response = gate.ask(&post("/v1/completions", "", CHAT));
+        assert_eq!(response.text(), "live");
+    }
+    assert_eq!(live.got().len(), 8);
+    until("every reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+    let services = Gate::start(&to_service(&[Endpoint::absent(), live.address]));
+    for _ in 0..4 {
+        assert_eq!(services.ask(&get("/", "")).text(), "live");
+    }
+}
+
+#[test]
+fn a_503_before_its_body_is_tried_at_the_next_endpoint_and_passed_on_if_there_is_none() {
+    let busy = Endpoint::answering(answer("503 Service Unavailable", "", "busy"));
+    let live = Endpoint::answering(ok("live"));
+    let gate = Gate::start(&to_pool(&[busy.address, live.address]));
+    for _ in 0..4 {
+        assert_eq!(gate.ask(&post("/v1/completions", "", CHAT)).text(), "live");
+    }
+    let alone = Gate::start(&to_pool(&[busy.address]));
+    let response = alone.ask(&post("/v1/completions", "", CHAT));
+    assert_eq!((response.status, response.text().as_str()), (503, "busy"));
+    assert_eq!(alone.record(&response).attempts[0].outcome, Outcome::ServerError { status: 503 });
+    until("every reservation is given back", || (in_flight(&alone) == 0).then_some(()));
+}
+
+#[test]
+fn a_500_is_passed_on_and_not_tried_again() {
+    let broken = Endpoint::answering(answer("500 Internal Server Error", "", "broken"));
+    let gate = Gate::start(&to_service(&[broken.address, broken.address]));
+    assert_eq!(gate.ask(&get("/", "")).status, 500);
+    assert_eq!(broken.got().len(), 1);
+}
+
+#[test]
+fn when_every_endpoint_fails_the_last_failure_is_told() {
+    let gate = Gate::start(&to_pool(&[Endpoint::absent(), Endpoint::absent()]));
+    let response = gate.ask(&post("/v1/completions", "", CHAT));
+    assert_eq!((response.status, response.code().as_str()), (503, "every_endpoint_failed"));
+    assert_eq!(gate.record(&response).attempts.len(), 2);
+    until("every reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+}
+
+#[test]
+fn a_fresh_connection_that_breaks_is_not_tried_again() {
+    let rude = Endpoint::start(|mut connection| {
+        connection.request();
+    });
+    let gate = Gate::start(&to_service(&[rude.address, rude.address]));
+    let response = gate.ask(&get("/", ""));
+    assert_eq!((response.status, response.code().as_str()), (502, "upstream_reset"));
+    assert_eq!(rude.got().len(), 1);
+}
+
+#[test]
+fn a_reused_connection_that_breaks_before_it_answers_is_tried_once_on_a_fresh_one() {
+    let tired = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send(ok("first"));
+        connection.request();
+    });
+    let gate = Gate::start(&to_service(&[tired.address]));
+    let mut client = gate.client();
+    client.send(get("/", ""));
+    assert_eq!(client.response().text(), "first");
+    client.send(post("/again", "content-type: text/plain\r\n", ""));
+    assert_eq!(client.response().text(), "first", "the second connection answers");
+    assert_eq!(tired.got().len(), 3);
+}
+
+#[test]
+fn a_route_may_have_its_own_codes_and_attempts_obeyed() {
+    let shaky = Endpoint::start(|mut connection| {
+        // An answer that nobody reads ends its connection.
+        let status = ["500 A", "500 B", "200 OK"][connection.number];
+        connection.request();
+        connection.send(answer(status, "", status));
+        connection.wait_for_close();
+    });
+    let rule = "{backendRefs: [{name: web, port: 80}], retry: {codes: [500], attempts: 2}}";
+    let gate = Gate::start(&[GATEWAY, &route(rule), &service("web", &[shaky.address])].concat());
+    assert_eq!(gate.ask(&get("/", "")).text(), "200 OK");
+    assert_eq!(shaky.got().len(), 3);
+}
+
+#[test]
+fn a_routes_time_limit_answers_504_and_leaves_the_endpoint() {
+    let hanging = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.wait_for_close();
+        connection.hear("closed");
+    });
+    for timeouts in ["{request: 100ms}", "{backendRequest: 100ms}"] {
+        let rule = format!("{{backendRefs: [{{name: web, port: 80}}], timeouts: {timeouts}}}");
+        let gate = Gate::start(&[GATEWAY, &route(&rule), &service("web", &[hanging.address])].concat());
+        let response = gate.ask(&get("/", ""));
+        assert_eq!((response.status, response.code().as_str()), (504, "upstream_timeout"), "{timeouts}");
+    }
+    until("both connections are closed", || (hanging.heard().len() == 2).then_some(()));
+}
+
+#[test]
+fn an_idle_connection_is_used_again_until_it_is_too_old() {
+    let endpoint = Endpoint::start(|mut connection| {
+        while connection.request().is_some() && connection.send(ok(&connection.number.to_string())) {}
+        connection.hear("closed");
+    });
+    let brief = Settings { upstream_idle_timeout: Duration::from_millis(100), ..settings() };
+    let gate = Gate::with(&to_service(&[endpoint.address]), brief);
+    assert_eq!(gate.ask(&get("/", "")).text(), "0");
+    assert_eq!(gate.ask(&get("/", "")).text(), "0");
+    until("the idle connection is closed", || (endpoint.heard().len() == 1).then_some(()));
+    assert_eq!(gate.ask(&get("/", "")).text(), "1");
+}

@@ -1,0 +1,152 @@
+//! Responses: frame by frame, with back-pressure, and cut so that it shows.
+
+use crate::support::{Endpoint, Gate, PATIENCE, chunk, get, post, settings, to_pool, to_service, until};
+use journey::Outcome;
+use proxy::Settings;
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::time::Duration;
+
+const CHAT: &str = r#"{"model":"m","messages":[],"stream":true}"#;
+const STREAM: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+fn event(word: &str) -> String {
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}\"}}}}]}}\n\n")
+}
+
+fn in_flight(gate: &Gate) -> u32 {
+    let snapshot = gate.world.load();
+    let state = snapshot.pools[0].domain.lock();
+    state.endpoints(gate.world.clock().now()).iter().map(|endpoint| endpoint.in_flight).sum()
+}
+
+#[test]
+fn each_frame_reaches_the_client_before_the_next_is_made() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let endpoint = Endpoint::start(move |mut connection| {
+        connection.request();
+        connection.send(STREAM);
+        for word in ["one", "two", "three"] {
+            connection.send(chunk(&event(word)));
+            wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        }
+        connection.send("0\r\n\r\n");
+    });
+    let gate = Gate::start(&to_pool(&[endpoint.address]));
+    let mut client = gate.client();
+    client.send(post("/v1/chat/completions", "", CHAT));
+    let head = client.head();
+    assert_eq!(head.header("content-type"), Some("text/event-stream"));
+    for word in ["one", "two", "three"] {
+        assert_eq!(String::from_utf8(client.chunk().unwrap()).unwrap(), event(word));
+        assert_eq!(in_flight(&gate), 1);
+        go.send(()).unwrap();
+    }
+    assert_eq!(client.chunk().unwrap(), b"");
+    until("the reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+    let id = head.header("x-request-id").unwrap();
+    let record = until("the record is written", || gate.telemetry.record(id));
+    assert_eq!(record.usage.output_tokens, Some(3));
+    assert!(record.stream && record.first_token_in.is_some() && !record.cancelled);
+    assert_eq!(record.attempts[0].outcome, Outcome::Served);
+}
+
+#[test]
+fn an_event_stream_that_dies_ends_with_an_error_event_and_no_final_chunk() {
+    let endpoint = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send(STREAM);
+        connection.send(chunk(&event("one")));
+        connection.send(chunk("data: {\"cut"));
+    });
+    let gate = Gate::start(&to_pool(&[endpoint.address]));
+    let response = gate.ask(&post("/v1/chat/completions", "", CHAT));
+    assert!(!response.whole, "the client sees that it is cut");
+    let text = response.text();
+    let (before, error) = text.split_once("data: {\"cut\n\n").unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(before, event("one"));
+    assert!(error.contains("\"error\"") && !error.contains("[DONE]"), "{text}");
+    assert_eq!(gate.record(&response).attempts[0].outcome, Outcome::Broken);
+    until("the reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+}
+
+#[test]
+fn any_other_body_that_dies_is_simply_cut_after_what_had_come() {
+    let endpoint = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
+    });
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let response = gate.ask(&get("/", ""));
+    assert_eq!((response.whole, response.text().as_str()), (false, "half"));
+}
+
+#[test]
+fn a_response_that_stalls_is_cut() {
+    let endpoint = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send(STREAM);
+        connection.send(chunk(&event("one")));
+        connection.wait_for_close();
+    });
+    let hasty = Settings { response_stall_timeout: Duration::from_millis(100), ..settings() };
+    let gate = Gate::with(&to_pool(&[endpoint.address]), hasty);
+    let response = gate.ask(&post("/v1/chat/completions", "", CHAT));
+    assert!(!response.whole && response.text().contains("\"error\""), "{}", response.text());
+    assert_eq!(gate.record(&response).attempts[0].outcome, Outcome::TimedOut);
+}
+
+#[test]
+fn a_client_that_hangs_up_cancels_its_request_wherever_it_is() {
+    let endpoint = Endpoint::start(|mut connection| {
+        let Some(got) = connection.request() else { return };
+        if got.head.start.contains("stream") {
+            connection.send(STREAM);
+            connection.send(chunk(&event("one")));
+        }
+        connection.hear("begun");
+        connection.wait_for_close();
+        connection.hear("closed");
+    });
+    let gate = Gate::start(&to_pool(&[endpoint.address]));
+    for (round, path) in ["/stream", "/waiting", "/half-closed"].into_iter().enumerate() {
+        let mut client = gate.client();
+        client.send(post(path, "", CHAT));
+        until("the request has begun", || (endpoint.heard().len() == 2 * round + 1).then_some(()));
+        if path == "/stream" {
+            client.head();
+        }
+        assert_eq!(in_flight(&gate), 1);
+        if path == "/half-closed" {
+            client.end_sending();
+        } else {
+            drop(client);
+        }
+        until("the endpoint sees it", || (endpoint.heard().len() == 2 * round + 2).then_some(()));
+        until("the reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_its_endpoint_back() {
+    const PIECE: usize = 64 << 10;
+    let endpoint = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+        let piece = vec![b'x'; PIECE];
+        connection.patience(Duration::from_millis(300));
+        let mut sent = 0;
+        while connection.send(&piece) {
+            sent += piece.len();
+        }
+        connection.hear(&sent.to_string());
+    });
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let mut client = gate.client();
+    client.send(get("/", ""));
+    let sent: usize = until("the endpoint is held back", || endpoint.heard().first()?.parse().ok());
+    // What two pairs of socket buffers of the loopback device take in, and one read buffer.
+    assert!(sent < 64 << 20, "{sent} bytes of 1 GB were taken in for a client that reads nothing");
+}
