@@ -8,7 +8,6 @@ use crate::client_io::Watch;
 use crate::core::Core;
 use crate::upstream::{Outbound, Payload, try_once};
 use routing::{Rule, Weighted};
-use smallvec::SmallVec;
 use state::Backend;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -33,9 +32,9 @@ pub(crate) fn send(
     if !wants_body(rule) {
         return;
     }
-    // Drawn first: whose turn it is may need the same generator.
-    let drawn: SmallVec<[&Backend; 2]> = rule.mirrors(backend, &mut core.random.borrow_mut()).collect();
-    for mirror in drawn {
+    // A generator of its own: whose turn it is may need the thread's.
+    let mut random = core.random.borrow_mut().fork();
+    for mirror in rule.mirrors(backend, &mut random) {
         let Some(endpoint) = endpoint(core, mirror) else { continue };
         let body = match &outbound.body {
             Payload::Held(held) => Payload::Held(Rc::clone(held)),
