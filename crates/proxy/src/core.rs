@@ -14,6 +14,7 @@ use state::{Clock, Reader, Service, Snapshot, World};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use telemetry::Telemetry;
@@ -61,10 +62,22 @@ pub(crate) struct Core {
     pub(crate) random: RefCell<fastrand::Rng>,
     pub(crate) draining: Cell<bool>,
     reader: RefCell<Reader>,
-    current: RefCell<Rc<Arc<Snapshot>>>,
+    current: RefCell<Rc<Current>>,
     turns: RefCell<HashMap<usize, usize, foldhash::fast::RandomState>>,
     index: usize,
     loads: Arc<Loads>,
+}
+
+/// The snapshot as one thread holds it, so that its requests count it without touching what other threads count.
+#[derive(Debug)]
+pub(crate) struct Current(Arc<Snapshot>);
+
+impl Deref for Current {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
 }
 
 impl Core {
@@ -79,7 +92,7 @@ impl Core {
             deadlines,
             random: RefCell::new(fastrand::Rng::new()),
             draining: Cell::new(false),
-            current: RefCell::new(Rc::new(shared.world.load())),
+            current: RefCell::new(Rc::new(Current(shared.world.load()))),
             reader: RefCell::new(shared.world.reader()),
             turns: RefCell::default(),
             index,
@@ -88,12 +101,12 @@ impl Core {
     }
 
     /// The newest snapshot: one atomic load, and a count that no other thread touches.
-    pub(crate) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub(crate) fn snapshot(&self) -> Rc<Current> {
         let mut current = self.current.borrow_mut();
         let mut reader = self.reader.borrow_mut();
         let newest = reader.snapshot();
-        if !Arc::ptr_eq(newest, &current) {
-            *current = Rc::new(Arc::clone(newest));
+        if !Arc::ptr_eq(newest, &current.0) {
+            *current = Rc::new(Current(Arc::clone(newest)));
             self.turns.borrow_mut().clear();
         }
         Rc::clone(&current)

@@ -144,7 +144,7 @@ mod tests {
     fn a_deadline_wakes_its_waiter_once_it_has_passed() {
         let list = Deadlines::new(Clock::start());
         let deadline = list.after(Duration::ZERO);
-        let mut cx = Context::from_waker(Waker::noop());
+        let cx = Context::from_waker(Waker::noop());
         assert!(deadline.poll(&cx).is_pending(), "never early");
         while deadline.poll(&cx).is_pending() {
             std::thread::yield_now();
@@ -152,7 +152,7 @@ mod tests {
         }
         deadline.set(Duration::from_secs(3600));
         list.tick();
-        assert!(deadline.poll(&mut cx).is_pending());
+        assert!(deadline.poll(&cx).is_pending());
         deadline.clear();
         drop(deadline);
         assert!(list.entries.borrow().is_empty(), "its place is given back");

@@ -1,5 +1,7 @@
 //! The proxy door over real sockets: raw clients, scripted endpoints, free ports.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod bodies;
 mod drain;
 mod forwarding;
