@@ -15,6 +15,7 @@ use escape::{Escape, HALF};
 use nesting::{Container, Nesting};
 use number::Digits;
 use smallvec::SmallVec;
+use std::ops::Range;
 use stops::Stops;
 use utf8::SplitCharacter;
 
@@ -202,15 +203,17 @@ impl Scanner {
         let byte = chunk[at];
         match (self.state, byte) {
             (_, b' ' | b'\n' | b'\r' | b'\t') => {}
-            (State::Key | State::KeyOrEnd, b'"') => {
-                let told = self.nesting.depth() <= V::DEPTH;
-                self.open_text(Role::Key, if told { KEY_BYTES_MAX } else { 0 });
-            }
+            (State::Key | State::KeyOrEnd, b'"') => self.open_key::<V>(),
             (State::Colon, b':') => self.state = State::Value,
             (State::CommaOrEnd, b',') => {
                 self.state = match self.nesting.innermost() {
                     Container::Object => State::Key,
                     Container::Array => State::Value,
+                };
+                // The next key stands right behind, as a rule.
+                if self.state == State::Key && chunk.get(at + 1) == Some(&b'"') {
+                    self.open_key::<V>();
+                    return Ok(at + 2);
                 }
             }
             (State::CommaOrEnd | State::KeyOrEnd, b'}') if self.nesting.innermost() == Container::Object => {
@@ -285,8 +288,7 @@ impl Scanner {
             self.state = State::Done;
             return Ok(());
         }
-        self.text_bytes_max = 0;
-        self.end_value(kind, chunk, at + 1, visitor)
+        self.end_value(kind, &[], chunk, at + 1, visitor)
     }
 
     /// A value ended before `end`.
@@ -294,6 +296,7 @@ impl Scanner {
     fn end_value<V: Visitor>(
         &mut self,
         kind: Kind,
+        text: &[u8],
         chunk: &[u8],
         end: usize,
         visitor: &mut V,
@@ -307,10 +310,16 @@ impl Scanner {
             visitor.raw(&chunk[self.raw_from..end]);
             self.raw = None;
         }
-        let text = if self.text_bytes_max > 0 { self.text.as_slice() } else { &[] };
         visitor.end(depth, Ended { kind, text, cut: self.text_cut, end: self.offset + end as u64 })
     }
 
+    #[inline]
+    fn open_key<V: Visitor>(&mut self) {
+        let told = self.nesting.depth() <= V::DEPTH;
+        self.open_text(Role::Key, if told { KEY_BYTES_MAX } else { 0 });
+    }
+
+    #[inline]
     fn open_text(&mut self, role: Role, bytes_max: usize) {
         self.state = State::Text(role);
         self.text.clear();
@@ -338,43 +347,43 @@ impl Scanner {
         visitor: &mut V,
     ) -> Result<usize, ParseError> {
         let chunk = stops.chunk();
-        let from = self.resume_text(chunk, from)?;
-        if from == chunk.len() {
-            return Ok(from);
-        }
+        // Only the first bytes of a chunk can go on with what the end of the last one cut.
+        let from = if from == 0 { self.resume_text(chunk)? } else { from };
         let mut at = from;
         let mut ascii = true;
-        loop {
-            let stop = stops.next(at, &mut ascii);
-            self.keep(&chunk[at..stop]);
-            if self.escape.is_half() && (stop > at || chunk.get(stop) == Some(&b'"')) {
+        while at < chunk.len() {
+            let plain = self.text_bytes_max == 0 && !self.escape.is_half();
+            let stop =
+                if plain { stops.next_but_letters(at, &mut ascii) } else { stops.next(at, &mut ascii) };
+            let found = chunk.get(stop);
+            if self.escape.is_half() && (stop > at || found == Some(&b'"')) {
                 return self.refuse(at, HALF);
             }
-            at = match chunk.get(stop) {
+            match found {
                 Some(b'"') => {
                     self.check_utf8(&chunk[from..stop], from, ascii)?;
-                    self.end_text(role, chunk, stop + 1, visitor)?;
-                    return Ok(stop + 1);
+                    return self.end_text(role, chunk, at..stop, visitor);
                 }
                 Some(b'\\') => {
+                    self.keep(&chunk[at..stop]);
                     self.escape.open();
-                    self.in_escape(chunk, stop + 1)?
+                    at = self.in_escape(chunk, stop + 1)?;
                 }
                 Some(_) => return self.refuse(stop, "a control character in a string"),
-                None => chunk.len(),
-            };
-            if at == chunk.len() {
-                let whole = if ascii { at } else { self.split.cut(chunk, from) };
-                self.check_utf8(&chunk[from..whole], from, ascii)?;
-                return Ok(at);
+                None => {
+                    self.keep(&chunk[at..]);
+                    at = chunk.len();
+                }
             }
         }
+        let whole = if ascii { at } else { self.split.cut(chunk, from) };
+        self.check_utf8(&chunk[from..whole], from, ascii)?;
+        Ok(at)
     }
 
     /// Goes on with a character or an escape that the end of the last chunk cut.
-    #[inline]
-    fn resume_text(&mut self, chunk: &[u8], from: usize) -> Result<usize, ParseError> {
-        let mut at = from;
+    fn resume_text(&mut self, chunk: &[u8]) -> Result<usize, ParseError> {
+        let mut at = 0;
         while self.split.is_open() && at < chunk.len() {
             if !self.split.push(chunk[at]) {
                 return self.refuse(at, "not UTF-8");
@@ -396,21 +405,41 @@ impl Scanner {
         }
     }
 
+    /// A string ends with the bytes of `last`. A text that is all of them is told from where it lies.
+    #[inline]
     fn end_text<V: Visitor>(
         &mut self,
         role: Role,
         chunk: &[u8],
-        end: usize,
+        last: Range<usize>,
         visitor: &mut V,
-    ) -> Result<(), ParseError> {
-        if role == Role::Value {
-            return self.end_value(Kind::String, chunk, end, visitor);
+    ) -> Result<usize, ParseError> {
+        let end = last.end + 1;
+        let last = &chunk[last];
+        let kept;
+        let text = if self.text.is_empty() {
+            self.text_cut = last.len() > self.text_bytes_max;
+            &last[..last.len().min(self.text_bytes_max)]
+        } else {
+            self.keep(last);
+            kept = std::mem::take(&mut self.text);
+            kept.as_slice()
+        };
+        match role {
+            Role::Value => {
+                self.end_value(Kind::String, text, chunk, end, visitor)?;
+                Ok(end)
+            }
+            Role::Key => {
+                if self.nesting.depth() <= V::DEPTH {
+                    visitor.key(self.nesting.depth(), text);
+                }
+                // The colon stands next, as a rule.
+                let colon = chunk.get(end) == Some(&b':');
+                self.state = if colon { State::Value } else { State::Colon };
+                Ok(end + usize::from(colon))
+            }
         }
-        self.state = State::Colon;
-        if self.nesting.depth() <= V::DEPTH {
-            visitor.key(self.nesting.depth(), &self.text);
-        }
-        Ok(())
     }
 
     /// The rest of an escape, as far as it stands in this chunk. Answers where the text goes on.
@@ -447,7 +476,8 @@ impl Scanner {
             if !digits.may_end() {
                 return self.refuse(at, "expected a digit");
             }
-            self.end_value(Kind::Number, chunk, at, visitor)?;
+            let text = std::mem::take(&mut self.text);
+            self.end_value(Kind::Number, &text, chunk, at, visitor)?;
         }
         Ok(at)
     }
@@ -468,8 +498,7 @@ impl Scanner {
         if here < rest.len() {
             self.state = State::Word(kind, &rest[here..]);
         } else {
-            self.text_bytes_max = 0;
-            self.end_value(kind, chunk, at, visitor)?;
+            self.end_value(kind, &[], chunk, at, visitor)?;
         }
         Ok(at)
     }

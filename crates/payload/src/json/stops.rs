@@ -7,6 +7,17 @@ use wide::u8x16;
 
 const BLOCK: usize = 64;
 
+/// The escapes of one letter, as a table: there is one every few words.
+const LETTERS: [bool; 256] = {
+    let mut letters = [false; 256];
+    let mut rest: &[u8] = b"\"\\/bfnrt";
+    while let [letter, after @ ..] = rest {
+        letters[*letter as usize] = true;
+        rest = after;
+    }
+    letters
+};
+
 /// The stops of one chunk.
 pub(super) struct Stops<'a> {
     chunk: &'a [u8],
@@ -47,21 +58,36 @@ impl<'a> Stops<'a> {
         }
     }
 
+    /// The same, but passes over escapes of one letter that stand whole in the chunk.
+    #[inline]
+    pub(super) fn next_but_letters(&mut self, mut at: usize, ascii: &mut bool) -> usize {
+        loop {
+            let stop = self.next(at, ascii);
+            match self.chunk.get(stop..) {
+                Some([b'\\', letter, ..]) if LETTERS[usize::from(*letter)] => at = stop + 2,
+                _ => return stop,
+            }
+        }
+    }
+
     #[inline]
     fn load(&mut self, at: usize) {
         let rest = &self.chunk[at..];
-        let found = match rest.first_chunk::<BLOCK>() {
+        (self.mask, self.ascii) = match rest.first_chunk() {
             Some(block) => find(block),
-            None => {
-                let mut block = [b' '; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                find(&block)
-            }
+            None => find_in_rest(rest),
         };
-        (self.mask, self.ascii) = found;
         self.block = at;
         self.block_end = self.chunk.len().min(at + BLOCK);
     }
+}
+
+/// The same for the end of a chunk, which is less than a block. Apart, so that whole blocks are read where they lie.
+#[inline(never)]
+fn find_in_rest(rest: &[u8]) -> (u64, bool) {
+    let mut block = [b' '; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    find(&block)
 }
 
 /// The stops of a block, lowest bit first, and whether all of it is ASCII.
