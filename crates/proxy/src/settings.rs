@@ -66,7 +66,7 @@ pub struct Settings {
     /// Between two reads of a response body.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_RESPONSE_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().response_stall_timeout))]
     pub response_stall_timeout: Duration,
-    /// How long a connection to an endpoint may lie idle. Default 4 s: model servers on uvicorn close theirs at 5 s.
+    /// How long a connection to an endpoint may lie idle. Short of the 5 s after which model servers on uvicorn close theirs.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_UPSTREAM_IDLE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().upstream_idle_timeout))]
     pub upstream_idle_timeout: Duration,
     /// Idle connections to one endpoint, all threads together (each may keep its share).

@@ -74,10 +74,10 @@ fn flags() -> String {
 
 fn command(out: &mut String, command: &clap::Command, title: &str) {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
-    let _ = writeln!(out, "\n## `{title}`\n\n{}\n", about.trim());
+    let _ = writeln!(out, "\n## `{title}`\n\n{}.\n", about.trim().trim_end_matches('.'));
     let arguments: Vec<_> = command
         .get_arguments()
-        .filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
+        .filter(|arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version"))
         .filter(|arg| title == "pointsman" || !arg.is_global_set())
         .collect();
     if arguments.is_empty() {
@@ -126,5 +126,28 @@ fn meaning(arg: &clap::Arg) -> String {
         .map(|value| format!("`{}`", value.get_name()))
         .collect();
     let values = if values.is_empty() { String::new() } else { format!(" One of {}.", values.join(", ")) };
-    format!("{}{values}", help.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|"))
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    format!("{}.{values}", help.trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_reference_is_what_the_code_says() {
+        for (which, file) in [(Page::Flags, "flags.md"), (Page::Metrics, "metrics.md"), (Page::Errors, "errors.md")] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
+            let there = std::fs::read_to_string(path).unwrap_or_default();
+            let page = page(which);
+            let name = file.trim_end_matches(".md");
+            assert!(there == page, "docs/reference/{file} is stale: pointsman reference {name} > docs/reference/{file}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        crate::Cli::command().debug_assert();
+    }
 }
