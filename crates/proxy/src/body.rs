@@ -37,7 +37,9 @@ impl BodyFault {
     pub(crate) fn refusal(self) -> Refusal {
         match self {
             BodyFault::Stalled { received, stalled } => Refusal::BodyStalled { received, stalled },
-            BodyFault::Broken { received } => Refusal::BodyStalled { received, stalled: Duration::ZERO },
+            BodyFault::Broken { .. } => {
+                Refusal::MalformedRequest { what: "its body breaks off or is badly framed" }
+            }
         }
     }
 }

@@ -323,3 +323,55 @@ fn failure(error: &hyper::Error) -> Failure {
     }
     Failure::Reset(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_tried_again_by_the_routes_word_or_else_only_503() {
+        let retry = |codes: &[u16], attempts| Retry {
+            codes: codes.iter().map(|code| StatusCode::from_u16(*code).unwrap()).collect(),
+            attempts,
+            backoff: None,
+        };
+        let table = [
+            (503, 1, None, true),
+            (503, ATTEMPTS_MAX, None, false),
+            (500, 1, None, false),
+            (429, 1, None, false),
+            (500, 1, Some(retry(&[500, 502], Some(2))), true),
+            (500, 2, Some(retry(&[500, 502], Some(2))), true),
+            (500, 3, Some(retry(&[500, 502], Some(2))), false),
+            (503, 1, Some(retry(&[500], Some(2))), false),
+            (503, 1, Some(retry(&[], None)), true),
+            (503, 2, Some(retry(&[], None)), false),
+        ];
+        for (status, tried, retry, expected) in table {
+            let status = StatusCode::from_u16(status).unwrap();
+            let again = tries_status_again(status, tried, retry.as_ref());
+            assert_eq!(again, expected, "{status} after {tried} with {retry:?}");
+        }
+    }
+
+    #[test]
+    fn being_out_of_descriptors_says_nothing_about_the_endpoint() {
+        let connect = |code| Failure::Connect(io::Error::from_raw_os_error(code)).outcome();
+        for ours in [24, 23, 105, 99] {
+            assert_eq!(connect(ours), Outcome::Cancelled, "{ours}");
+        }
+        assert_eq!(connect(111), Outcome::Broken);
+        assert_eq!(Failure::Slow(Duration::ZERO).outcome(), Outcome::TimedOut);
+    }
+
+    #[test]
+    fn only_what_cannot_have_begun_is_sent_again() {
+        let refused = Failure::Connect(io::ErrorKind::ConnectionRefused.into());
+        assert!(tries_failure_again(&refused, 1, None));
+        assert!(!tries_failure_again(&Failure::Reset(String::new()), 1, None));
+        assert!(!tries_failure_again(&Failure::Slow(Duration::ZERO), 1, None));
+        let retry = Retry { codes: Vec::new(), attempts: Some(1), backoff: None };
+        assert!(tries_failure_again(&Failure::Slow(Duration::ZERO), 1, Some(&retry)));
+        assert!(!tries_failure_again(&Failure::Slow(Duration::ZERO), 2, Some(&retry)));
+    }
+}
