@@ -261,7 +261,7 @@ impl Key {
     }
 }
 
-/// Digits kept of a number: more than `u32` has.
+/// Digits kept of a number: as many as `u64` has.
 const NUMBER_BYTES_MAX: usize = 20;
 
 impl Visitor for ObjectVisitor {
@@ -310,13 +310,10 @@ impl Visitor for ObjectVisitor {
     }
 }
 
-/// A number without sign, point and exponent; what is beyond `u32` is its largest.
+/// A number without sign, point and exponent; what is beyond `u32` is its largest, what is beyond `u64` no number.
 pub(crate) fn whole_number(value: &Ended<'_>) -> Option<u32> {
-    if value.text.is_empty() || !value.text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let add = |sum: u32, digit: &u8| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
-    Some(value.text.iter().fold(0, add))
+    let digits = std::str::from_utf8(value.text).ok().filter(|_| value.kind == Kind::Number && !value.cut)?;
+    digits.parse().ok().map(|number: u64| number.try_into().unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const DEPTH: usize = 5;
 /// Longer than every `type` that is known here.
 const TYPE_BYTES_MAX: usize = 48;
 
-/// More digits than `u32` has.
+/// As many digits as `u64` has.
 const NUMBER_BYTES_MAX: usize = 20;
 
 /// Where a value stands.
