@@ -70,7 +70,8 @@ impl Escape {
         let mut characters = char::decode_utf16(first_half.into_iter().chain([unit]));
         match characters.next() {
             Some(Ok(character)) => Ok(Some(character)),
-            _ if first_half.is_none() && (0xD800..0xDC00).contains(&unit) => {
+            // A second half that comes first finds no partner either.
+            _ if first_half.is_none() => {
                 self.half = Some(unit);
                 Ok(None)
             }

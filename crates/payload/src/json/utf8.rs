@@ -38,16 +38,10 @@ impl SplitCharacter {
         chunk.len()
     }
 
-    /// Adds a byte; false if the character cannot be UTF-8.
+    /// Adds a byte; false if the character is whole and no UTF-8.
     pub(super) fn push(&mut self, byte: u8) -> bool {
         self.bytes[usize::from(self.have)] = byte;
         self.have += 1;
-        let bytes = &self.bytes[..usize::from(self.have)];
-        let whole = !self.is_open();
-        match std::str::from_utf8(bytes) {
-            Ok(_) => whole,
-            // `None`: good so far, only not whole.
-            Err(error) => !whole && error.error_len().is_none(),
-        }
+        self.is_open() || std::str::from_utf8(&self.bytes[..usize::from(self.have)]).is_ok()
     }
 }

@@ -101,6 +101,13 @@ fn line_ends_may_be_any_of_the_three_and_data_may_take_several_lines() {
 }
 
 #[test]
+fn lines_of_data_are_joined_by_a_line_end() {
+    let mut observer = stream_of(Dialect::ChatCompletions);
+    feed(&mut observer, b"data: {\"usage\":{\"completion_tokens\":1\ndata: 2}}\n\n", &[]);
+    assert_eq!(observer.usage().output_tokens, Some(1));
+}
+
+#[test]
 fn a_delta_is_told_with_the_chunk_in_which_its_event_ends() {
     let mut observer = stream_of(Dialect::ChatCompletions);
     let event = Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n");
