@@ -21,12 +21,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 BINARY = pathlib.Path(os.environ.get("POINTSMAN") or HERE.parent.parent / "target" / "debug" / "pointsman")
 ANSWER_SECONDS = 60     # a slow machine has to compute every token
 SOON_SECONDS = 10       # until something that happened at once is seen
-GLANCE_SECONDS = 1.5    # between looks at llama.cpp: before an answer's first byte it checks for a hang-up only after a
-                        # second in which it produced nothing, not even a page of metrics
+GLANCE_SECONDS = 1.5    # between looks at llama.cpp, as the gateway's own: before an answer's first byte it checks for
+                        # a hang-up only after a second in which it produced nothing, not even a page of metrics
 START_SECONDS = 30
 LONG = 1_500            # tokens of an answer that must not end by itself while it is watched
-
-SCRAPING = ["--scrape-interval", f"{GLANCE_SECONDS * 1000:.0f}ms"]
 
 QUESTION = {"messages": [{"role": "user", "content": "What is the color of the sky?"}], "max_tokens": 32}
 PROMPT = {"prompt": "The color of the sky is", "max_tokens": 16}
@@ -145,7 +143,7 @@ def start_gateway(stack: contextlib.ExitStack, server: tuple[str, int]) -> tuple
     for manifest in (HERE / "manifests").iterdir():
         text = manifest.read_text().replace("port: 8080", f"port: {gateway[1]}")
         (folder / manifest.name).write_text(text.replace("port: 18101", f"port: {server[1]}"))
-    process = started(stack, [BINARY, "run", "--config", folder, "--admin", "%s:%d" % admin, *SCRAPING])
+    process = started(stack, [BINARY, "run", "--config", folder, "--admin", "%s:%d" % admin])
     soon(lambda: process.poll() is not None or reachable(admin, "/readyz"), "the gateway is ready", START_SECONDS)
     if process.poll() is not None:
         raise RuntimeError(f"the gateway ended with {process.returncode}")

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 /// Where metrics are looked for unless a setting says otherwise; the second is where `trtllm-serve` has its page.
 static PATHS: [PathAndQuery; 2] =
@@ -26,6 +26,9 @@ pub struct ScrapeSettings {
     /// From one attempt to the next. Default 200 ms: the load signal is this process's own requests in flight, and a
     /// scrape only corrects drift. The reference scrapes every 50 ms.
     pub interval: Duration,
+    /// The least of it for llama.cpp. Default 1.5 s: before an answer's first byte, llama.cpp looks whether the client has
+    /// hung up only after a second in which it produced nothing, and a metrics page counts as something produced.
+    pub interval_llama_cpp_min: Duration,
     /// The same for a server that has no metrics. Default 10 s.
     pub interval_without_metrics: Duration,
     /// For one attempt, connecting included. Default 1 s.
@@ -40,10 +43,22 @@ impl Default for ScrapeSettings {
     fn default() -> ScrapeSettings {
         ScrapeSettings {
             interval: Duration::from_millis(200),
+            interval_llama_cpp_min: Duration::from_millis(1500),
             interval_without_metrics: Duration::from_secs(10),
             timeout: Duration::from_secs(1),
             engine: None,
             path: None,
+        }
+    }
+}
+
+impl ScrapeSettings {
+    /// From this attempt to the next, at a server whose page was last read as one of `engine`.
+    fn interval_after(&self, scrape: &Scrape, engine: Option<Engine>) -> Duration {
+        match (scrape, engine) {
+            (Scrape::NoMetrics, _) => self.interval_without_metrics,
+            (_, Some(Engine::LlamaCpp)) => self.interval.max(self.interval_llama_cpp_min),
+            _ => self.interval,
         }
     }
 }
@@ -149,8 +164,7 @@ async fn scrape<K: 'static>(
     let mut endpoint = Endpoint::new(address, settings.path.as_ref(), settings.engine);
     // Spread over one interval, or all endpoints of a reload would be asked in the same instant for ever.
     let first = Instant::now() + settings.interval.mul_f64(fastrand::f64());
-    let (mut ticks, mut rare) = (interval_at(first, settings.interval), false);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks_from(first, settings.interval);
     loop {
         ticks.tick().await;
         let scrape = match timeout(settings.timeout, endpoint.scrape()).await {
@@ -160,15 +174,19 @@ async fn scrape<K: 'static>(
                 Scrape::Missed(ScrapeError::TimedOut(settings.timeout))
             }
         };
-        let without_metrics = matches!(scrape, Scrape::NoMetrics);
+        let every = settings.interval_after(&scrape, endpoint.read_as);
         sink.scraped(&id, scrape);
-        if without_metrics != rare {
-            rare = without_metrics;
-            let every = if rare { settings.interval_without_metrics } else { settings.interval };
-            ticks = interval_at(Instant::now() + every, every);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if every != ticks.period() {
+            ticks = ticks_from(Instant::now() + every, every);
         }
     }
+}
+
+/// A tick at `first`, and one `every` so often after the last: a late one puts off those after it.
+fn ticks_from(first: Instant, every: Duration) -> Interval {
+    let mut ticks = interval_at(first, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// What is known of one endpoint.
@@ -177,14 +195,17 @@ struct Endpoint<'s> {
     paths: &'s [PathAndQuery],
     /// The path that had a page last.
     path: usize,
+    /// The engine, if it is set.
     engine: Option<Engine>,
+    /// What the last page was read as.
+    read_as: Option<Engine>,
     page: Vec<u8>,
 }
 
 impl<'s> Endpoint<'s> {
     fn new(address: SocketAddr, path: Option<&'s PathAndQuery>, engine: Option<Engine>) -> Endpoint<'s> {
         let paths = path.map_or(&PATHS[..], std::slice::from_ref);
-        Endpoint { client: Client::new(address), paths, path: 0, engine, page: Vec::new() }
+        Endpoint { client: Client::new(address), paths, path: 0, engine, read_as: None, page: Vec::new() }
     }
 
     /// Asks at the path that had a page last, and at the others if there is none.
@@ -195,6 +216,7 @@ impl<'s> Endpoint<'s> {
                 Err(missed) => return Scrape::Missed(missed),
                 Ok(Fetched::Page) => {
                     if let Some(engine) = self.engine.or_else(|| Engine::detect(&self.page)) {
+                        self.read_as = Some(engine);
                         return Scrape::Read(engine.read(&self.page));
                     }
                 }

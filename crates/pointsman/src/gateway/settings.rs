@@ -29,7 +29,7 @@ pub(crate) struct GatewaySettings {
     /// --queue-depth-max. A saturated pool answers 429 to requests of priority below 0.
     #[arg(long, value_name = "FRACTION", default_value_t = 0.8, env = "POINTSMAN_KV_USED_MAX")]
     kv_used_max: f32,
-    /// From one scrape of an endpoint's metrics to the next.
+    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s.
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = resources::parse_duration,
           env = "POINTSMAN_SCRAPE_INTERVAL")]
     scrape_interval: Duration,

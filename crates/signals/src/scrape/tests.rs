@@ -1,5 +1,6 @@
 use super::{Scrape, ScrapeError, ScrapeSettings, Scraper};
 use crate::page::PAGE_BYTES_MAX;
+use crate::{Engine, Signals};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -90,7 +91,7 @@ fn page(text: &'static str) -> (StatusCode, Bytes) {
 
 #[tokio::test]
 async fn an_endpoint_is_scraped_again_and_again_over_one_connection() {
-    let server = Server::start(|_| page("llamacpp:requests_deferred 3\n")).await;
+    let server = Server::start(|_| page("trtllm_num_requests_waiting 3\n")).await;
     let (_scraper, mut scrapes) = scraper(settings(), [(7, server.address)]);
     for _ in 0..5 {
         let (id, scrape) = next(&mut scrapes).await;
@@ -128,6 +129,42 @@ async fn a_server_without_metrics_is_no_miss_and_is_asked_rarely() {
     assert!(timeout(Duration::from_millis(50), scrapes.recv()).await.is_err(), "asked again at once");
 }
 
+/// Or llama.cpp would never see that a client has hung up.
+#[tokio::test]
+async fn llama_cpp_is_asked_more_slowly_once_a_page_was_its_own() {
+    let server = Server::start(|_| page("llamacpp:requests_deferred 3\n")).await;
+    let (_scraper, mut scrapes) = scraper(settings(), [(0, server.address)]);
+    let (_, scrape) = next(&mut scrapes).await;
+    assert!(matches!(&scrape, Scrape::Read(_)), "{scrape:?}");
+    assert!(timeout(Duration::from_millis(50), scrapes.recv()).await.is_err(), "asked again at once");
+}
+
+#[test]
+fn the_next_attempt_waits_as_long_as_the_server_needs() {
+    let seconds = Duration::from_secs;
+    let missed = || Scrape::Missed(ScrapeError::TimedOut(seconds(1)));
+    let (usual, llama_cpp, without) = (seconds(1), seconds(2), seconds(10));
+    let settings = ScrapeSettings {
+        interval: usual,
+        interval_llama_cpp_min: llama_cpp,
+        interval_without_metrics: without,
+        ..ScrapeSettings::default()
+    };
+    for (scrape, engine, wanted) in [
+        (missed(), None, usual),
+        (Scrape::Read(Signals::default()), Some(Engine::Vllm), usual),
+        (Scrape::Read(Signals::default()), Some(Engine::LlamaCpp), llama_cpp),
+        (missed(), Some(Engine::LlamaCpp), llama_cpp),
+        (Scrape::NoMetrics, None, without),
+        (Scrape::NoMetrics, Some(Engine::Vllm), without),
+    ] {
+        assert_eq!(settings.interval_after(&scrape, engine), wanted, "{scrape:?} {engine:?}");
+    }
+    let rarely = ScrapeSettings { interval: seconds(5), ..settings };
+    let read = Scrape::Read(Signals::default());
+    assert_eq!(rarely.interval_after(&read, Some(Engine::LlamaCpp)), seconds(5), "never faster than is set");
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_is_a_miss_with_its_reason() {
     let failing = Server::start(|_| (StatusCode::SERVICE_UNAVAILABLE, Bytes::new())).await;
@@ -157,7 +194,7 @@ async fn forgetful(listener: TcpListener) {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = [0; 1024];
         let _ = stream.read(&mut request).await.unwrap();
-        let page = b"HTTP/1.1 200 OK\r\ncontent-length: 31\r\n\r\nllamacpp:requests_deferred 3  \n";
+        let page = b"HTTP/1.1 200 OK\r\ncontent-length: 30\r\n\r\ntrtllm_num_requests_waiting 3\n";
         stream.write_all(page).await.unwrap();
         let _ = stream.read(&mut request).await;
     }
@@ -179,8 +216,8 @@ async fn a_connection_that_the_endpoint_closed_while_idle_is_no_miss() {
 #[tokio::test]
 async fn endpoints_that_stay_keep_their_task_and_those_that_go_are_left_alone() {
     let (one, two) = (
-        Server::start(|_| page("llamacpp:requests_deferred 1\n")).await,
-        Server::start(|_| page("llamacpp:requests_deferred 2\n")).await,
+        Server::start(|_| page("trtllm_num_requests_waiting 1\n")).await,
+        Server::start(|_| page("trtllm_num_requests_waiting 2\n")).await,
     );
     let (mut scraper, mut scrapes) = scraper(settings(), [(1, one.address)]);
     next(&mut scrapes).await;
