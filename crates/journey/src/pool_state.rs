@@ -47,6 +47,8 @@ pub struct EndpointStatus {
     pub scraped: Option<Duration>,
     /// Rests after failures, for this much longer; zero: until its trial request or a scrape is answered.
     pub resting: Option<Duration>,
+    /// Rests begun so far: after failures in a row, a failed trial request, or missed scrapes.
+    pub ejections: u64,
     /// No longer in any pool of the snapshot; stays until its last request ends.
     pub departed: bool,
 }

@@ -96,7 +96,7 @@ async fn metrics(State(Shared { telemetry, world }): State<Shared>) -> impl Into
     let gauges = Gauges {
         pools: pools.map(|pool| PoolGauges { name: name(pool), endpoints: statuses(pool, now) }).collect(),
         held_body_bytes: world.held_body_bytes(),
-        prefix_entries: 0,
+        prefix_entries: prefix_entries(&snapshot.pools),
         generation: snapshot.generation,
         errors: severity(Severity::Error),
         warnings: severity(Severity::Warning),
@@ -185,6 +185,7 @@ fn endpoint(status: &EndpointStatus) -> Value {
             "waiting": adapters.waiting,
         })),
         "scraped_seconds_ago": status.scraped.map(|age| age.as_secs_f64()),
+        "ejections": status.ejections,
         "resting_for_seconds": status.resting.map(|left| left.as_secs_f64()),
     })
 }
@@ -228,6 +229,14 @@ async fn explain(
 /// The pool's name as records and labels have it.
 fn name(pool: &Pool) -> Arc<str> {
     Arc::clone(&pool.view.name)
+}
+
+/// Pools may share a domain, and with it a prefix index.
+fn prefix_entries(pools: &[Arc<Pool>]) -> u64 {
+    let mut domains: Vec<_> = pools.iter().map(|pool| &pool.domain).collect();
+    domains.sort_unstable_by_key(|domain| Arc::as_ptr(domain));
+    domains.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    domains.iter().map(|domain| domain.prefixes.entries()).sum()
 }
 
 /// The pool's own endpoints; its domain may have those of other pools too.

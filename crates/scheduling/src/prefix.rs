@@ -98,6 +98,12 @@ impl PrefixIndex {
         self.evict(slot, &mut recency);
     }
 
+    /// Blocks held, those of each endpoint counted. Takes every endpoint's mutex in turn: for a scrape.
+    pub fn entries(&self) -> u64 {
+        let recencies = self.recencies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        recencies.iter().map(|part| part.lock().unwrap_or_else(PoisonError::into_inner).len() as u64).sum()
+    }
+
     /// Takes away what the endpoint's part has no room for, oldest tails first.
     fn evict(&self, slot: Slot, recency: &mut Recency) {
         while let Some((key, home)) = recency.pop_over_capacity() {

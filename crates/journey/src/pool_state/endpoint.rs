@@ -159,6 +159,7 @@ impl Endpoint {
             signals: self.signals.clone(),
             scraped: self.scraped.map(|scraped| now.since(scraped)),
             resting,
+            ejections: self.health.ejections(),
             departed: self.standing == Standing::Departed,
         }
     }

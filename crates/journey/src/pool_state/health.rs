@@ -51,6 +51,8 @@ pub(super) struct Health {
     /// Scrapes missed in a row.
     missed: u32,
     scraped_before: bool,
+    /// Rests begun.
+    ejections: u64,
 }
 
 impl Health {
@@ -100,6 +102,7 @@ impl Health {
         if rests {
             self.rested = (self.rested * 2).clamp(REST_FIRST, REST_MAX);
             self.rest = Rest::Until(now.plus(self.rested));
+            self.ejections += 1;
         }
     }
 
@@ -117,6 +120,13 @@ impl Health {
 
     pub(super) fn scrape_missed(&mut self) {
         self.missed = self.missed.saturating_add(1);
+        if self.scraped_before && self.missed == SCRAPES_MISSED_MAX {
+            self.ejections += 1;
+        }
+    }
+
+    pub(super) fn ejections(&self) -> u64 {
+        self.ejections
     }
 
     /// True once an endpoint that used to answer scrapes does not any more.

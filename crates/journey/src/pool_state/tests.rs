@@ -348,6 +348,27 @@ fn three_failures_rest_an_endpoint_and_one_trial_brings_it_back() {
 }
 
 #[test]
+fn each_rest_that_begins_is_an_ejection() {
+    let mut yard = Yard::new(2);
+    let ejections = |yard: &Yard| yard.state.endpoints(yard.now)[0].ejections;
+    for _ in 0..3 {
+        assert_eq!(ejections(&yard), 0);
+        yard.at(0, BAD);
+    }
+    assert_eq!(ejections(&yard), 1);
+    yard.at(0, BAD);
+    assert_eq!(ejections(&yard), 1, "it rests already");
+    yard.pass(1000);
+    yard.at(0, BAD);
+    assert_eq!(ejections(&yard), 2, "its trial failed");
+    yard.signal(0, load(0, 0.0));
+    for _ in 0..5 {
+        yard.state.signal(Slot(0), None, yard.now);
+    }
+    assert_eq!(ejections(&yard), 3, "it stopped answering scrapes");
+}
+
+#[test]
 fn a_rest_is_never_longer_than_a_minute() {
     let mut yard = Yard::new(2);
     for _ in 0..3 {

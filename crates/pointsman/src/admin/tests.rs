@@ -1,10 +1,10 @@
-use super::{Admin, Readiness, World, router};
+use super::{Admin, Readiness, World, prefix_entries, router};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use journey::{Now, Outcome};
 use serde_json::{Value, json};
-use state::Snapshot;
+use state::{Domain, Pool, Snapshot};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -102,6 +102,38 @@ async fn metrics_have_what_the_cores_counted_and_what_the_world_knows() {
     assert!(page.contains("\npointsman_responses_total{code=\"200\"} 1\n"), "{page}");
     assert!(page.contains("\npointsman_held_body_bytes 4096\n"), "{page}");
     assert!(page.contains("\npointsman_snapshot_generation 7\n"), "{page}");
+}
+
+#[test]
+fn a_prefix_index_that_pools_share_is_counted_once() {
+    let pool = |domain: &Arc<Domain>| {
+        let name = resources::ObjectName { namespace: "default".into(), name: "gemma3".into() };
+        let view = journey::PoolView {
+            name: "default/gemma3".into(),
+            slots: Vec::new(),
+            policy: Arc::default(),
+            admission: journey::AdmissionSettings::default(),
+        };
+        Arc::new(Pool {
+            name,
+            view,
+            endpoints: Vec::new(),
+            policies: Default::default(),
+            known_models: Vec::new(),
+            domain: Arc::clone(domain),
+        })
+    };
+    let (one, two) = (Arc::<Domain>::default(), Arc::<Domain>::default());
+    let prompt = |blocks: u64| payload::Prompt {
+        bytes: 100_000,
+        blocks: (1..=blocks).collect(),
+        ..payload::Prompt::default()
+    };
+    for slot in [0, 1] {
+        one.prefixes.insert(scheduling::Slot(slot), "m", &prompt(3));
+    }
+    two.prefixes.insert(scheduling::Slot(0), "m", &prompt(5));
+    assert_eq!(prefix_entries(&[pool(&one), pool(&two), pool(&one)]), 11);
 }
 
 #[tokio::test]

@@ -137,12 +137,17 @@ mod tests {
 
     #[test]
     fn the_reference_is_what_the_code_says() {
-        for (which, file) in [(Page::Flags, "flags.md"), (Page::Metrics, "metrics.md"), (Page::Errors, "errors.md")] {
+        for (which, file) in
+            [(Page::Flags, "flags.md"), (Page::Metrics, "metrics.md"), (Page::Errors, "errors.md")]
+        {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
             let there = std::fs::read_to_string(path).unwrap_or_default();
             let page = page(which);
             let name = file.trim_end_matches(".md");
-            assert!(there == page, "docs/reference/{file} is stale: pointsman reference {name} > docs/reference/{file}");
+            assert!(
+                there == page,
+                "docs/reference/{file} is stale: pointsman reference {name} > docs/reference/{file}"
+            );
         }
     }
 

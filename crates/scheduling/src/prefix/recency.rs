@@ -92,7 +92,6 @@ impl Recency {
     }
 
     /// Blocks held.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }

@@ -60,13 +60,12 @@ impl Model {
 }
 
 /// Blocks in all shards, and in all endpoints' lists.
-fn sizes(index: &PrefixIndex) -> (usize, usize) {
+fn sizes(index: &PrefixIndex) -> (u64, u64) {
     let shards = index
         .shards
         .iter()
-        .map(|shard| shard.read().unwrap().holders.iter().map(|(_, set)| set.len()).sum::<usize>());
-    let lists = index.recencies.read().unwrap();
-    (shards.sum(), lists.iter().map(|recency| recency.lock().unwrap().len()).sum())
+        .map(|shard| shard.read().unwrap().holders.iter().map(|(_, set)| set.len() as u64).sum::<u64>());
+    (shards.sum(), index.entries())
 }
 
 #[derive(Debug, Clone)]
@@ -114,7 +113,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(heads(&index.lookup("m", &asked)), model.lookup(&asked));
-            let held: usize = model.0.values().map(|(held, _)| held.len()).sum();
+            let held: u64 = model.0.values().map(|(held, _)| held.len() as u64).sum();
             prop_assert_eq!(sizes(&index), (held, held), "nothing is left behind");
         }
     }

@@ -208,6 +208,8 @@ families! {
         "This process's own requests at the endpoint.");
     ENDPOINT_RESTING = gauge("pointsman_endpoint_resting", &["name", "endpoint"], "",
         "1 while the endpoint rests after failures.");
+    ENDPOINT_EJECTIONS = counter("pointsman_endpoint_ejections_total", &["name", "endpoint"],
+        "Rests that the endpoint began: after failures in a row, a failed trial request, or missed scrapes.");
     ENDPOINT_SCRAPE_AGE = gauge("pointsman_endpoint_scrape_age_seconds", &["name", "endpoint"], "seconds",
         "Age of the endpoint's last good scrape.");
     SNAPSHOT_GENERATION = gauge("pointsman_snapshot_generation", &[], "",

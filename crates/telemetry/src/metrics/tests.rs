@@ -178,6 +178,7 @@ fn pools_are_shown_by_their_endpoints() {
             signals: Default::default(),
             scraped: None,
             resting,
+            ejections: u64::from(port),
             departed: false,
         };
         status.signals.waiting = waiting;
@@ -196,6 +197,10 @@ fn pools_are_shown_by_their_endpoints() {
     assert_eq!(
         value(&page, r#"pointsman_endpoint_resting{name="default/gemma3",endpoint="127.0.0.1:3"}"#),
         Some(1.0)
+    );
+    assert_eq!(
+        value(&page, r#"pointsman_endpoint_ejections_total{name="default/gemma3",endpoint="127.0.0.1:3"}"#),
+        Some(3.0)
     );
     assert_eq!(value(&page, r#"pointsman_scrapes_total{result="missed"}"#), Some(1.0));
 }

@@ -105,6 +105,7 @@ fn endpoints(page: &mut Page, pools: &[PoolGauges]) {
     page.for_endpoints(&family::ENDPOINT_RESTING, pools, |endpoint| {
         Some(u8::from(endpoint.resting.is_some()))
     });
+    page.for_endpoints(&family::ENDPOINT_EJECTIONS, pools, |endpoint| Some(endpoint.ejections));
     page.for_endpoints(&family::ENDPOINT_SCRAPE_AGE, pools, |endpoint| {
         endpoint.scraped.map(|age| age.as_secs_f64())
     });
