@@ -106,11 +106,6 @@ impl Watch {
         }
     }
 
-    /// True between two requests.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.phase.get() == Phase::Idle
-    }
-
     /// Starts a mirrored request, if fewer than [`MIRRORS_MAX`] are under way; it ends with this connection.
     pub(crate) fn mirror(&self, sending: impl Future<Output = ()> + 'static) {
         let mut mirrors = self.mirrors.borrow_mut();

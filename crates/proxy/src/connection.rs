@@ -63,7 +63,7 @@ async fn serve(core: &Rc<Core>, stream: tokio::net::TcpStream, watch: Rc<Watch>)
         }
         // How a connection ends is told by its requests; a broken one between two requests is nobody's concern.
         let ended = connection.as_mut().poll(cx).map(|_| ());
-        let closes = watch.retiring.get() || (core.draining.get() && watch.is_idle());
+        let closes = watch.retiring.get() || core.draining.get();
         if ended.is_pending() && closes && !closing {
             closing = true;
             connection.as_mut().graceful_shutdown();

@@ -58,7 +58,8 @@ fn class(name: &str) -> Class {
         {
             return Class::HopByHop;
         }
-        b't' if name == "te" || name == "transfer-encoding" => return Class::HopByHop,
+        // Trailers are dropped: what they carry has passed no rule and no filter.
+        b't' if name == "te" || name == "trailer" || name == "transfer-encoding" => return Class::HopByHop,
         b'u' if name == "upgrade" => return Class::HopByHop,
         _ => return Class::Passes,
     }

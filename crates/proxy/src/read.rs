@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::deadlines::before;
 use crate::held::{Gathering, Held, Spent};
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderName, HeaderValue};
 use http::request;
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -72,8 +72,7 @@ impl Arriving {
         account: &mut Account,
         head: &request::Parts,
     ) -> Result<(), Refusal> {
-        let value = |name| head.headers.get(name).map(|value| value.as_bytes());
-        let kind = BodyHead::new(head.uri.path(), value(CONTENT_TYPE), value(CONTENT_ENCODING))?;
+        let kind = BodyHead::new(head.uri.path(), only(head, CONTENT_TYPE)?, only(head, CONTENT_ENCODING)?)?;
         let limits = Limits { body_bytes_max: core.settings.body_bytes_max, ..Limits::default() };
         let mut parser = RequestParser::new(kind, limits);
         let mut gathering = self.gather(core, account, |chunk| Ok(parser.feed(chunk)?)).await?;
@@ -130,6 +129,18 @@ impl Arriving {
         let deadline = core.deadlines.after(DISCARD_TIMEOUT);
         if before(&deadline, discard_whole(&mut body)).await != Some(Discarded::Whole) {
             watch.close_lingering();
+        }
+    }
+}
+
+/// The value of a header that says how a body is read: two of them would let two readers see two bodies.
+fn only(head: &request::Parts, name: HeaderName) -> Result<Option<&[u8]>, Refusal> {
+    let mut values = head.headers.get_all(name).iter();
+    let value = values.next().map(HeaderValue::as_bytes);
+    match values.next() {
+        None => Ok(value),
+        Some(_) => {
+            Err(Refusal::MalformedRequest { what: "`Content-Type` or `Content-Encoding` stands twice" })
         }
     }
 }

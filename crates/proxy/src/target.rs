@@ -33,12 +33,20 @@ pub(crate) fn host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
         (None, None) if head.version < Version::HTTP_11 => "",
         (None, None) => return Err(malformed("`Host` is missing")),
     };
+    if !named.bytes().all(may_stand_in_a_host) {
+        return Err(malformed("`Host` is not a host"));
+    }
     let host = without_port(named);
     Ok(if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {
         Cow::Borrowed(host)
     })
+}
+
+/// RFC 3986, 3.2.2: unreserved, percent-encoded and sub-delims, and the brackets and colons of an address with a port.
+fn may_stand_in_a_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=[]:".contains(&byte)
 }
 
 /// `example.com:80` and `[::1]:80` without `:80`.
@@ -109,6 +117,14 @@ mod tests {
             assert_eq!(host(&head(target, hosts, Version::HTTP_11)).unwrap(), expected, "{target} {hosts:?}");
         }
         assert_eq!(host(&head("/", &[], Version::HTTP_10)).unwrap(), "");
+    }
+
+    #[test]
+    fn what_cannot_be_a_host_is_malformed() {
+        for value in ["a b", "a/b", "user@a", "a?b", "a\\b", "a\"b", "<a>"] {
+            let refused = host(&head("/", &[value], Version::HTTP_11)).unwrap_err();
+            assert!(matches!(refused, Refusal::MalformedRequest { .. }), "{value}: {refused}");
+        }
     }
 
     #[test]

@@ -298,6 +298,7 @@ async fn exchange(
             Ok(response) => return Ok((response, lease)),
             Err(mut error) => match error.take_message() {
                 Some(request) if reused => unsent = Some(request),
+                Some(_) => return Err(Failure::Connect(io::ErrorKind::ConnectionReset.into())),
                 None if reused && broke(error.error()) && outbound.body.can_be_sent_again() => reuse = false,
                 _ => return Err(failure(&error.into_error())),
             },

@@ -57,6 +57,35 @@ fn a_body_in_chunks_is_read_too_and_leaves_with_a_length() {
 }
 
 #[test]
+fn two_readings_of_how_a_body_is_written_are_refused() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));
+    for headers in [
+        "content-type: text/plain\r\ncontent-type: application/json\r\n",
+        "content-encoding: identity\r\ncontent-encoding: gzip\r\n",
+    ] {
+        let head = format!("POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n", CHAT.len());
+        let response = gate.ask(&format!("{head}{headers}\r\n{CHAT}"));
+        assert_eq!((response.status, response.code().as_str()), (400, "malformed_request"), "{headers}");
+    }
+    assert!(chatbot.got().is_empty());
+}
+
+#[test]
+fn a_trailer_brings_no_header_past_the_rules() {
+    let web = Endpoint::answering(ok("ok"));
+    let gate = Gate::start(&to_service(&[web.address]));
+    let response = gate.ask(
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-gateway-model-name\r\n\r\n\
+         2\r\nhi\r\n0\r\nx-gateway-model-name: chatbot\r\n\r\n",
+    );
+    assert_eq!(response.text(), "ok");
+    let got = &web.got()[0];
+    assert_eq!((got.body.as_slice(), got.whole), (&b"hi"[..], true));
+    assert_eq!(got.header("trailer"), None);
+}
+
+#[test]
 fn bad_bodies_are_refused_with_their_reason_and_nothing_is_forwarded() {
     let chatbot = Endpoint::answering(ok("chatbot"));
     let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));

@@ -68,6 +68,17 @@ fn a_response_that_begins_during_the_drain_ends_its_connection() {
 }
 
 #[test]
+fn a_connection_that_has_said_nothing_yet_does_not_hold_the_drain_up() {
+    let patient = Settings { header_read_timeout: Duration::from_secs(600), ..settings() };
+    let gate = Gate::with(&to_service(&[Endpoint::absent()]), patient);
+    let mut silent = gate.client();
+    until("it is served", || (gate.handle().connections() == 1).then_some(()));
+    let draining = gate.drain();
+    assert!(silent.is_closed());
+    assert_eq!(draining.join().unwrap(), Drained { cut: 0 });
+}
+
+#[test]
 fn a_stream_that_outlasts_the_drain_timeout_is_cut_and_counted() {
     let endpoint = Endpoint::start(|mut connection| {
         connection.request();
