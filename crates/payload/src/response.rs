@@ -186,6 +186,9 @@ impl ResponseObserver {
             Dialect::Messages => format!(
                 "{close}event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"api_error\",\"message\":{message}}}}}\n\n"
             ),
+            Dialect::Responses => format!(
+                "{close}event: error\ndata: {{\"type\":\"error\",\"code\":\"server_error\",\"message\":{message},\"param\":null}}\n\n"
+            ),
             _ => format!(
                 "{close}data: {{\"error\":{{\"message\":{message},\"type\":\"server_error\",\"param\":null,\"code\":null}}}}\n\n"
             ),

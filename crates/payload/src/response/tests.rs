@@ -164,13 +164,14 @@ fn a_cut_stream_is_closed_by_a_blank_line_and_one_error_in_the_dialects_shape() 
     let openai =
         r#"data: {"error":{"message":"it \"died\"","type":"server_error","param":null,"code":null}}"#;
     let anthropic = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"it \\\"died\\\"\"}}";
+    let responses = "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"it \\\"died\\\"\",\"param\":null}";
     for (dialect, events, close, error) in [
         (Dialect::ChatCompletions, "", "", openai),
         (Dialect::ChatCompletions, CHAT, "", openai),
         (Dialect::Completions, "data: {\"a", "\n\n", openai),
-        (Dialect::Responses, "data: {}\n", "\n", openai),
-        (Dialect::Responses, "data: {}\r", "\n\n", openai),
-        (Dialect::Responses, "data: {}\r\n", "\n", openai),
+        (Dialect::Responses, "data: {}\n", "\n", responses),
+        (Dialect::Responses, "data: {}\r", "\n\n", responses),
+        (Dialect::Responses, "data: {}\r\n", "\n", responses),
         (Dialect::Messages, MESSAGES, "", anthropic),
         (Dialect::Messages, "event: x\nd", "\n\n", anthropic),
     ] {
