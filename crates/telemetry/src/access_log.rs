@@ -43,6 +43,7 @@ fn fields(record: &Record) -> Vec<(&'static str, Value)> {
         ("stream", record.stream.into()),
         ("priority", record.priority.into()),
         ("attempts", record.attempts.len().into()),
+        ("outcome", record.attempts.last().map(|attempt| names::outcome(attempt.outcome)).into()),
         ("cancelled", record.cancelled.into()),
         ("duration_seconds", seconds(record.ended_in).into()),
         ("first_token_seconds", record.first_token_in.map(seconds).into()),

@@ -29,7 +29,7 @@ pub struct Explanation {
     decision: Option<Decided>,
     attempts: Vec<Tried>,
     cached_tokens: CachedTokens,
-    answer: Answer,
+    answer: Option<Answer>,
     refusal: Option<Why>,
 }
 
@@ -72,7 +72,7 @@ struct CachedTokens {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Answer {
-    status: u16,
+    status: Option<u16>,
     cancelled: bool,
     first_token_in_seconds: Option<f64>,
     ended_in_seconds: f64,
@@ -164,9 +164,11 @@ impl Tried {
 }
 
 impl Answer {
-    fn new(record: &Record) -> Answer {
-        Answer {
-            status: record.status,
+    /// What the client got. `None` if it still waited when it was decided where the request goes, as offline.
+    fn new(record: &Record) -> Option<Answer> {
+        let status = (record.status != 0).then_some(record.status);
+        (status.is_some() || record.cancelled).then(|| Answer {
+            status,
             cancelled: record.cancelled,
             first_token_in_seconds: record.first_token_in.map(seconds),
             ended_in_seconds: seconds(record.ended_in),
@@ -174,7 +176,7 @@ impl Answer {
             input_tokens: record.usage.input_tokens,
             output_tokens: record.usage.output_tokens,
             tokens: record.usage.source.map(names::token_source),
-        }
+        })
     }
 }
 
@@ -213,7 +215,9 @@ impl Display for Explanation {
             let reported = reported.map_or("none".to_owned(), |tokens| tokens.to_string());
             writeln!(f, "cached    {predicted} prompt tokens predicted, {reported} reported")?;
         }
-        self.answer.fmt(f)?;
+        if let Some(answer) = &self.answer {
+            answer.fmt(f)?;
+        }
         match &self.refusal {
             Some(why) => {
                 writeln!(f, "refused   by {}: {}: {}", why.step, why.reason, why.message.escape_debug())
@@ -250,7 +254,8 @@ impl Display for Decided {
 
 impl Display for Answer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "answered  {} after {:.3} s, {} bytes", self.status, self.ended_in_seconds, self.bytes)?;
+        let status = self.status.map_or("nothing".to_owned(), |status| status.to_string());
+        write!(f, "answered  {status} after {:.3} s, {} bytes", self.ended_in_seconds, self.bytes)?;
         if let Some(first) = self.first_token_in_seconds {
             write!(f, ", first byte after {first:.3} s")?;
         }
