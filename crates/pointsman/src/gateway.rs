@@ -16,6 +16,7 @@ use journey::Now;
 use proxy::{Drained, Proxy};
 use resources::{Finding, Folder, Severity};
 use state::{Clock, Snapshot, World};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -67,7 +68,7 @@ impl Gateway {
     /// Reads the manifests, binds every port, and serves.
     pub(crate) fn start(settings: GatewaySettings) -> Result<Gateway, StartError> {
         let world = Arc::new(World::new(settings.world(), Clock::start()));
-        let folder = read(&settings.config, &world)?;
+        let (folder, told) = read(&settings.config, &world)?;
         let proxy_settings = settings.proxy();
         let telemetry = Telemetry::new(proxy_settings.cores, settings.records);
         let watched = Arc::new(Watched::new(Arc::clone(&world), settings.shown()));
@@ -76,7 +77,8 @@ impl Gateway {
         let address = listener.local_addr().map_err(StartError::Thread)?;
         let pages = admin::router(Arc::clone(&telemetry), Arc::clone(&watched) as Arc<dyn admin::World>);
         let admin = Admin::start(listener, pages).map_err(StartError::Thread)?;
-        let control = Control::start(&world, folder, &telemetry, &settings).map_err(StartError::Thread)?;
+        let control =
+            Control::start(&world, (folder, told), &telemetry, &settings).map_err(StartError::Thread)?;
         let proxy = Proxy::start(Arc::clone(&world), proxy_settings, Arc::clone(&telemetry))?;
         watched.serves(proxy.held_bytes());
         for (port, address) in proxy.addresses() {
@@ -99,21 +101,36 @@ impl Gateway {
 }
 
 /// Reads the manifests for the first time: an error in them ends the start.
-fn read(config: &[PathBuf], world: &World) -> Result<Folder, StartError> {
+fn read(config: &[PathBuf], world: &World) -> Result<(Folder, Told), StartError> {
     let mut folder = Folder::new(config);
     let load = folder.load();
     let errors = load.errors().count();
-    tell(&load.findings);
     if errors > 0 {
+        tell(&load.findings);
         return Err(StartError::Manifests(errors));
     }
     world.apply(load);
     let snapshot = world.load();
-    tell(&snapshot.findings);
+    let mut told = Told::default();
+    told.tell_new(&snapshot.findings);
     if snapshot.listeners.is_empty() {
         return Err(StartError::NoListener(config.to_vec()));
     }
-    Ok(folder)
+    Ok((folder, told))
+}
+
+/// The findings that stand in the log: a reload tells what it brought, not what was wrong before.
+#[derive(Debug, Default)]
+struct Told(BTreeSet<Finding>);
+
+impl Told {
+    /// Logs the findings that are new, and forgets those that are gone: they are told again if they come back.
+    fn tell_new(&mut self, findings: &[Finding]) {
+        let new: Vec<Finding> =
+            findings.iter().filter(|finding| !self.0.contains(finding)).cloned().collect();
+        tell(&new);
+        self.0 = findings.iter().cloned().collect();
+    }
 }
 
 /// Logs findings, each at its severity.

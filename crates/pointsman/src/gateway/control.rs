@@ -2,8 +2,8 @@
 //!
 //! It can neither slow nor stop the data path: what it finds goes into the snapshot (swapped) or a domain (a short lock).
 
+use super::Told;
 use super::settings::{AccessLog, GatewaySettings};
-use super::tell;
 use resources::Folder;
 use scheduling::Slot;
 use signals::{Scrape, ScrapeSettings, Scraper};
@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use telemetry::{LogFormat, ScrapeResult, Telemetry, access_log};
+use telemetry::{Cursor, LogFormat, ScrapeResult, Telemetry, access_log};
 use tokio::sync::oneshot;
 
 /// How often ended requests are written to the access log: the data path only fills its rings.
@@ -30,7 +30,7 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn start(
         world: &Arc<World>,
-        folder: Folder,
+        (folder, told): (Folder, Told),
         telemetry: &Arc<Telemetry>,
         settings: &GatewaySettings,
     ) -> io::Result<Control> {
@@ -39,13 +39,15 @@ impl Control {
         let (world, telemetry) = (Arc::clone(world), Arc::clone(telemetry));
         let (scrape, log) = (settings.scrape(), settings.access_log);
         let work = async move {
+            let mut log = RequestLog::new(&telemetry, log);
             tokio::select! {
                 _ = stopped => (),
-                () = take_up_changes(&world, folder) => (),
+                () = take_up_changes(&world, folder, told) => (),
                 () = world.keep_names_looked_up() => (),
                 () = scrape_endpoints(&world, &telemetry, scrape) => (),
-                () = write_access_log(&telemetry, log) => (),
+                () = log.keep_written() => (),
             }
+            log.write();
         };
         let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             runtime.block_on(work);
@@ -65,14 +67,23 @@ impl Drop for Control {
 }
 
 /// Puts each change of the folder in force, and says what is wrong with it.
-async fn take_up_changes(world: &World, folder: Folder) {
+async fn take_up_changes(world: &World, folder: Folder, mut told: Told) {
     let mut watch = folder.watch();
     while let Some(load) = watch.next().await {
-        tell(&load.findings);
-        if world.apply(load) == Applied::Changed {
-            let snapshot = world.load();
-            tell(&snapshot.findings);
-            tracing::info!(generation = snapshot.generation, "the manifests have changed and are in force");
+        let errors = load.errors().count();
+        if world.apply(load) == Applied::Unchanged {
+            continue;
+        }
+        let snapshot = world.load();
+        told.tell_new(&snapshot.findings);
+        let generation = snapshot.generation;
+        match errors {
+            0 => tracing::info!(generation, "the manifests have changed and are in force"),
+            _ => tracing::warn!(
+                generation,
+                errors,
+                "the manifests have changed; what has errors keeps its last good objects, the rest is in force"
+            ),
         }
     }
     std::future::pending().await
@@ -136,20 +147,37 @@ fn learn(place: &Place, scrape: Scrape, clock: Clock, telemetry: &Telemetry) {
     place.domain.signal(place.slot, signals, clock.now());
 }
 
-/// Writes what has ended since the last look.
-async fn write_access_log(telemetry: &Telemetry, form: AccessLog) {
-    let format = match form {
-        AccessLog::Off => return std::future::pending().await,
-        AccessLog::Plain => LogFormat::Plain,
-        AccessLog::Json => LogFormat::Json,
-    };
-    let mut cursor = telemetry.now();
-    loop {
-        tokio::time::sleep(ACCESS_LOG_INTERVAL).await;
-        let records = telemetry.since(&mut cursor);
-        if records.is_empty() {
-            continue;
+/// The access log: a line for each request that has ended, on standard output.
+struct RequestLog<'t> {
+    telemetry: &'t Telemetry,
+    format: Option<LogFormat>,
+    cursor: Cursor,
+}
+
+impl RequestLog<'_> {
+    fn new(telemetry: &Telemetry, form: AccessLog) -> RequestLog<'_> {
+        let format = match form {
+            AccessLog::Off => None,
+            AccessLog::Plain => Some(LogFormat::Plain),
+            AccessLog::Json => Some(LogFormat::Json),
+        };
+        RequestLog { telemetry, format, cursor: telemetry.now() }
+    }
+
+    async fn keep_written(&mut self) {
+        if self.format.is_none() {
+            return std::future::pending().await;
         }
+        loop {
+            tokio::time::sleep(ACCESS_LOG_INTERVAL).await;
+            self.write();
+        }
+    }
+
+    /// Writes what has ended since the last time.
+    fn write(&mut self) {
+        let Some(format) = self.format else { return };
+        let records = self.telemetry.since(&mut self.cursor);
         let lines: String = records.iter().map(|record| access_log(record, format) + "\n").collect();
         // A reader that has gone away is no reason to stop serving.
         let _ = io::stdout().lock().write_all(lines.as_bytes());
