@@ -126,6 +126,7 @@ async fn scrape_endpoints(world: &World, telemetry: &Arc<Telemetry>, settings: S
 }
 
 /// Every endpoint of a snapshot, each once: pools of one domain may share some.
+#[allow(clippy::mutable_key_type, reason = "a place is hashed and compared by its domain's address alone")]
 fn endpoints(snapshot: &Snapshot) -> HashMap<Place, SocketAddr> {
     let places = snapshot.pools.iter().flat_map(|pool| {
         let place = |slot| Place { domain: Arc::clone(&pool.domain), slot };

@@ -1,15 +1,13 @@
 //! Every folder of `examples/` does what its `requests.json` says. `examples/README.md` tells the format.
 
-mod support;
-
+use crate::support::{self, Answer, Bench};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use support::{Answer, Bench};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
@@ -19,8 +17,7 @@ fn example(name: &str) -> PathBuf {
 const SIDE_BY_SIDE: usize = 16;
 
 fn run(name: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async {
+    support::on_a_runtime(async {
         let folder = example(name);
         let text = std::fs::read_to_string(folder.join("requests.json")).unwrap();
         let script: Value = serde_json::from_str(&text).unwrap();

@@ -3,20 +3,22 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use resources::Folder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use simulator::{Config, Fault, Simulator};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::spawn_local;
+use tokio::task::{LocalSet, spawn_local};
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,6 +48,11 @@ pub(crate) struct ModelServers {
 }
 
 impl ModelServers {
+    /// Every step takes this many times as long from now on.
+    pub(crate) fn slow_down(&self, factor: f64) {
+        self.simulators.iter().for_each(|simulator| simulator.set_faults(vec![Fault::Slow(factor)]));
+    }
+
     /// What all of them report from now on.
     pub(crate) fn claim(&self, waiting: u32, kv_usage: f64) {
         let lie = Fault::Metrics { waiting, running: 0, kv_usage };
@@ -59,6 +66,7 @@ pub(crate) struct Bench {
     pub(crate) gateway: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) folder: TempDir,
+    log: Arc<Mutex<Vec<Value>>>,
     process: Child,
 }
 
@@ -80,8 +88,42 @@ impl Bench {
         for (name, text) in &manifests {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        let (process, gateway, admin) = run(folder.path());
-        Bench { servers, gateway, admin, folder, process }
+        let (process, gateway, admin, log) = run(folder.path());
+        Bench { servers, gateway, admin, folder, log, process }
+    }
+
+    /// The two models behind one address, of `examples/two-models`.
+    pub(crate) async fn two_models() -> Bench {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/two-models");
+        let servers = json!({"gemma3": {"model": "chatbot"}, "deepseek-r1": {"model": "recommender"}});
+        Bench::start(&example, &servers).await
+    }
+
+    /// Writes a manifest of the folder as an editor does: whole, under another name, then in its place.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let draft = self.folder.path().join(".draft");
+        fs::write(&draft, text).unwrap();
+        fs::rename(draft, self.folder.path().join(name)).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// The lines of the log so far that `is_meant` picks out.
+    pub(crate) fn logged(&self, is_meant: impl Fn(&Value) -> bool) -> Vec<Value> {
+        self.log.lock().unwrap().iter().filter(|line| is_meant(line)).cloned().collect()
+    }
+
+    /// Asks the program to stop, as an init system does.
+    pub(crate) fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.process.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Whether the program has ended, and well.
+    pub(crate) fn has_ended_well(&mut self) -> Option<bool> {
+        self.process.try_wait().unwrap().map(|status| status.success())
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
@@ -105,16 +147,45 @@ impl Bench {
 
     /// Waits until `/endpoints` says what `is_so` wants.
     pub(crate) async fn endpoints_become(&self, is_so: impl Fn(&Value) -> bool) {
-        let begun = Instant::now();
-        loop {
-            let told = self.admin("/endpoints").await.json();
-            if is_so(&told) {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "the endpoints did not become so: {told:#}");
-            tokio::task::yield_now().await;
-        }
+        until("the endpoints become so", async || {
+            is_so(&self.admin("/endpoints").await.json()).then_some(())
+        })
+        .await;
     }
+}
+
+/// Looks again and again until there is something.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what}: waited for in vain");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Runs a test on a runtime of its own.
+pub(crate) fn on_a_runtime(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+/// Runs the built program to its end.
+pub(crate) fn pointsman(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pointsman")).args(arguments).output().expect("the program runs")
+}
+
+/// A chat request.
+pub(crate) fn chat(model: &str, max_tokens: u32, stream: bool) -> Request<Full<Bytes>> {
+    let messages = json!([{"role": "user", "content": "What is the color of the sky?"}]);
+    let body = json!({"model": model, "messages": messages, "max_tokens": max_tokens, "stream": stream});
+    Request::post("/v1/chat/completions")
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .body(Full::from(body.to_string()))
+        .unwrap()
 }
 
 fn read_manifests(example: &Path) -> BTreeMap<String, String> {
@@ -169,7 +240,7 @@ async fn start_server(serves: &Value) -> (SocketAddr, Simulator) {
 }
 
 /// Runs the built program on free ports, and reads from its log where it listens.
-fn run(folder: &Path) -> (Child, SocketAddr, SocketAddr) {
+fn run(folder: &Path) -> (Child, SocketAddr, SocketAddr, Arc<Mutex<Vec<Value>>>) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .args(["run", "--log-format", "json", "--free-ports", "--bind", "127.0.0.1"])
         .args(["--admin", "127.0.0.1:0", "--scrape-interval", "20ms", "--config"])
@@ -193,21 +264,31 @@ fn run(folder: &Path) -> (Child, SocketAddr, SocketAddr) {
         said.push_str(&line);
     }
     // The log goes on being read, or the gateway would block on it; the thread ends with the process.
-    std::thread::spawn(move || log.lines().for_each(drop));
-    (process, gateway.unwrap(), admin.unwrap())
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            kept.lock().unwrap().push(serde_json::from_str(&line).unwrap_or_default());
+        }
+    });
+    (process, gateway.unwrap(), admin.unwrap(), lines)
+}
+
+/// Sends a request on a connection of its own; its answer's body is still to come.
+pub(crate) async fn open(to: SocketAddr, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    let stream = TcpStream::connect(to).await.expect("a connection");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+    // It ends with the answer: nothing else will be sent.
+    spawn_local(connection);
+    sender.send_request(request).await.expect("an answer")
 }
 
 /// Sends a request on a connection of its own and reads the whole answer.
 pub(crate) async fn send(to: SocketAddr, request: Request<Full<Bytes>>) -> Answer {
     let exchange = async {
-        let stream = TcpStream::connect(to).await.expect("a connection");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
-        let connection = spawn_local(connection);
-        let response: Response<_> = sender.send_request(request).await.expect("an answer");
-        let (head, body) = response.into_parts();
+        let (head, body) = open(to, request).await.into_parts();
         let body = body.collect().await.expect("a whole answer").to_bytes();
-        connection.abort();
         Answer { status: head.status, headers: head.headers, body }
     };
     tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")

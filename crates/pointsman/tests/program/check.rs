@@ -1,0 +1,40 @@
+//! `pointsman check`: its lines, its JSON, and how it exits.
+
+use crate::support::pointsman;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+fn two_models() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/two-models/manifests");
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_route_without_groups_gives_one_kind_of_warning_and_exit_0_or_1_if_strict() {
+    let told = pointsman(&["check", "--json", &two_models()]);
+    assert_eq!(told.status.code(), Some(0));
+    let findings: Vec<Value> = told
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    assert!(findings.iter().all(|finding| finding["severity"] == "warning"), "{findings:#?}");
+    let of_the_route =
+        findings.iter().filter(|finding| finding["file"].as_str().unwrap().ends_with("httproute.yaml"));
+    let told: Vec<_> =
+        of_the_route.map(|finding| (finding["code"].as_str().unwrap(), finding["line"].as_u64())).collect();
+    assert_eq!(told, [("group-missing", Some(18)), ("group-missing", Some(29))]);
+    assert_eq!(pointsman(&["check", "--strict", &two_models()]).status.code(), Some(1));
+}
+
+#[test]
+fn an_unknown_field_is_named_with_its_place_and_the_nearest_known_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = "apiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\nmetadata:\n  name: a\nspec:\n  selector:\n    matchLabels: {app: a}\n  targetPort:\n  - number: 8000\n  targetPorts:\n  - number: 8000\n";
+    fs::write(folder.path().join("pool.yaml"), manifest).unwrap();
+    let told = pointsman(&["check", folder.path().to_str().unwrap()]);
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert!(text.contains("pool.yaml:8: "), "{text}");
+    assert!(text.contains("did you mean `targetPorts`?"), "{text}");
+}

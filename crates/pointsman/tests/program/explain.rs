@@ -1,0 +1,67 @@
+//! `pointsman explain`: the same words from a running gateway and from the manifests alone.
+
+use crate::support::{Bench, chat, on_a_runtime, pointsman, until};
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+#[test]
+fn a_request_is_explained_by_the_id_of_its_response() {
+    on_a_runtime(async {
+        let bench = Bench::two_models().await;
+        let answer = bench.send(chat("chatbot", 2, false)).await;
+        let id = answer.headers["x-request-id"].to_str().unwrap();
+        let admin = bench.admin.to_string();
+        let arguments = ["explain", id, "--json", "--admin", &admin];
+        // The record is written when the answer has left.
+        let told = until("the record", async || {
+            let told = pointsman(&arguments);
+            told.status.success().then_some(told)
+        })
+        .await;
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        assert_eq!(told["id"], id);
+        assert_eq!(told["rule"], "default/routes-to-llms rule 0 match 0");
+        assert_eq!(told["backend"], "default/gemma3");
+        let candidates = told["decision"]["candidates"].as_array().unwrap();
+        assert_eq!(candidates.len(), bench.servers["gemma3"].addresses.len());
+        assert!(
+            candidates.iter().all(|candidate| candidate["scores"].as_object().unwrap().len() > 1),
+            "{told:#}"
+        );
+        assert_eq!(
+            told["attempts"][0]["endpoint"],
+            answer.headers[simulator::ENDPOINT_HEADER].to_str().unwrap()
+        );
+        assert_eq!((&told["answer"]["status"], &told["answer"]["output_tokens"]), (&200.into(), &2.into()));
+        assert!(!told.to_string().contains("color of the sky"), "never a prompt");
+
+        let text = pointsman(&["explain", id, "--admin", &admin]);
+        let text = String::from_utf8(text.stdout).unwrap();
+        assert!(text.contains("rule      default/routes-to-llms rule 0 match 0\n"), "{text}");
+        let nobody = pointsman(&["explain", "nobody", "--admin", &admin]);
+        assert_eq!(nobody.status.code(), Some(1));
+    });
+}
+
+#[test]
+fn a_request_is_explained_by_the_manifests_alone() {
+    on_a_runtime(async {
+        let bench = Bench::two_models().await;
+        let folder = bench.folder.path().to_str().unwrap();
+        let request = bench.folder.path().join("request.txt");
+        let request = request.to_str().unwrap();
+        let decide = async |model| {
+            let body = chat(model, 2, false).into_body().collect().await.unwrap().to_bytes();
+            std::fs::write(request, body).unwrap();
+            pointsman(&["explain", "--config", folder, "--request", request, "--json"])
+        };
+        let known = decide("recommender").await;
+        assert!(known.status.success(), "{known:?}");
+        let told: Value = serde_json::from_slice(&known.stdout).unwrap();
+        assert_eq!((&told["backend"], &told["answer"]), (&"default/deepseek-r1".into(), &Value::Null));
+        let unknown = decide("nobody").await;
+        assert_eq!(unknown.status.code(), Some(1));
+        let told: Value = serde_json::from_slice(&unknown.stdout).unwrap();
+        assert_eq!(told["refusal"]["reason"], "model_not_found");
+    });
+}

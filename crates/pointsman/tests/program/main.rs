@@ -1,0 +1,10 @@
+//! The built program as a user has it: its folder, its sockets, its signals, its words.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod check;
+mod examples;
+mod explain;
+mod reload;
+mod shutdown;
+mod support;
