@@ -312,7 +312,10 @@ impl Handles {
     /// Counts a record, in the shard and in the cells of its labels.
     pub(crate) fn count(&mut self, shard: &Shard, record: &Record) {
         shard.count(record);
-        cell(&mut self.responses, &shard.responses, record.status).add(1);
+        // 0: the client went away before there was a response.
+        if record.status != 0 {
+            cell(&mut self.responses, &shard.responses, record.status).add(1);
+        }
         if let Some(refused) = &record.refusal {
             cell(&mut self.refusals, &shard.refusals, (refused.step, refused.reason)).add(1);
         }

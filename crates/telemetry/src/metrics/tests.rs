@@ -50,6 +50,15 @@ fn buckets_ascend_and_have_the_references_typo() {
 }
 
 #[test]
+fn a_client_that_left_before_the_response_counts_as_cancelled_and_as_no_response() {
+    let telemetry = Telemetry::new(1, 1);
+    finish(&telemetry.core(0), Record { status: 0, cancelled: true, ..served() });
+    let page = page(&telemetry);
+    assert!(!page.contains("pointsman_responses_total{"), "{page}");
+    assert_eq!(value(&page, "pointsman_requests_cancelled_total"), Some(1.0));
+}
+
+#[test]
 fn a_served_request_is_counted_with_its_times_and_tokens() {
     let telemetry = Telemetry::new(1, 1);
     finish(&telemetry.core(0), served());
