@@ -83,7 +83,7 @@ fn compile_pools(
     let placed = domains.place(&with_keys, sources.settings.seed, now);
     let mut models = models_by_pool(store);
     let compiled = declared.into_iter().zip(placed).map(|((id, pool), placed)| {
-        tell_about(pool, store, placed.endpoints.len(), findings);
+        tell_about(pool, sources, placed.endpoints.len(), findings);
         let of_routes = models.remove(id).unwrap_or_default();
         (id.clone(), Arc::new(compile_pool(pool, placed, of_routes, sources, findings)))
     });
@@ -160,18 +160,19 @@ fn usable((id, pool): &(PoolId, Arc<Pool>), sources: &Sources<'_>) -> Result<Arc
     }
 }
 
-fn tell_about(pool: &InferencePool, store: &Store, endpoints: usize, findings: &mut Findings) {
+fn tell_about(pool: &InferencePool, sources: &Sources<'_>, endpoints: usize, findings: &mut Findings) {
     let told = |code| about(&pool.meta, "InferencePool", Severity::Warning, code);
     let picker = match pool.version {
         PoolVersion::V1 => "spec.endpointPickerRef",
         PoolVersion::V1Alpha2 => "spec.extensionRef",
     };
-    match (&pool.endpoint_picker, missing_picker(pool, store)) {
+    match (&pool.endpoint_picker, missing_picker(pool, sources.store)) {
         (Some(_), Some(missing)) => {
-            let message = format!(
-                "the endpoint picker, Service {missing}, is not declared: the built-in picker picks, or its requests \
-                 are refused, as --missing-endpoint-picker says"
-            );
+            let instead = match sources.settings.missing_endpoint_picker {
+                MissingEndpointPicker::Builtin => "the built-in picker picks",
+                MissingEndpointPicker::Refuse => "requests for this pool are refused",
+            };
+            let message = format!("the endpoint picker, Service {missing}, is not declared: {instead}");
             findings.push_field(told("endpoint-picker-not-found"), picker.to_owned(), message);
         }
         (Some(_), None) => {
