@@ -56,12 +56,12 @@ fn as_line(finding: &Finding) -> String {
         Severity::Error => (ERROR, "error"),
         Severity::Warning => (WARNING, "warning"),
     };
-    let field = if finding.field.is_empty() { String::new() } else { format!(" {}", finding.field) };
+    let about = [finding.object.as_ref(), &finding.field].into_iter().filter(|part| !part.is_empty());
+    let about: String = about.map(|part| format!(" {part}")).collect();
     format!(
-        "{}:{}: {style}{word}{style:#} {}{field}: {} {DIM}[{}]{DIM:#}",
+        "{}:{}: {style}{word}{style:#}{about}: {} {DIM}[{}]{DIM:#}",
         finding.origin.file.display(),
         finding.origin.line,
-        finding.object,
         finding.message,
         finding.code,
     )

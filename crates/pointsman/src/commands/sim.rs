@@ -28,7 +28,7 @@ pub(crate) struct Sim {
     /// A LoRA adapter that is served from the start; may be given several times.
     #[arg(long = "adapter", value_name = "NAME")]
     adapters: Vec<String>,
-    /// Whose metrics page and error shape to speak: vllm, sglang, tensorrt-llm, triton, llama-cpp or none.
+    /// Whose metrics page and error shape to speak: vllm, sglang, trtllm-serve, triton-tensorrt-llm, llama.cpp or none.
     #[arg(long, value_name = "ENGINE", default_value = "vllm")]
     engine: EngineKind,
     /// What a step costs, as the name of a model on a machine; a wrong name lists them all.
