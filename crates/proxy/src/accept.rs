@@ -70,6 +70,10 @@ impl Addresses {
         map.iter().map(|(port, address)| (*port, *address)).collect()
     }
 
+    fn of(&self, port: u16) -> Option<SocketAddr> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied()
+    }
+
     pub(crate) fn set(&self, port: u16, address: Option<SocketAddr>) {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match address {
@@ -149,7 +153,11 @@ impl Acceptor {
                 continue;
             }
             match bind(&self.settings, port) {
-                Ok(listener) => self.open(ports, port, listener),
+                Ok(listener) => {
+                    self.open(ports, port, listener);
+                    let address = self.addresses.of(port);
+                    tracing::info!(port, address = address.map(tracing::field::display), "listening");
+                }
                 Err(error) => {
                     tracing::error!(port, %error, "a listener of the new configuration is not served")
                 }

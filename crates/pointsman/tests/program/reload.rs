@@ -1,11 +1,12 @@
 //! The folder changes while requests come: the change is in force, and no request is lost.
 
-use crate::support::{Bench, chat, on_a_runtime, until};
+use crate::support::{Bench, chat, on_a_runtime, send, until};
 use http::StatusCode;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_local};
 
 /// Clients that go on asking while the folder changes.
@@ -77,6 +78,21 @@ fn an_endpoint_is_taken_away_and_added_under_load_and_no_request_is_lost() {
         while let Some(client) = clients.join_next().await {
             client.unwrap();
         }
+    });
+}
+
+#[test]
+fn a_listener_that_moves_is_told_in_the_log_and_served_where_it_is() {
+    on_a_runtime(async {
+        let bench = Bench::two_models().await;
+        bench.write("gateway.yaml", &bench.read("gateway.yaml").replace("port: 8080", "port: 8090"));
+        let told = until("the port is told", async || {
+            bench.logged(|line| line["message"] == "listening" && line["port"] == 8090).pop()
+        });
+        let address = told.await["address"].as_str().unwrap().parse().unwrap();
+        assert_eq!(send(address, chat("chatbot", 2, false)).await.status, StatusCode::OK);
+        let refused = async || TcpStream::connect(bench.gateway).await.is_err().then_some(());
+        until("the old port is closed", refused).await;
     });
 }
 
