@@ -1,6 +1,6 @@
 //! The incremental JSON scanner.
 //!
-//! In: the bytes of one JSON object, in chunks cut anywhere. Out: calls to a [`Visitor`] for the outer levels only.
+//! In: the bytes of one JSON object, in chunks cut anywhere. Out: calls to a [`Visitor`] for the containers it looks into.
 //! Every byte is checked (what passes here, a strict parser takes too). Never: a DOM, a number read as a float, a copy
 //! of anything but the keys and the few values that the visitor asked for.
 
@@ -8,6 +8,7 @@ mod escape;
 mod nesting;
 mod number;
 mod stops;
+mod stride;
 mod utf8;
 
 use crate::ParseError;
@@ -17,7 +18,7 @@ use number::Digits;
 use smallvec::SmallVec;
 use std::ops::Range;
 use stops::Stops;
-use utf8::SplitCharacter;
+use utf8::Utf8;
 
 /// Longer keys are no key that anybody here looks for; they are told cut.
 const KEY_BYTES_MAX: usize = 48;
@@ -47,6 +48,16 @@ impl Kind {
         }
     }
 
+    /// A literal's bytes.
+    fn word(self) -> &'static [u8] {
+        match self {
+            Kind::True => b"true",
+            Kind::False => b"false",
+            Kind::Null => b"null",
+            Kind::Object | Kind::Array | Kind::String | Kind::Number => b"",
+        }
+    }
+
     fn of(first: u8) -> Option<Kind> {
         Some(match first {
             b'{' => Kind::Object,
@@ -66,9 +77,11 @@ impl Kind {
 pub(crate) enum Want {
     /// Only that it ends.
     Nothing,
+    /// An object's keys and values, or an array's values.
+    Inside,
     /// A string's text with its escapes resolved, or a number's digits; what is longer is told cut.
     Text { bytes_max: usize },
-    /// Its bytes as sent, piece by piece, through [`Visitor::raw`].
+    /// Its bytes as sent: the last of them at its end, those of earlier chunks through [`Visitor::raw`].
     Raw,
 }
 
@@ -76,7 +89,7 @@ pub(crate) enum Want {
 #[derive(Debug)]
 pub(crate) struct Ended<'a> {
     pub(crate) kind: Kind,
-    /// What [`Want::Text`] asked for; UTF-8 unless cut.
+    /// What [`Want::Text`] asked for, UTF-8 unless cut, or the last bytes of what [`Want::Raw`] did.
     pub(crate) text: &'a [u8],
     /// True if the text was longer than asked for.
     pub(crate) cut: bool,
@@ -86,13 +99,11 @@ pub(crate) struct Ended<'a> {
 
 /// Who listens. `depth` counts the containers around a value: those of the outermost object have depth 1.
 pub(crate) trait Visitor {
-    /// What lies deeper is checked, but not told.
-    const DEPTH: usize;
     /// A key of the object at `depth`, escapes resolved.
     fn key(&mut self, depth: usize, key: &[u8]);
     /// A value begins, after its key or as the next of its array.
     fn begin(&mut self, depth: usize, kind: Kind, offset: u64) -> Result<Want, ParseError>;
-    /// The next bytes of the value that was wanted raw.
+    /// The next bytes of the value that was wanted raw, which goes on in the next chunk.
     fn raw(&mut self, bytes: &[u8]);
     /// A value ended.
     fn end(&mut self, depth: usize, value: Ended<'_>) -> Result<(), ParseError>;
@@ -111,8 +122,8 @@ enum State {
     Done,
     Text(Role),
     Number(Digits),
-    /// A literal, and what of it must still come.
-    Word(Kind, &'static [u8]),
+    /// A literal, and how many of its bytes have come.
+    Word(Kind, u8),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,14 +139,16 @@ pub(crate) struct Scanner {
     /// Of the first byte of the chunk in hand.
     offset: u64,
     nesting: Nesting,
+    /// The depth of the innermost values that the visitor is told of.
+    told: usize,
+    utf8: Utf8,
     escape: Escape,
-    split: SplitCharacter,
     /// The text being kept, and how much of it is wanted.
     text: SmallVec<[u8; 64]>,
     text_bytes_max: usize,
     text_cut: bool,
-    /// The depth of the value that is wanted raw, and where in the chunk it goes on.
-    raw: Option<usize>,
+    /// A value is wanted raw, and where in the chunk it goes on.
+    raw: bool,
     raw_from: usize,
 }
 
@@ -145,12 +158,13 @@ impl Scanner {
             state: State::Start,
             offset: 0,
             nesting: Nesting::new(depth_max),
+            told: 1,
+            utf8: Utf8::default(),
             escape: Escape::default(),
-            split: SplitCharacter::default(),
             text: SmallVec::new(),
             text_bytes_max: 0,
             text_cut: false,
-            raw: None,
+            raw: false,
             raw_from: 0,
         }
     }
@@ -160,28 +174,40 @@ impl Scanner {
         self.state = State::Start;
         self.offset = 0;
         self.nesting.restart();
+        self.told = 1;
+        self.utf8 = Utf8::default();
         self.escape = Escape::default();
-        self.split = SplitCharacter::default();
-        self.raw = None;
+        self.text.clear();
+        self.raw = false;
     }
 
     /// Reads the next chunk. After an error the scanner is spent.
     pub(crate) fn feed<V: Visitor>(&mut self, chunk: &[u8], visitor: &mut V) -> Result<(), ParseError> {
-        let mut stops = Stops::of(chunk);
         self.raw_from = 0;
+        if let Err(broken_at) = self.utf8.check(chunk) {
+            // Something else may be wrong before that.
+            self.scan(&chunk[..broken_at], visitor)?;
+            return self.refuse(broken_at, "not UTF-8");
+        }
+        self.scan(chunk, visitor)?;
+        if self.raw {
+            visitor.raw(&chunk[self.raw_from..]);
+        }
+        self.offset += chunk.len() as u64;
+        Ok(())
+    }
+
+    fn scan<V: Visitor>(&mut self, chunk: &[u8], visitor: &mut V) -> Result<(), ParseError> {
+        let mut stops = Stops::of(chunk);
         let mut at = 0;
         while at < chunk.len() {
             at = match self.state {
                 State::Text(role) => self.in_text(role, &mut stops, at, visitor)?,
                 State::Number(digits) => self.in_number(digits, chunk, at, visitor)?,
-                State::Word(kind, rest) => self.in_word(kind, rest, chunk, at, visitor)?,
-                _ => self.between(chunk, at, visitor)?,
+                State::Word(kind, have) => self.in_word(kind, have, chunk, at, visitor)?,
+                _ => self.between(&mut stops, at, visitor)?,
             };
         }
-        if self.raw.is_some() {
-            visitor.raw(&chunk[self.raw_from..]);
-        }
-        self.offset += chunk.len() as u64;
         Ok(())
     }
 
@@ -197,36 +223,43 @@ impl Scanner {
         Err(ParseError::NotJson { what, offset: self.offset + at as u64 })
     }
 
-    /// One byte of structure, after any white space.
+    /// What stands between texts, numbers and literals: one byte, or as many as one stride takes.
     #[inline]
-    fn between<V: Visitor>(&mut self, chunk: &[u8], at: usize, visitor: &mut V) -> Result<usize, ParseError> {
-        let byte = chunk[at];
-        match (self.state, byte) {
+    fn between<V: Visitor>(
+        &mut self,
+        stops: &mut Stops<'_>,
+        from: usize,
+        visitor: &mut V,
+    ) -> Result<usize, ParseError> {
+        let chunk = stops.chunk();
+        let at = if self.nesting.depth() > self.told { self.stride(stops, from) } else { from };
+        if at > from {
+            return Ok(at);
+        }
+        match (self.state, chunk[at]) {
             (_, b' ' | b'\n' | b'\r' | b'\t') => {}
-            (State::Key | State::KeyOrEnd, b'"') => self.open_key::<V>(),
+            (State::Key | State::KeyOrEnd, b'"') => self.open_key(),
             (State::Colon, b':') => self.state = State::Value,
-            (State::CommaOrEnd, b',') => {
-                self.state = match self.nesting.innermost() {
-                    Container::Object => State::Key,
-                    Container::Array => State::Value,
-                };
-                // The next key stands right behind, as a rule.
-                if self.state == State::Key && chunk.get(at + 1) == Some(&b'"') {
-                    self.open_key::<V>();
-                    return Ok(at + 2);
-                }
-            }
+            (State::CommaOrEnd, b',') => self.state = self.after_comma(),
             (State::CommaOrEnd | State::KeyOrEnd, b'}') if self.nesting.innermost() == Container::Object => {
                 self.close(Kind::Object, at, visitor, chunk)?;
             }
             (State::CommaOrEnd | State::ValueOrEnd, b']') if self.nesting.innermost() == Container::Array => {
                 self.close(Kind::Array, at, visitor, chunk)?;
             }
-            (State::Value | State::ValueOrEnd, _) => self.begin_value(byte, at, visitor)?,
-            (State::Start, _) => self.begin_text(byte, at)?,
+            (State::Value | State::ValueOrEnd, byte) => self.begin_value(byte, at, visitor)?,
+            (State::Start, byte) => self.begin_text(byte, at)?,
             (state, _) => return self.refuse(at, expected(state)),
         }
         Ok(at + 1)
+    }
+
+    #[inline]
+    fn after_comma(&self) -> State {
+        match self.nesting.innermost() {
+            Container::Object => State::Key,
+            Container::Array => State::Value,
+        }
     }
 
     /// The first byte that is not white space.
@@ -247,11 +280,12 @@ impl Scanner {
         let Some(kind) = Kind::of(byte) else { return self.refuse(at, "expected a value") };
         let depth = self.nesting.depth();
         let mut text_bytes_max = 0;
-        if depth <= V::DEPTH {
+        if depth <= self.told {
             match visitor.begin(depth, kind, self.offset + at as u64)? {
                 Want::Nothing => {}
+                Want::Inside => self.told = depth + 1,
                 Want::Text { bytes_max } => text_bytes_max = bytes_max,
-                Want::Raw => (self.raw, self.raw_from) = (Some(depth), at),
+                Want::Raw => (self.raw, self.raw_from) = (true, at),
             }
         }
         match kind {
@@ -269,9 +303,7 @@ impl Scanner {
                 self.keep(&[byte]);
                 self.state = State::Number(Digits::begin(byte));
             }
-            Kind::True => self.state = State::Word(kind, b"rue"),
-            Kind::False => self.state = State::Word(kind, b"alse"),
-            Kind::Null => self.state = State::Word(kind, b"ull"),
+            Kind::True | Kind::False | Kind::Null => self.state = State::Word(kind, 1),
         }
         Ok(())
     }
@@ -288,6 +320,7 @@ impl Scanner {
             self.state = State::Done;
             return Ok(());
         }
+        self.told = self.told.min(self.nesting.depth());
         self.end_value(kind, &[], chunk, at + 1, visitor)
     }
 
@@ -303,19 +336,16 @@ impl Scanner {
     ) -> Result<(), ParseError> {
         self.state = State::CommaOrEnd;
         let depth = self.nesting.depth();
-        if depth > V::DEPTH {
+        if depth > self.told {
             return Ok(());
         }
-        if self.raw == Some(depth) {
-            visitor.raw(&chunk[self.raw_from..end]);
-            self.raw = None;
-        }
+        let text = if std::mem::take(&mut self.raw) { &chunk[self.raw_from..end] } else { text };
         visitor.end(depth, Ended { kind, text, cut: self.text_cut, end: self.offset + end as u64 })
     }
 
     #[inline]
-    fn open_key<V: Visitor>(&mut self) {
-        let told = self.nesting.depth() <= V::DEPTH;
+    fn open_key(&mut self) {
+        let told = self.nesting.depth() <= self.told;
         self.open_text(Role::Key, if told { KEY_BYTES_MAX } else { 0 });
     }
 
@@ -338,7 +368,7 @@ impl Scanner {
         self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// The inside of a string: strides to the next byte that is a quote, a backslash or a control character.
+    /// The inside of a string: goes on at the next byte that is a quote, a backslash or a control character.
     fn in_text<V: Visitor>(
         &mut self,
         role: Role,
@@ -348,22 +378,16 @@ impl Scanner {
     ) -> Result<usize, ParseError> {
         let chunk = stops.chunk();
         // Only the first bytes of a chunk can go on with what the end of the last one cut.
-        let from = if from == 0 { self.resume_text(chunk)? } else { from };
-        let mut at = from;
-        let mut ascii = true;
+        let mut at = if from == 0 { self.in_escape(chunk, 0)? } else { from };
         while at < chunk.len() {
             let plain = self.text_bytes_max == 0 && !self.escape.is_half();
-            let stop =
-                if plain { stops.next_but_letters(at, &mut ascii) } else { stops.next(at, &mut ascii) };
+            let stop = if plain { stops.next_but_whole_escapes(at) } else { stops.next(at) };
             let found = chunk.get(stop);
             if self.escape.is_half() && (stop > at || found == Some(&b'"')) {
                 return self.refuse(at, HALF);
             }
             match found {
-                Some(b'"') => {
-                    self.check_utf8(&chunk[from..stop], from, ascii)?;
-                    return self.end_text(role, chunk, at..stop, visitor);
-                }
+                Some(b'"') => return self.end_text(role, chunk, at..stop, visitor),
                 Some(b'\\') => {
                     self.keep(&chunk[at..stop]);
                     self.escape.open();
@@ -376,33 +400,7 @@ impl Scanner {
                 }
             }
         }
-        let whole = if ascii { at } else { self.split.cut(chunk, from) };
-        self.check_utf8(&chunk[from..whole], from, ascii)?;
         Ok(at)
-    }
-
-    /// Goes on with a character or an escape that the end of the last chunk cut.
-    fn resume_text(&mut self, chunk: &[u8]) -> Result<usize, ParseError> {
-        let mut at = 0;
-        while self.split.is_open() && at < chunk.len() {
-            if !self.split.push(chunk[at]) {
-                return self.refuse(at, "not UTF-8");
-            }
-            self.keep(&chunk[at..at + 1]);
-            at += 1;
-        }
-        self.in_escape(chunk, at)
-    }
-
-    #[inline]
-    fn check_utf8(&self, text: &[u8], from: usize, ascii: bool) -> Result<(), ParseError> {
-        if ascii {
-            return Ok(());
-        }
-        match simdutf8::compat::from_utf8(text) {
-            Ok(_) => Ok(()),
-            Err(error) => self.refuse(from + error.valid_up_to(), "not UTF-8"),
-        }
     }
 
     /// A string ends with the bytes of `last`. A text that is all of them is told from where it lies.
@@ -431,7 +429,7 @@ impl Scanner {
                 Ok(end)
             }
             Role::Key => {
-                if self.nesting.depth() <= V::DEPTH {
+                if self.nesting.depth() <= self.told {
                     visitor.key(self.nesting.depth(), text);
                 }
                 // The colon stands next, as a rule.
@@ -476,7 +474,7 @@ impl Scanner {
             if !digits.may_end() {
                 return self.refuse(at, "expected a digit");
             }
-            let text = std::mem::take(&mut self.text);
+            let text = if self.text.is_empty() { SmallVec::new() } else { std::mem::take(&mut self.text) };
             self.end_value(Kind::Number, &text, chunk, at, visitor)?;
         }
         Ok(at)
@@ -485,18 +483,19 @@ impl Scanner {
     fn in_word<V: Visitor>(
         &mut self,
         kind: Kind,
-        rest: &'static [u8],
+        have: u8,
         chunk: &[u8],
         from: usize,
         visitor: &mut V,
     ) -> Result<usize, ParseError> {
+        let rest = &kind.word()[usize::from(have)..];
         let here = rest.len().min(chunk.len() - from);
         if chunk[from..from + here] != rest[..here] {
             return self.refuse(from, "expected `true`, `false` or `null`");
         }
         let at = from + here;
         if here < rest.len() {
-            self.state = State::Word(kind, &rest[here..]);
+            self.state = State::Word(kind, have + here as u8);
         } else {
             self.end_value(kind, &[], chunk, at, visitor)?;
         }

@@ -30,35 +30,53 @@ pub struct Prompt {
 #[derive(Debug, Default)]
 pub(crate) struct PromptHasher {
     prompt: Prompt,
+    /// The prompt's value has been read whole.
+    ended: bool,
     block: PieceHash,
     salt: PieceHash,
 }
 
 impl PromptHasher {
-    /// The next bytes of the prompt.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.prompt.blocks.len() < PROMPT_BLOCKS_MAX {
+    /// The next bytes of the prompt, which goes on.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let begun = self.close_blocks(bytes);
+        if self.hashes() && !begun.is_empty() {
+            self.block.add(begun);
+        }
+    }
+
+    /// The last bytes of the prompt. The block that they leave open has no hash, and a second prompt gets none.
+    pub(crate) fn end(&mut self, bytes: &[u8]) {
+        self.close_blocks(bytes);
+        self.ended = true;
+    }
+
+    fn hashes(&self) -> bool {
+        !self.ended && self.prompt.blocks.len() < PROMPT_BLOCKS_MAX
+    }
+
+    /// Counts the bytes and hashes each block that ends in them. Answers what they hold of the next one.
+    fn close_blocks<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        while self.hashes() {
             let missing = (block_end(self.prompt.blocks.len()) - self.prompt.bytes) as usize;
-            let Some((rest_of_block, after)) = bytes.split_at_checked(missing) else {
-                self.block.add(bytes);
-                break;
-            };
+            let Some((rest_of_block, after)) = bytes.split_at_checked(missing) else { break };
             let before = self.prompt.blocks.last().copied().unwrap_or_default();
             self.prompt.blocks.push(chain(before, self.block.close(rest_of_block)));
             self.prompt.bytes += missing as u64;
             bytes = after;
         }
         self.prompt.bytes += bytes.len() as u64;
+        bytes
     }
 
-    /// The next bytes of a value that changes what the prompt means.
+    /// The next bytes of a value that changes what the prompt means, and goes on.
     pub(crate) fn feed_salt(&mut self, bytes: &[u8]) {
         self.salt.add(bytes);
     }
 
     /// Ends such a value. The order of the keys does not count.
-    pub(crate) fn end_salt(&mut self, key: u64) {
-        let hash = chain(key, self.salt.close(&[]));
+    pub(crate) fn end_salt(&mut self, key: u64, last: &[u8]) {
+        let hash = chain(key, self.salt.close(last));
         self.prompt.salt = self.prompt.salt.wrapping_add(hash).max(1);
     }
 
@@ -115,7 +133,7 @@ mod tests {
 
     fn whole(bytes: &[u8]) -> Prompt {
         let mut hasher = PromptHasher::default();
-        hasher.feed(bytes);
+        hasher.end(bytes);
         hasher.finish()
     }
 
@@ -143,8 +161,7 @@ mod tests {
         let salt = |values: &[(u64, &str)]| {
             let mut hasher = PromptHasher::default();
             for (key, value) in values {
-                hasher.feed_salt(value.as_bytes());
-                hasher.end_salt(*key);
+                hasher.end_salt(*key, value.as_bytes());
             }
             hasher.finish().salt
         };
@@ -167,7 +184,7 @@ mod tests {
                 hasher.feed(piece);
                 rest = after;
             }
-            hasher.feed(rest);
+            hasher.end(rest);
             prop_assert_eq!(hasher.finish(), whole(&bytes));
         }
     }

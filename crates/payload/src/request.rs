@@ -82,7 +82,6 @@ pub(crate) struct Fields {
     pub(crate) model: Option<ModelField>,
     pub(crate) stream: bool,
     pub(crate) max_tokens: Option<u32>,
-    pub(crate) prompt: Prompt,
 }
 
 /// Reads one request body, chunk by chunk, in one pass.
@@ -162,14 +161,14 @@ impl RequestParser {
         }
         let bytes = if coded { self.decoded.bytes() } else { self.received };
         // A body that was never there is no broken one.
-        let fields = if self.received == 0 { Fields::default() } else { self.reader.finish()? };
+        let (fields, prompt) = if self.received == 0 { Default::default() } else { self.reader.finish()? };
         Ok(InferenceRequest {
             dialect: self.head.dialect,
             media: self.head.media,
             model: fields.model,
             stream: fields.stream,
             max_tokens: fields.max_tokens,
-            prompt: fields.prompt,
+            prompt,
             bytes,
             decoded: coded.then_some(self.decoded),
         })
@@ -185,15 +184,14 @@ impl Reader {
         }
     }
 
-    fn finish(self) -> Result<Fields, ParseError> {
+    fn finish(self) -> Result<(Fields, Prompt), ParseError> {
         match self {
-            Reader::Json(mut reader) => {
+            Reader::Json(reader) => {
                 reader.scanner.finish()?;
-                reader.visitor.fields.prompt = reader.visitor.prompt.finish();
-                Ok(reader.visitor.fields)
+                Ok((reader.visitor.fields, reader.visitor.prompt.finish()))
             }
-            Reader::Form(reader) => reader.finish(),
-            Reader::Opaque => Ok(Fields::default()),
+            Reader::Form(reader) => Ok((reader.finish()?, Prompt::default())),
+            Reader::Opaque => Ok(Default::default()),
         }
     }
 }
@@ -265,10 +263,14 @@ impl Key {
 const NUMBER_BYTES_MAX: usize = 20;
 
 impl Visitor for ObjectVisitor {
-    const DEPTH: usize = 1;
-
     fn key(&mut self, _depth: usize, key: &[u8]) {
-        self.key = Key::of(key);
+        self.key = match Key::of(key) {
+            // The prompt of an API that is not known is not known.
+            Key::Prompt | Key::Salt(_) if self.dialect == Dialect::Other => Key::Other,
+            // In Responses it names a template; the prompt is `input`.
+            Key::Prompt if self.dialect == Dialect::Responses && key == b"prompt" => Key::Salt(5),
+            key => key,
+        };
     }
 
     fn begin(&mut self, _depth: usize, kind: Kind, offset: u64) -> Result<Want, ParseError> {
@@ -281,7 +283,7 @@ impl Visitor for ObjectVisitor {
                 Ok(Want::Text { bytes_max: self.model_bytes_max })
             }
             Key::MaxTokens if kind == Kind::Number => Ok(Want::Text { bytes_max: NUMBER_BYTES_MAX }),
-            Key::Prompt | Key::Salt(_) if self.dialect != Dialect::Other => Ok(Want::Raw),
+            Key::Prompt | Key::Salt(_) => Ok(Want::Raw),
             _ => Ok(Want::Nothing),
         }
     }
@@ -303,7 +305,8 @@ impl Visitor for ObjectVisitor {
             }
             Key::Stream => self.fields.stream = value.kind == Kind::True,
             Key::MaxTokens => self.fields.max_tokens = whole_number(&value).or(self.fields.max_tokens),
-            Key::Salt(key) if self.dialect != Dialect::Other => self.prompt.end_salt(key),
+            Key::Prompt => self.prompt.end(value.text),
+            Key::Salt(key) => self.prompt.end_salt(key, value.text),
             _ => {}
         }
         Ok(())

@@ -109,6 +109,9 @@ proptest! {
 #[test]
 fn every_short_grammar_case_agrees_with_a_dom_parser_at_every_cut() {
     let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    let mixed = |turns: usize, last: &str| {
+        format!("{{\"a\":{}1{}{last}", "[{\"b\":".repeat(turns), "}]".repeat(turns))
+    };
     for body in [
         "{}",
         " { } ",
@@ -167,6 +170,22 @@ fn every_short_grammar_case_agrees_with_a_dom_parser_at_every_cut() {
         r#"{"max_tokens":18446744073709551616}"#,
         r#"{"max_tokens":12345678901234567890.5}"#,
         r#"{"max_tokens":100000000000000000000}"#,
+        "{\n  \"a\": [\n    {\n      \"b\": [],\n      \"c\": {}\n    },\n    -1\n  ]\n}\n",
+        r#"{"a":[{"b":"\u00e4\u4f60\n","c\u0020":"\ud83d\ude00"},[12,3,0,1.5e2,true]]}"#,
+        r#"{"a":[["\ud83d"]]}"#,
+        r#"{"a":[["\ude00x"]]}"#,
+        r#"{"a":[["\u00g0"]]}"#,
+        r#"{"a":[{"b":1]}}"#,
+        r#"{"a":[[1}]}"#,
+        r#"{"a":[[01]]}"#,
+        r#"{"a":[{,}]}"#,
+        r#"{"a":[{"b":1,}]}"#,
+        r#"{"a":[[1,]]}"#,
+        &mixed(31, "}"),
+        &mixed(32, "}"),
+        &mixed(62, "}"),
+        &mixed(62, "]"),
+        &mixed(64, "}"),
         &deep(126),
         &deep(127),
         &deep(300),

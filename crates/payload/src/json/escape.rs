@@ -1,4 +1,4 @@
-//! The escapes of a string, byte by byte.
+//! The escapes of a string: byte by byte, or at a glance where nobody wants their characters.
 
 /// Where in an escape the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,7 +85,7 @@ pub(super) const HALF: &str = "half of a surrogate pair";
 
 /// The character that a one-letter escape stands for.
 #[inline]
-fn resolve(letter: u8) -> Option<char> {
+const fn resolve(letter: u8) -> Option<char> {
     Some(match letter {
         b'"' | b'\\' | b'/' => letter as char,
         b'b' => '\u{8}',
@@ -96,3 +96,31 @@ fn resolve(letter: u8) -> Option<char> {
         _ => return None,
     })
 }
+
+/// The length of the escape that `rest` begins with, if it stands there whole and stands for one character.
+#[inline]
+pub(super) fn whole(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [b'\\', b'u', digits @ ..] => code_unit(digits.first_chunk()?).map(|()| 6),
+        [b'\\', letter, ..] => LETTERS[usize::from(*letter)].then_some(2),
+        _ => None,
+    }
+}
+
+/// Four hex digits that are no half of a surrogate pair.
+fn code_unit([first, second, third, last]: &[u8; 4]) -> Option<()> {
+    let hex = [first, second, third, last].iter().all(|digit| digit.is_ascii_hexdigit());
+    let half = matches!(first, b'd' | b'D') && !matches!(second, b'0'..=b'7');
+    (hex && !half).then_some(())
+}
+
+/// The escapes of one letter, as a table: there is one every few words.
+const LETTERS: [bool; 256] = {
+    let mut letters = [false; 256];
+    let mut letter = 0;
+    while letter < 256 {
+        letters[letter] = resolve(letter as u8).is_some();
+        letter += 1;
+    }
+    letters
+};

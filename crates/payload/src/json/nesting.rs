@@ -1,7 +1,6 @@
 //! The containers that are open, one bit each.
 
 use crate::ParseError;
-use smallvec::SmallVec;
 
 /// What a value stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,21 +9,28 @@ pub(super) enum Container {
     Array,
 }
 
+/// Levels that one word holds.
+const WORD_LEVELS: usize = u64::BITS as usize;
+
 /// A stack of bits; a set bit is an array.
 #[derive(Debug)]
 pub(super) struct Nesting {
     depth: usize,
     depth_max: usize,
-    arrays: SmallVec<[u64; 2]>,
+    /// The innermost levels, the container in hand lowest.
+    inner: u64,
+    /// The words before, each full.
+    outer: Vec<u64>,
 }
 
 impl Nesting {
     pub(super) fn new(depth_max: usize) -> Nesting {
-        Nesting { depth: 0, depth_max, arrays: SmallVec::new() }
+        Nesting { depth: 0, depth_max, inner: 0, outer: Vec::new() }
     }
 
     pub(super) fn restart(&mut self) {
         self.depth = 0;
+        self.outer.clear();
     }
 
     /// How many containers are open.
@@ -38,14 +44,10 @@ impl Nesting {
         if self.depth == self.depth_max {
             return Err(ParseError::TooDeep { limit: self.depth_max });
         }
-        let (word, bit) = (self.depth / 64, 1 << (self.depth % 64));
-        if word == self.arrays.len() {
-            self.arrays.push(0);
+        if self.depth > 0 && self.depth.is_multiple_of(WORD_LEVELS) {
+            self.outer.push(self.inner);
         }
-        match container {
-            Container::Object => self.arrays[word] &= !bit,
-            Container::Array => self.arrays[word] |= bit,
-        }
+        self.inner = self.inner << 1 | u64::from(container == Container::Array);
         self.depth += 1;
         Ok(())
     }
@@ -53,12 +55,15 @@ impl Nesting {
     #[inline]
     pub(super) fn close(&mut self) {
         self.depth -= 1;
+        self.inner >>= 1;
+        if self.depth.is_multiple_of(WORD_LEVELS) {
+            self.inner = self.outer.pop().unwrap_or_default();
+        }
     }
 
     /// The container in hand. Only asked while one is open.
     #[inline]
     pub(super) fn innermost(&self) -> Container {
-        let index = self.depth - 1;
-        if self.arrays[index / 64] >> (index % 64) & 1 == 1 { Container::Array } else { Container::Object }
+        if self.inner & 1 == 1 { Container::Array } else { Container::Object }
     }
 }

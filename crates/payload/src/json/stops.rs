@@ -1,22 +1,12 @@
 //! Strides through the inside of strings, 64 bytes at a time.
 //!
-//! In: a chunk. Out: the next byte that is a quote, a backslash or a control character, and whether a byte beyond ASCII
-//! may lie before it. A block's stops are found once, as a bit mask, and used for every string that touches the block.
+//! In: a chunk. Out: the next byte that is a quote, a backslash or a control character. A block's stops are found once,
+//! as a bit mask, and used for every string that touches the block.
 
+use super::escape::whole;
 use wide::u8x16;
 
 const BLOCK: usize = 64;
-
-/// The escapes of one letter, as a table: there is one every few words.
-const LETTERS: [bool; 256] = {
-    let mut letters = [false; 256];
-    let mut rest: &[u8] = b"\"\\/bfnrt";
-    while let [letter, after @ ..] = rest {
-        letters[*letter as usize] = true;
-        rest = after;
-    }
-    letters
-};
 
 /// The stops of one chunk.
 pub(super) struct Stops<'a> {
@@ -25,55 +15,65 @@ pub(super) struct Stops<'a> {
     block: usize,
     block_end: usize,
     mask: u64,
-    ascii: bool,
 }
 
 impl<'a> Stops<'a> {
     pub(super) fn of(chunk: &'a [u8]) -> Stops<'a> {
-        Stops { chunk, block: 0, block_end: 0, mask: 0, ascii: true }
+        Stops { chunk, block: 0, block_end: 0, mask: 0 }
     }
 
     pub(super) fn chunk(&self) -> &'a [u8] {
         self.chunk
     }
 
-    /// The first stop at or after `at`, or the chunk's length. `at` never goes back. `ascii` becomes false if a byte
-    /// beyond ASCII may have been passed.
+    /// The first stop at or after `at`, or the chunk's length. `at` never goes back.
     #[inline]
-    pub(super) fn next(&mut self, at: usize, ascii: &mut bool) -> usize {
-        let mut at = at;
-        loop {
-            if at < self.block_end {
-                *ascii &= self.ascii;
-                let mask = self.mask >> (at - self.block);
-                if mask != 0 {
-                    return at + mask.trailing_zeros() as usize;
-                }
-                at = self.block_end;
+    pub(super) fn next(&mut self, at: usize) -> usize {
+        let passed = at - self.block;
+        if passed < BLOCK {
+            let mask = self.mask >> passed;
+            if mask != 0 {
+                return at + mask.trailing_zeros() as usize;
             }
-            if at >= self.chunk.len() {
-                return self.chunk.len();
-            }
-            self.load(at);
         }
+        self.next_in_later_blocks(at)
     }
 
-    /// The same, but passes over escapes of one letter that stand whole in the chunk.
-    #[inline]
-    pub(super) fn next_but_letters(&mut self, mut at: usize, ascii: &mut bool) -> usize {
-        loop {
-            let stop = self.next(at, ascii);
-            match self.chunk.get(stop..) {
-                Some([b'\\', letter, ..]) if LETTERS[usize::from(*letter)] => at = stop + 2,
-                _ => return stop,
+    #[inline(never)]
+    fn next_in_later_blocks(&mut self, at: usize) -> usize {
+        let mut at = at.max(self.block_end);
+        while at < self.chunk.len() {
+            self.load(at);
+            if self.mask != 0 {
+                return at + self.mask.trailing_zeros() as usize;
             }
+            at = self.block_end;
         }
+        self.chunk.len()
+    }
+
+    /// The same, but passes over escapes that stand whole in the chunk.
+    #[inline]
+    pub(super) fn next_but_whole_escapes(&mut self, at: usize) -> usize {
+        let stop = self.next(at);
+        if self.chunk.get(stop) == Some(&b'\\') { self.pass_escapes(stop) } else { stop }
+    }
+
+    /// The first stop from the escape at `at` on that is no whole escape.
+    #[inline(never)]
+    fn pass_escapes(&mut self, mut at: usize) -> usize {
+        while let Some(rest @ [b'\\', ..]) = self.chunk.get(at..)
+            && let Some(bytes) = whole(rest)
+        {
+            at = self.next(at + bytes);
+        }
+        at
     }
 
     #[inline]
     fn load(&mut self, at: usize) {
         let rest = &self.chunk[at..];
-        (self.mask, self.ascii) = match rest.first_chunk() {
+        self.mask = match rest.first_chunk() {
             Some(block) => find(block),
             None => find_in_rest(rest),
         };
@@ -84,29 +84,27 @@ impl<'a> Stops<'a> {
 
 /// The same for the end of a chunk, which is less than a block. Apart, so that whole blocks are read where they lie.
 #[inline(never)]
-fn find_in_rest(rest: &[u8]) -> (u64, bool) {
+fn find_in_rest(rest: &[u8]) -> u64 {
     let mut block = [b' '; BLOCK];
     block[..rest.len()].copy_from_slice(rest);
     find(&block)
 }
 
-/// The stops of a block, lowest bit first, and whether all of it is ASCII.
+/// The stops of a block, lowest bit first.
 #[inline]
-fn find(block: &[u8; BLOCK]) -> (u64, bool) {
+fn find(block: &[u8; BLOCK]) -> u64 {
     // `"` is 0x22: with bit 1 turned over it stands right behind the control characters, and one comparison finds both.
     let turn = u8x16::splat(0x02);
     let last = u8x16::splat(b'"' ^ 0x02);
     let backslash = u8x16::splat(b'\\');
-    let mut all = u8x16::ZERO;
     let mut mask = 0;
     for (index, lane) in block.as_chunks::<16>().0.iter().enumerate() {
         let bytes = u8x16::new(*lane);
         let turned = bytes ^ turn;
         let stops = turned.min(last).simd_eq(turned) | bytes.simd_eq(backslash);
-        all |= bytes;
         mask |= u64::from(stops.to_bitmask()) << (index * 16);
     }
-    (mask, all.to_bitmask() == 0)
+    mask
 }
 
 #[cfg(test)]
@@ -120,11 +118,7 @@ mod tests {
                 let mut block = [b'a'; BLOCK];
                 block[place] = byte;
                 let stop = byte < 0x20 || byte == b'"' || byte == b'\\';
-                assert_eq!(
-                    find(&block),
-                    (u64::from(stop) << place, byte < 0x80),
-                    "byte {byte:#x} at {place}"
-                );
+                assert_eq!(find(&block), u64::from(stop) << place, "byte {byte:#x} at {place}");
             }
         }
     }
@@ -136,18 +130,12 @@ mod tests {
             chunk[place] = b'"';
         }
         let mut stops = Stops::of(&chunk);
-        let mut ascii = true;
         let (mut at, mut found) = (0, Vec::new());
         while at < chunk.len() {
-            at = stops.next(at, &mut ascii);
+            at = stops.next(at);
             found.push(at);
             at += 1;
         }
         assert_eq!(found, [3, 63, 64, 130, 199]);
-        assert!(ascii);
-        chunk[70] = 0x80;
-        let mut stops = Stops::of(&chunk);
-        assert_eq!(stops.next(65, &mut ascii), 130);
-        assert!(!ascii);
     }
 }

@@ -1,47 +1,42 @@
-//! A character that the end of a chunk cuts.
+//! Whether the bytes are UTF-8: judged for a chunk at once, before the grammar looks at it.
 
-/// The bytes of a character whose rest is still to come.
+use arrayvec::ArrayVec;
+
+/// The check of one text.
 #[derive(Debug, Default)]
-pub(super) struct SplitCharacter {
-    bytes: [u8; 4],
-    have: u8,
-    need: u8,
+pub(super) struct Utf8 {
+    /// A character that the end of the last chunk cut.
+    cut: ArrayVec<u8, 4>,
 }
 
-impl SplitCharacter {
-    /// True while bytes are missing.
-    #[inline]
-    pub(super) fn is_open(&self) -> bool {
-        self.have < self.need
-    }
-
-    /// Takes the character that begins in the last three bytes of `chunk[from..]` and is not whole. Answers where the
-    /// whole characters end. What is no UTF-8 at all stays, for the check of the text to refuse.
-    pub(super) fn cut(&mut self, chunk: &[u8], from: usize) -> usize {
-        let text = &chunk[from..];
-        for missing_at in (text.len().saturating_sub(3)..text.len()).rev() {
-            let tail = &text[missing_at..];
-            let need = match tail[0] {
-                0x80..=0xBF => continue,
-                0xC2..=0xDF => 2,
-                0xE0..=0xEF => 3,
-                0xF0..=0xF4 => 4,
-                _ => break,
-            };
-            if tail.len() < need {
-                self.bytes[..tail.len()].copy_from_slice(tail);
-                (self.have, self.need) = (tail.len() as u8, need as u8);
-                return from + missing_at;
+impl Utf8 {
+    /// Looks at the next chunk. An error is where it stops being UTF-8; a character may go on in the next chunk.
+    pub(super) fn check(&mut self, chunk: &[u8]) -> Result<(), usize> {
+        let whole_from = if self.cut.is_empty() { 0 } else { self.go_on(chunk)? };
+        let rest = &chunk[whole_from..];
+        match simdutf8::compat::from_utf8(rest) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error_len().is_none() => {
+                self.cut.extend(rest[error.valid_up_to()..].iter().copied());
+                Ok(())
             }
-            break;
+            Err(error) => Err(whole_from + error.valid_up_to()),
         }
-        chunk.len()
     }
 
-    /// Adds a byte; false if the character is whole and no UTF-8.
-    pub(super) fn push(&mut self, byte: u8) -> bool {
-        self.bytes[usize::from(self.have)] = byte;
-        self.have += 1;
-        self.is_open() || std::str::from_utf8(&self.bytes[..usize::from(self.have)]).is_ok()
+    /// The rest of the character that was cut. Answers where the next one begins.
+    fn go_on(&mut self, chunk: &[u8]) -> Result<usize, usize> {
+        for (at, byte) in chunk.iter().enumerate() {
+            self.cut.push(*byte);
+            match std::str::from_utf8(&self.cut) {
+                Ok(_) => {
+                    self.cut.clear();
+                    return Ok(at + 1);
+                }
+                Err(error) if error.error_len().is_some() => return Err(at),
+                Err(_) => {}
+            }
+        }
+        Ok(chunk.len())
     }
 }

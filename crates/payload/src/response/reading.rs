@@ -135,8 +135,6 @@ impl Reading {
 }
 
 impl Visitor for Reading {
-    const DEPTH: usize = DEPTH;
-
     fn key(&mut self, depth: usize, key: &[u8]) {
         self.keyed = self.around[depth].place.step(key);
     }
@@ -148,7 +146,7 @@ impl Visitor for Reading {
             (Kind::Object | Kind::Array, place) => {
                 self.event.has_content |= around.array && place == Place::ToolCalls;
                 self.around[depth + 1] = Around { place, array: kind == Kind::Array };
-                Want::Nothing
+                if place == Place::Elsewhere || depth == DEPTH { Want::Nothing } else { Want::Inside }
             }
             (_, Place::Elsewhere) => Want::Nothing,
             (Kind::String, Place::Content) => Want::Text { bytes_max: 1 },
