@@ -109,8 +109,9 @@ pub(crate) trait Visitor {
     fn end(&mut self, depth: usize, value: Ended<'_>) -> Result<(), ParseError>;
 }
 
-/// Where in the grammar the next byte stands.
+/// Where in the grammar the next byte stands. It is asked for at every byte of structure: its tag is a byte of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum State {
     Start,
     Value,
@@ -238,7 +239,10 @@ impl Scanner {
         }
         match (self.state, chunk[at]) {
             (_, b' ' | b'\n' | b'\r' | b'\t') => {}
-            (State::Key | State::KeyOrEnd, b'"') => self.open_key(),
+            (State::Key | State::KeyOrEnd, b'"') => {
+                self.open_key();
+                return self.in_text(Role::Key, stops, at + 1, visitor);
+            }
             (State::Colon, b':') => self.state = State::Value,
             (State::CommaOrEnd, b',') => self.state = self.after_comma(),
             (State::CommaOrEnd | State::KeyOrEnd, b'}') if self.nesting.innermost() == Container::Object => {
@@ -247,7 +251,7 @@ impl Scanner {
             (State::CommaOrEnd | State::ValueOrEnd, b']') if self.nesting.innermost() == Container::Array => {
                 self.close(Kind::Array, at, visitor, chunk)?;
             }
-            (State::Value | State::ValueOrEnd, byte) => self.begin_value(byte, at, visitor)?,
+            (State::Value | State::ValueOrEnd, byte) => return self.begin_value(byte, stops, at, visitor),
             (State::Start, byte) => self.begin_text(byte, at)?,
             (state, _) => return self.refuse(at, expected(state)),
         }
@@ -276,7 +280,14 @@ impl Scanner {
         }
     }
 
-    fn begin_value<V: Visitor>(&mut self, byte: u8, at: usize, visitor: &mut V) -> Result<(), ParseError> {
+    /// A value's first byte. Answers where it goes on; a string is read at once.
+    fn begin_value<V: Visitor>(
+        &mut self,
+        byte: u8,
+        stops: &mut Stops<'_>,
+        at: usize,
+        visitor: &mut V,
+    ) -> Result<usize, ParseError> {
         let Some(kind) = Kind::of(byte) else { return self.refuse(at, "expected a value") };
         let depth = self.nesting.depth();
         let mut text_bytes_max = 0;
@@ -297,15 +308,18 @@ impl Scanner {
                 self.nesting.open(Container::Array)?;
                 self.state = State::ValueOrEnd;
             }
-            Kind::String => self.open_text(Role::Value, text_bytes_max),
+            Kind::String => {
+                self.open_text(Role::Value, text_bytes_max);
+                return self.in_text(Role::Value, stops, at + 1, visitor);
+            }
             Kind::Number => {
                 self.open_text(Role::Value, text_bytes_max);
-                self.keep(&[byte]);
-                self.state = State::Number(Digits::begin(byte));
+                self.state = State::Number(Digits::Start);
+                return Ok(at);
             }
             Kind::True | Kind::False | Kind::Null => self.state = State::Word(kind, 1),
         }
-        Ok(())
+        Ok(at + 1)
     }
 
     fn close<V: Visitor>(
@@ -403,7 +417,19 @@ impl Scanner {
         Ok(at)
     }
 
-    /// A string ends with the bytes of `last`. A text that is all of them is told from where it lies.
+    /// The text that ends with the bytes of `last`. What is all of them is told from where it lies.
+    #[inline]
+    fn whole_text<'a>(&mut self, last: &'a [u8], kept: &'a mut SmallVec<[u8; 64]>) -> &'a [u8] {
+        if self.text.is_empty() {
+            self.text_cut = last.len() > self.text_bytes_max;
+            return &last[..last.len().min(self.text_bytes_max)];
+        }
+        self.keep(last);
+        *kept = std::mem::take(&mut self.text);
+        kept
+    }
+
+    /// A string ends with the bytes of `last`.
     #[inline]
     fn end_text<V: Visitor>(
         &mut self,
@@ -413,16 +439,8 @@ impl Scanner {
         visitor: &mut V,
     ) -> Result<usize, ParseError> {
         let end = last.end + 1;
-        let last = &chunk[last];
-        let kept;
-        let text = if self.text.is_empty() {
-            self.text_cut = last.len() > self.text_bytes_max;
-            &last[..last.len().min(self.text_bytes_max)]
-        } else {
-            self.keep(last);
-            kept = std::mem::take(&mut self.text);
-            kept.as_slice()
-        };
+        let mut kept = SmallVec::new();
+        let text = self.whole_text(&chunk[last], &mut kept);
         match role {
             Role::Value => {
                 self.end_value(Kind::String, text, chunk, end, visitor)?;
@@ -468,15 +486,17 @@ impl Scanner {
             digits = next;
             at += 1;
         }
-        self.keep(&chunk[from..at]);
-        self.state = State::Number(digits);
-        if at < chunk.len() {
-            if !digits.may_end() {
-                return self.refuse(at, "expected a digit");
-            }
-            let text = if self.text.is_empty() { SmallVec::new() } else { std::mem::take(&mut self.text) };
-            self.end_value(Kind::Number, &text, chunk, at, visitor)?;
+        if at == chunk.len() {
+            self.keep(&chunk[from..]);
+            self.state = State::Number(digits);
+            return Ok(at);
         }
+        if !digits.may_end() {
+            return self.refuse(at, "expected a digit");
+        }
+        let mut kept = SmallVec::new();
+        let text = self.whole_text(&chunk[from..at], &mut kept);
+        self.end_value(Kind::Number, text, chunk, at, visitor)?;
         Ok(at)
     }
 

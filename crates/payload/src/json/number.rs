@@ -3,6 +3,8 @@
 /// Where in a number the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Digits {
+    /// Before its first byte.
+    Start,
     Minus,
     Zero,
     Whole,
@@ -14,22 +16,14 @@ pub(super) enum Digits {
 }
 
 impl Digits {
-    /// After the number's first byte.
-    pub(super) fn begin(first: u8) -> Digits {
-        match first {
-            b'-' => Digits::Minus,
-            b'0' => Digits::Zero,
-            _ => Digits::Whole,
-        }
-    }
-
     /// What stands after `byte`; `None` if the number does not go on with it.
     #[inline]
     pub(super) fn after(self, byte: u8) -> Option<Digits> {
-        use Digits::{E, Exponent, Fraction, Minus, Point, Sign, Whole, Zero};
+        use Digits::{E, Exponent, Fraction, Minus, Point, Sign, Start, Whole, Zero};
         Some(match (self, byte) {
-            (Minus, b'0') => Zero,
-            (Minus | Whole, b'0'..=b'9') => Whole,
+            (Start, b'-') => Minus,
+            (Start | Minus, b'0') => Zero,
+            (Start | Minus | Whole, b'0'..=b'9') => Whole,
             (Zero | Whole, b'.') => Point,
             (Point | Fraction, b'0'..=b'9') => Fraction,
             (Zero | Whole | Fraction, b'e' | b'E') => E,
