@@ -63,6 +63,10 @@ fn class(name: &str) -> Class {
         b'u' if name == "upgrade" => return Class::HopByHop,
         _ => return Class::Passes,
     }
+    if name.contains('_') {
+        // Servers that pass headers on as CGI variables cannot tell `_` from `-`: what may not be said, not thus either.
+        return class(&name.replace('_', "-"));
+    }
     if name.starts_with("x-gateway-") {
         let always = name == MODEL_NAME || name.starts_with("x-gateway-destination-endpoint");
         return if always { Class::SteersAlways } else { Class::Steers };
@@ -225,6 +229,14 @@ mod tests {
         let mut trusted = map(&steering);
         assert_eq!(clean_request(&mut trusted, Trust::Trusted), 3);
         assert_eq!(names(&trusted).len(), 7);
+    }
+
+    #[test]
+    fn a_steering_header_with_underscores_steers_nothing_either() {
+        let mut headers =
+            map(&[("x_gateway_model_name", "a"), ("x-gateway_model-name", "b"), ("x_mine", "c")]);
+        assert_eq!(clean_request(&mut headers, Trust::Trusted), 2);
+        assert_eq!(names(&headers), ["x_mine"]);
     }
 
     #[test]
