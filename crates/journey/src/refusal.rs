@@ -3,7 +3,7 @@
 mod examples;
 
 use http::StatusCode;
-use payload::{Dialect, ParseError};
+use payload::{Dialect, InferenceRequest, Media, ParseError};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,10 +83,12 @@ pub enum Refusal {
         host: String,
     },
     /// Only rules that name a model match, and the body has none.
-    #[error("`model` is missing; models here: {}", list(models))]
+    #[error("`model` is missing{}; models here: {}", hint(unread.as_deref()), list(models))]
     ModelMissing {
         /// The models of this listener and host.
         models: Vec<String>,
+        /// The `Content-Type` for which the body was not read, cut to 64 bytes.
+        unread: Option<String>,
     },
     /// Only rules that name a model match, and none names this one.
     #[error("the model {model:?} does not exist here; models here: {}", list(models))]
@@ -194,6 +196,22 @@ fn list(models: &[String]) -> String {
     }
 }
 
+/// The longest `Content-Type` that a message repeats, bytes.
+const CONTENT_TYPE_TOLD_MAX: usize = 64;
+
+/// A `Content-Type` as a message repeats it: cut, and what is not UTF-8 replaced.
+fn content_type_told(value: &[u8]) -> String {
+    let cut = &value[..value.len().min(CONTENT_TYPE_TOLD_MAX)];
+    String::from_utf8_lossy(cut).into_owned()
+}
+
+/// Tells a client that sent JSON under another name, as curl does with `-d` alone, what to change.
+fn hint(unread: Option<&str>) -> String {
+    unread.map_or_else(String::new, |content_type| {
+        format!(": the body's Content-Type is {content_type:?}; send application/json")
+    })
+}
+
 /// A row of the table: all that is fixed for a kind of refusal.
 struct Row {
     status: StatusCode,
@@ -211,6 +229,16 @@ enum Retry {
 }
 
 impl Refusal {
+    /// No model was found in `request`, whose head had this `Content-Type`.
+    pub fn model_missing(
+        models: Vec<String>,
+        request: &InferenceRequest,
+        content_type: Option<&[u8]>,
+    ) -> Refusal {
+        let unread = content_type.filter(|_| request.media == Media::Opaque).map(content_type_told);
+        Refusal::ModelMissing { models, unread }
+    }
+
     /// The table.
     fn row(&self) -> Row {
         use Fault::{Downstream, Ours, Upstream};

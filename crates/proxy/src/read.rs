@@ -65,6 +65,11 @@ impl Arriving {
         self.read.take()
     }
 
+    /// What the parser saw.
+    pub(crate) fn parsed(&self) -> Option<&InferenceRequest> {
+        self.read.as_ref()?.request.as_ref()
+    }
+
     /// Reads and parses the body. A request without one is parsed as empty.
     pub(crate) async fn read(
         &mut self,

@@ -13,7 +13,7 @@ use crate::read::{Arriving, Read};
 use crate::response;
 use crate::target;
 use crate::upstream::{self, Destination, Limits, Outbound, Payload};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use journey::Refusal;
@@ -132,11 +132,19 @@ async fn route<'s>(
         Walk::Nothing { for_want_of_model: true } => {
             let models = listener.routes.models(host);
             Err(match model {
-                None => Refusal::ModelMissing { models },
+                None => model_missing(models, arriving, head),
                 Some(model) => Refusal::ModelUnknown { model: model.0.to_string(), models },
             })
         }
         Walk::Nothing { for_want_of_model: false } | Walk::ReadBody => Err(no_route(&asked)),
+    }
+}
+
+fn model_missing(models: Vec<String>, arriving: &Arriving, head: &request::Parts) -> Refusal {
+    let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    match arriving.parsed() {
+        Some(request) => Refusal::model_missing(models, request, content_type),
+        None => Refusal::ModelMissing { models, unread: None },
     }
 }
 

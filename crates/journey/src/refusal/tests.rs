@@ -96,6 +96,16 @@ fn a_refusal_for_want_of_room_says_when_to_come_back() {
 #[test]
 fn a_message_lists_only_so_many_models() {
     let models: Vec<String> = (0..25).map(|index| format!("m{index}")).collect();
-    let message = Refusal::ModelMissing { models }.to_string();
+    let message = Refusal::ModelMissing { models, unread: None }.to_string();
     assert!(message.ends_with("m19 and 5 more"), "{message}");
+}
+
+#[test]
+fn a_body_unread_for_its_content_type_is_told_with_what_to_send() {
+    let told = content_type_told("application/x-www-form-urlencoded".as_bytes());
+    let message = Refusal::ModelMissing { models: vec!["m".to_owned()], unread: Some(told) }.to_string();
+    let expected = "`model` is missing: the body's Content-Type is \"application/x-www-form-urlencoded\"; \
+                    send application/json; models here: m";
+    assert_eq!(message, expected);
+    assert_eq!(content_type_told(&[b'a'; 100]).len(), CONTENT_TYPE_TOLD_MAX);
 }

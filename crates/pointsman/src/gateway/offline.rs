@@ -148,7 +148,10 @@ fn route<'s>(
         Walk::Nothing { for_want_of_model: true } => {
             let models = listener.routes.models(host);
             Err(match &parsed.model {
-                None => Refusal::ModelMissing { models },
+                None => {
+                    let content_type = request.headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+                    Refusal::model_missing(models, parsed, content_type)
+                }
                 Some(model) => Refusal::ModelUnknown { model: model.name.0.to_string(), models },
             })
         }

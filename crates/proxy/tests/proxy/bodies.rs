@@ -105,6 +105,18 @@ fn bad_bodies_are_refused_with_their_reason_and_nothing_is_forwarded() {
 }
 
 #[test]
+fn a_body_unread_for_its_content_type_is_refused_with_what_to_send() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    let response = gate.ask(&post("/v1/chat/completions", form, CHAT));
+    assert_eq!((response.status, response.code().as_str()), (400, "model_missing"));
+    let hint = "application/x-www-form-urlencoded\\\"; send application/json";
+    assert!(response.text().contains(hint), "{}", response.text());
+    assert!(chatbot.got().is_empty());
+}
+
+#[test]
 fn a_body_over_the_limit_is_refused_before_it_is_read() {
     let chatbot = Endpoint::answering(ok("chatbot"));
     let small = Settings { body_bytes_max: 1000, ..settings() };
