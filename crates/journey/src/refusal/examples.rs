@@ -41,7 +41,10 @@ fn before_the_pool() -> [Refusal; 9] {
         Refusal::Stopping,
         Refusal::NoListener { host: host.clone() },
         Refusal::NoRoute { method: "POST".to_owned(), path: "/v1/chat/completions".to_owned(), host },
-        Refusal::ModelMissing { models: models.clone(), unread: None },
+        Refusal::ModelMissing {
+            models: models.clone(),
+            unread: Some("application/x-www-form-urlencoded".to_owned()),
+        },
         Refusal::ModelUnknown { model: "gemma4".to_owned(), models },
         Refusal::BackendUnresolved {
             route: Arc::from("default/llm"),
