@@ -2,6 +2,7 @@
 
 use crate::support::{Endpoint, GATEWAY, Gate, ok, pool, post, route, settings, to_pool, to_service, until};
 use proxy::Settings;
+use std::io::Write;
 use std::time::Duration;
 
 const CHAT: &str = r#"{"model": "chatbot",  "messages": [{"role":"user","content":"hi \u00e4"}], "n": 1.0}"#;
@@ -207,10 +208,8 @@ fn the_connection_goes_on_after_a_small_refused_body() {
     assert_eq!(client.response().text(), "chatbot");
 }
 
-#[test]
-fn a_rewritten_model_changes_its_bytes_and_the_length_alone() {
-    let endpoint = Endpoint::answering(ok("ok"));
-    let model = "
+/// `chatbot` is sent as `chatbot-v2`.
+const REWRITE: &str = "
 apiVersion: inference.networking.x-k8s.io/v1alpha2
 kind: InferenceModel
 metadata: {name: chatbot}
@@ -221,13 +220,41 @@ spec:
   targetModels: [{name: chatbot-v2, weight: 1}]
 ---
 ";
-    let gate = Gate::start(&[&to_pool(&[endpoint.address]), model].concat());
+
+#[test]
+fn a_rewritten_model_changes_its_bytes_and_the_length_alone() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let gate = Gate::start(&[&to_pool(&[endpoint.address]), REWRITE].concat());
     let response = gate.ask(&post("/v1/chat/completions", "", CHAT));
     assert_eq!(response.status, 200, "{}", response.text());
     let got = &endpoint.got()[0];
     assert_eq!(String::from_utf8_lossy(&got.body), CHAT.replace("\"chatbot\"", "\"chatbot-v2\""));
     assert_eq!(got.header("x-gateway-model-name"), Some("chatbot"));
     assert_eq!(gate.record(&response).target_model.unwrap().0.as_ref(), "chatbot-v2");
+}
+
+#[test]
+fn a_compressed_body_is_sent_as_it_came_and_decoded_only_to_be_rewritten() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(CHAT.as_bytes()).unwrap();
+    let gzip = encoder.finish().unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        gzip.len()
+    );
+    for (rewrite, body, coding) in [
+        ("", gzip.clone(), Some("gzip")),
+        (REWRITE, CHAT.replace("\"chatbot\"", "\"chatbot-v2\"").into_bytes(), None),
+    ] {
+        let gate = Gate::start(&[&to_pool(&[endpoint.address]), rewrite].concat());
+        let mut client = gate.client();
+        client.send([head.as_bytes(), &gzip].concat());
+        assert_eq!(client.response().status, 200);
+        let got = endpoint.got().pop().unwrap();
+        assert_eq!((got.body.as_slice(), got.header("content-encoding")), (body.as_slice(), coding));
+        assert_eq!(got.header("content-length"), Some(body.len().to_string().as_str()));
+    }
 }
 
 #[test]
