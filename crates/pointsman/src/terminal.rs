@@ -40,7 +40,9 @@ pub(crate) fn request_line(record: &telemetry::Record) -> String {
 
 fn outcome(record: &telemetry::Record) -> String {
     if let Some(refused) = &record.refusal {
-        return format!("{}: {}", refused.reason, refused.message.escape_debug());
+        // What came from the client must not move the terminal's cursor.
+        let message: String = refused.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        return format!("{}: {message}", refused.reason);
     }
     let first =
         record.first_token_in.map_or(String::new(), |first| format!("first token {}, ", milliseconds(first)));

@@ -2,7 +2,7 @@
 
 use super::Done;
 use super::sim::stopped;
-use crate::gateway::{Gateway, GatewaySettings};
+use crate::gateway::{Gateway, GatewaySettings, StartError};
 use crate::terminal::{DIM, GOOD, HEADING, NAME, request_line};
 use clap::Args;
 use simulator::Config;
@@ -25,7 +25,7 @@ pub(crate) struct Quickstart {
     #[arg(long, value_name = "PORT", default_value_t = 8080, env = "POINTSMAN_QUICKSTART_PORT")]
     port: u16,
     /// Address of the admin server; port 0 takes any free port.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", env = "POINTSMAN_ADMIN")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", env = "POINTSMAN_ADMIN")]
     admin: SocketAddr,
     /// Simulated model servers of each model.
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
@@ -60,13 +60,16 @@ impl Quickstart {
             fs::write(folder.0.join(name), self.at_port(manifest))?;
         }
         let settings = GatewaySettings::of_folder(folder.0.clone(), self.admin, self.port == 0);
-        let gateway = Gateway::start(settings)?;
+        let gateway = Gateway::start(settings).map_err(|error| match error {
+            StartError::Bind(error) => format!("{error}; give another --port, or 0 for any"),
+            other => other.to_string(),
+        })?;
         self.introduce(&gateway, &folder.0);
         tokio::select! {
             () = view(&gateway) => (),
             () = stopped() => (),
         }
-        anstream::println!("{DIM}stopping: requests under way end{DIM:#}");
+        anstream::println!("{DIM}stopping: requests under way end whole; Ctrl-C again ends at once{DIM:#}");
         tokio::select! {
             _ = gateway.drain() => (),
             () = stopped() => (),
