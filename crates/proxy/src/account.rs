@@ -5,14 +5,12 @@
 use crate::client_io::Watch;
 use crate::core::Core;
 use crate::headers::REQUEST_ID_BYTES_MAX;
-use arrayvec::ArrayVec;
 use bytes::Bytes;
 use journey::{Now, Outcome, Refusal};
-use payload::{Dialect, InferenceRequest, ResponseObserver, Usage};
+use payload::{InferenceRequest, ResponseObserver, Usage};
 use state::Flight;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
 use telemetry::{Attempt, Record, Refused, RequestId, Running};
 
 /// One request's account. Boxed once: it moves from the journey to the response's body.
@@ -36,7 +34,7 @@ impl Account {
         core.telemetry.begin();
         let begun = core.clock.now();
         Box::new(Account {
-            record: empty_record(),
+            record: Record::blank(),
             core: Rc::clone(core),
             watch: Rc::clone(watch),
             begun,
@@ -183,7 +181,7 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let usage = self.observer.as_ref().map_or_else(Usage::default, ResponseObserver::usage);
-        let mut record = std::mem::replace(&mut self.record, empty_record());
+        let mut record = std::mem::replace(&mut self.record, Record::blank());
         record.usage = usage;
         record.ended_in = self.core.clock.now().since(self.begun);
         record.cancelled = record.refusal.is_none() && self.outcome == Outcome::Cancelled;
@@ -193,34 +191,6 @@ impl Drop for Account {
         }
         self.core.telemetry.finish(record);
         self.watch.request_ends();
-    }
-}
-
-fn empty_record() -> Record {
-    Record {
-        id: RequestId::new_const(),
-        at: SystemTime::UNIX_EPOCH,
-        dialect: Dialect::Other,
-        rule: None,
-        backend: None,
-        model: None,
-        target_model: None,
-        model_known: false,
-        priority: 0,
-        stream: false,
-        prompt_bytes: 0,
-        request_bytes: 0,
-        response_bytes: 0,
-        decision: None,
-        attempts: ArrayVec::new_const(),
-        status: 0,
-        refusal: None,
-        headers_removed: 0,
-        cancelled: false,
-        decided_in: Duration::ZERO,
-        first_token_in: None,
-        ended_in: Duration::ZERO,
-        usage: Usage::default(),
     }
 }
 

@@ -82,6 +82,37 @@ pub struct Record {
     pub usage: Usage,
 }
 
+impl Record {
+    /// A record of nothing yet: no id, no time, no model; filled in as the request travels.
+    pub fn blank() -> Record {
+        Record {
+            id: RequestId::new_const(),
+            at: SystemTime::UNIX_EPOCH,
+            dialect: Dialect::Other,
+            rule: None,
+            backend: None,
+            model: None,
+            target_model: None,
+            model_known: false,
+            priority: 0,
+            stream: false,
+            prompt_bytes: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+            decision: None,
+            attempts: ArrayVec::new_const(),
+            status: 0,
+            refusal: None,
+            headers_removed: 0,
+            cancelled: false,
+            decided_in: Duration::ZERO,
+            first_token_in: None,
+            ended_in: Duration::ZERO,
+            usage: Usage::default(),
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use state::{Backend, Clock, Dispatch, Listener, World, dispatch};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use telemetry::{Explanation, Record, Refused, RequestId};
 
 /// The steering headers that a trusted peer may send; offline, whoever asks is trusted.
@@ -53,7 +53,12 @@ impl Offline {
     ) -> Result<Explained, Box<dyn Error>> {
         let snapshot = self.0.load();
         let port = port.or(snapshot.ports().first().copied()).ok_or("no Gateway has an HTTP listener")?;
-        let mut record = blank();
+        let mut record = Record {
+            id: RequestId::from("offline").expect("seven bytes fit"),
+            at: SystemTime::now(),
+            model_known: true,
+            ..Record::blank()
+        };
         let mut scorers = Vec::new();
         let host = host_of(request);
         let decided = match snapshot.listener(port, &host) {
@@ -171,32 +176,4 @@ fn host_of(request: &OfflineRequest) -> String {
         .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
         .map_or(host, |(name, _)| name);
     host.to_ascii_lowercase()
-}
-
-fn blank() -> Record {
-    Record {
-        id: RequestId::from("offline").expect("seven bytes fit"),
-        at: SystemTime::now(),
-        dialect: payload::Dialect::Other,
-        rule: None,
-        backend: None,
-        model: None,
-        target_model: None,
-        model_known: true,
-        priority: 0,
-        stream: false,
-        prompt_bytes: 0,
-        request_bytes: 0,
-        response_bytes: 0,
-        decision: None,
-        attempts: arrayvec::ArrayVec::new(),
-        status: 0,
-        refusal: None,
-        headers_removed: 0,
-        cancelled: false,
-        decided_in: Duration::ZERO,
-        first_token_in: None,
-        ended_in: Duration::ZERO,
-        usage: payload::Usage::default(),
-    }
 }
