@@ -21,8 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BINARY = pathlib.Path(os.environ.get("POINTSMAN") or HERE.parent.parent / "target" / "debug" / "pointsman")
 ANSWER_SECONDS = 60     # a slow machine has to compute every token
 SOON_SECONDS = 10       # until something that happened at once is seen
-GLANCE_SECONDS = 1.5    # between looks at llama.cpp, as the gateway's own: before an answer's first byte it checks for
-                        # a hang-up only after a second in which it produced nothing, not even a page of metrics
+HANG_UP_SECONDS = 30    # until llama.cpp has seen a hang-up
 START_SECONDS = 30
 LONG = 1_500            # tokens of an answer that must not end by itself while it is watched
 
@@ -37,6 +36,9 @@ class RealGemma(unittest.TestCase):
         stack = cls.enterClassContext(contextlib.ExitStack())
         cls.server = start_server(stack)
         cls.gateway, cls.admin = start_gateway(stack, cls.server)
+
+    def setUp(self) -> None:
+        soon(lambda: self.running() == 0, "the gateway's last scrape shows nothing of the test before")
 
     def test_a_chat_request_is_answered(self) -> None:
         answer = self.ask(CHAT, QUESTION)
@@ -70,22 +72,21 @@ class RealGemma(unittest.TestCase):
     def test_a_hang_up_in_a_stream_reaches_the_model_server(self) -> None:
         with self.post(COMPLETIONS, PROMPT | {"stream": True, "max_tokens": LONG, "ignore_eos": True}) as response:
             self.assertTrue(response.readline().startswith(b"data: "))
-            soon(lambda: self.processing() == 1, "the model server works on the request")
-        soon(lambda: self.processing() == 0, "the model server has stopped", pause=GLANCE_SECONDS)
+            soon(lambda: self.running() == 1, "the model server works on the request")
+        self.assert_stopped()
 
     def test_a_hang_up_before_the_answer_reaches_the_model_server(self) -> None:
         body = json.dumps({"model": "chatbot", "prompt": "Once", "max_tokens": LONG, "ignore_eos": True}).encode()
         with socket.create_connection(self.gateway) as connection:
             head = f"POST {COMPLETIONS} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
             connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-            soon(lambda: self.processing() == 1, "the model server works on the request")
-        soon(lambda: self.processing() == 0, "the model server has stopped", pause=GLANCE_SECONDS)
+            soon(lambda: self.running() == 1, "the model server works on the request")
+        self.assert_stopped()
 
     def test_the_metrics_of_llama_cpp_are_read(self) -> None:
-        running = "inference_pool_average_running_requests"
         with self.post(COMPLETIONS, PROMPT | {"stream": True, "max_tokens": LONG, "ignore_eos": True}):
-            soon(lambda: self.metric(self.admin, running) >= 1, "the gateway sees the request run")
-        soon(lambda: self.metric(self.admin, running) == 0, "the gateway sees that nothing runs")
+            soon(lambda: self.running() == 1, "the gateway sees the request run")
+        soon(lambda: self.running() == 0, "the gateway sees that nothing runs")
         endpoints = get(self.admin, "/endpoints")
         self.assertIn("%s:%d" % self.server, endpoints)
 
@@ -116,8 +117,20 @@ class RealGemma(unittest.TestCase):
             response.close()
             connection.close()
 
-    def processing(self) -> float:
-        return self.metric(self.server, "llamacpp:requests_processing")
+    def assert_stopped(self) -> None:
+        """The model server stops working on the one request that it has, long before its answer would have ended.
+
+        Watched through the gateway's own scrapes: before an answer's first byte llama.cpp looks for a hang-up only after
+        a second in which it produced nothing, and a second reader of its metrics would leave it no such second.
+        """
+        predicted = self.metric(self.server, "llamacpp:tokens_predicted_total")
+        soon(lambda: self.running() == 0, "the model server has stopped", HANG_UP_SECONDS)
+        self.assertEqual(self.metric(self.server, "llamacpp:requests_processing"), 0)
+        self.assertLess(self.metric(self.server, "llamacpp:tokens_predicted_total") - predicted, LONG)
+
+    def running(self) -> float:
+        """Requests that the model server works on, by the gateway's last scrape."""
+        return self.metric(self.admin, "inference_pool_average_running_requests")
 
     def metric(self, address: tuple[str, int], name: str) -> float:
         """The sum of a metric's series."""
