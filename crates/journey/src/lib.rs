@@ -6,6 +6,7 @@
 mod decision;
 mod feedback;
 mod flowcontrol;
+pub mod headers;
 mod pool_state;
 mod refusal;
 mod vocabulary;

@@ -8,16 +8,9 @@
 use crate::settings::Trust;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body::Body;
+use journey::headers::{DESTINATION_ENDPOINT, MODEL_NAME, REQUEST_ID};
 use smallvec::SmallVec;
 
-/// The model that the body asks for, told to rules and to the endpoint; never a client's word.
-pub(crate) const MODEL_NAME: HeaderName = HeaderName::from_static("x-gateway-model-name");
-/// The `InferenceObjective` of a request.
-pub(crate) const OBJECTIVE: HeaderName = HeaderName::from_static("x-gateway-inference-objective");
-/// The model to send in place of the one asked for.
-pub(crate) const MODEL_NAME_REWRITE: HeaderName = HeaderName::from_static("x-gateway-model-name-rewrite");
-/// A request's id.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Who asked, as a chain of addresses.
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// `http` or `https`, as the client spoke.
@@ -68,7 +61,7 @@ fn class(name: &str) -> Class {
         return class(&name.replace('_', "-"));
     }
     if name.starts_with("x-gateway-") {
-        let always = name == MODEL_NAME || name.starts_with("x-gateway-destination-endpoint");
+        let always = name == MODEL_NAME || name.starts_with(DESTINATION_ENDPOINT.as_str());
         return if always { Class::SteersAlways } else { Class::Steers };
     }
     if name.starts_with("x-slo-") || name.starts_with("x-llm-d-") {

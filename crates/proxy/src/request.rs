@@ -7,7 +7,7 @@ use crate::account::Account;
 use crate::body::{ResponseBody, UpstreamBody};
 use crate::client_io::Watch;
 use crate::core::Core;
-use crate::headers::{self, MODEL_NAME, MODEL_NAME_REWRITE, OBJECTIVE};
+use crate::headers;
 use crate::mirror;
 use crate::read::{Arriving, Read};
 use crate::response;
@@ -17,6 +17,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use journey::Refusal;
+use journey::headers::MODEL_NAME;
 use payload::BodyHead;
 use routing::{Arrived, Model, RequestHead, Rule, Walk, Weighted};
 use state::{Backend, Dispatch, Listener, dispatch};
@@ -202,15 +203,9 @@ fn pick(
         }
         Backend::Pool(pool) => {
             account.record.backend = Some(Arc::clone(&pool.view.name));
-            let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
             let request = read.and_then(|read| read.request.as_ref());
             let request = request.ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
-            let asked = Dispatch {
-                request,
-                objective: text(OBJECTIVE),
-                rewrite: text(MODEL_NAME_REWRITE),
-                subset: None,
-            };
+            let asked = Dispatch::told(request, &head.headers);
             let flight = dispatch(pool, &asked, &mut core.random.borrow_mut(), core.clock)?;
             account.took_off(flight);
             Ok(Destination::Pool)

@@ -5,11 +5,12 @@
 //! not supported get 500, by the standard.
 
 use crate::filters::{Filters, HeaderChanges, Mirror, PathChange, Redirect, Rewrite};
-use crate::matching::{MODEL_HEADER, Match, PathMatch, ValueMatch};
+use crate::matching::{Match, PathMatch, ValueMatch};
 use crate::pattern::anchored;
 use crate::rule::{Destination, DestinationKind, Retry, Rule, Timeouts, Weighted};
 use crate::table::{Entry, RouteTable};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use journey::headers::MODEL_NAME;
 use resources::{
     BackendRef, BackendTarget, Filter, Finding, HttpRoute, HttpRouteMatch, HttpRouteRule, NamedMatch,
     Severity,
@@ -152,7 +153,7 @@ impl<B: Destination> RuleCompiler<'_, B> {
 
     fn add_header(&mut self, matching: &mut Match, header: &NamedMatch, field: &str) -> Option<()> {
         let value = self.value(header, field)?;
-        if header.name.eq_ignore_ascii_case(MODEL_HEADER) {
+        if MODEL_NAME == *header.name {
             matching.model.get_or_insert(value);
             return Some(());
         }

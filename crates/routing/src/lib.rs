@@ -14,7 +14,6 @@ mod table;
 
 pub use compile::{Attached, compile};
 pub use filters::{Arrived, Filters, HeaderChanges, Mirror, PathChange, Redirect, Rewrite};
-pub use matching::MODEL_HEADER;
 pub use rule::{Destination, DestinationKind, Retry, Rule, Timeouts, Weighted};
 pub use table::{MODELS_TOLD_MAX, RouteTable};
 

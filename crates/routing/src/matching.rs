@@ -9,9 +9,6 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The header whose match tests the model of the body, lower case.
-pub const MODEL_HEADER: &str = "x-gateway-model-name";
-
 /// The longest host that is looked up: DNS allows no more.
 const HOST_BYTES_MAX: usize = 253;
 

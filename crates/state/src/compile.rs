@@ -12,12 +12,12 @@ use crate::names::{Addresses, NAMES_MAX};
 use crate::policies::{names_in, policies_of};
 use crate::settings::{MissingEndpointPicker, Settings};
 use crate::{Listener, Pool, Snapshot};
+use journey::headers::MODEL_NAME;
 use journey::{Now, PoolView};
 use resources::{
     AppProtocol, BackendKind, Finding, HttpRoute, HttpRouteRule, InferencePool, Object, ObjectName,
     PoolVersion, Severity, Store, ValueMatch,
 };
-use routing::MODEL_HEADER;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -132,9 +132,7 @@ fn models_by_pool(store: &Store) -> BTreeMap<PoolId, BTreeSet<Arc<str>>> {
 
 fn models_of(rule: &HttpRouteRule) -> impl Iterator<Item = Arc<str>> + '_ {
     let headers = rule.matches.iter().flat_map(|matching| &matching.headers);
-    headers.filter(|header| header.name.eq_ignore_ascii_case(MODEL_HEADER)).filter_map(|header| match &header
-        .value
-    {
+    headers.filter(|header| MODEL_NAME == *header.name).filter_map(|header| match &header.value {
         ValueMatch::Exact(model) => Some(Arc::from(&**model)),
         ValueMatch::RegularExpression(_) => None,
     })

@@ -1,6 +1,8 @@
 //! A request under way: what it reserved, and what is learnt from it.
 
 use crate::{Clock, Pool};
+use http::HeaderMap;
+use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE};
 use journey::{Admission, Arrival, Decision, Outcome, Refusal, Target, TargetModel};
 use payload::{InferenceRequest, Usage};
 use std::net::SocketAddr;
@@ -24,6 +26,14 @@ pub struct Dispatch<'a> {
     pub rewrite: Option<&'a str>,
     /// Only these addresses may be picked (the Endpoint Picker Protocol's subset hint).
     pub subset: Option<&'a [SocketAddr]>,
+}
+
+impl<'a> Dispatch<'a> {
+    /// `request` with what its headers say of it; what its sender may not say has been taken away from them.
+    pub fn told(request: &'a InferenceRequest, headers: &'a HeaderMap) -> Dispatch<'a> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        Dispatch { request, objective: text(OBJECTIVE), rewrite: text(MODEL_NAME_REWRITE), subset: None }
+    }
 }
 
 /// Admits a request to a pool and picks its endpoint: weighs it, looks its prompt up, and asks the domain in one short

@@ -16,10 +16,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use telemetry::{Explanation, Record, Refused, RequestId};
 
-/// The steering headers that a trusted peer may send; offline, whoever asks is trusted.
-const OBJECTIVE: &str = "x-gateway-inference-objective";
-const MODEL_NAME_REWRITE: &str = "x-gateway-model-name-rewrite";
-
 /// The manifests, compiled.
 pub(crate) struct Offline(World);
 
@@ -106,13 +102,8 @@ impl Offline {
             Backend::Pool(pool) => {
                 record.backend = Some(Arc::clone(&pool.view.name));
                 scorers.extend(pool.view.policy.scorer_names());
-                let text = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
-                let asked = Dispatch {
-                    request: &parsed,
-                    objective: text(OBJECTIVE),
-                    rewrite: text(MODEL_NAME_REWRITE),
-                    subset: None,
-                };
+                // Offline, whoever asks is trusted.
+                let asked = Dispatch::told(&parsed, &request.headers);
                 let before = self.0.clock().now();
                 let flight = dispatch(pool, &asked, random, self.0.clock())?;
                 record.decided_in = self.0.clock().now().since(before);

@@ -72,10 +72,7 @@ fn a_walk_that_fails_tells_whether_it_was_for_want_of_a_model() {
 #[test]
 fn the_clients_own_model_header_does_not_count() {
     let table = RouteTable::build(vec![entry("chatbot", &[], model("chatbot"), None)]);
-    let headers = HeaderMap::from_iter([(
-        HeaderName::from_static(crate::matching::MODEL_HEADER),
-        HeaderValue::from_static("chatbot"),
-    )]);
+    let headers = HeaderMap::from_iter([(journey::headers::MODEL_NAME, HeaderValue::from_static("chatbot"))]);
     let head = RequestHead { method: &Method::POST, host: "h", path: "/", query: None, headers: &headers };
     assert_eq!(told(&table.walk(&head, Model::Named("other"))), "nothing true");
 }
