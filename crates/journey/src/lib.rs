@@ -15,5 +15,5 @@ pub use decision::{Admission, Arrival, Candidate, Decision, PoolView, Reservatio
 pub use feedback::Outcome;
 pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, WeightedTarget};
 pub use pool_state::{EndpointStatus, PoolState, Reconciled, Restarted};
-pub use refusal::{Cause, Fault, Refusal, Step};
+pub use refusal::{Cause, Fault, Refusal, Step, Unnamed};
 pub use vocabulary::{EndpointKey, Now, TargetModel};

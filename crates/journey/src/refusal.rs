@@ -50,6 +50,20 @@ pub enum Refusal {
         /// What is wrong.
         what: &'static str,
     },
+    /// The target of the request's first line is longer than the server reads.
+    #[error("the request's target is longer than {limit} bytes")]
+    TargetTooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The head is larger than the settings allow.
+    #[error("the request's head is larger than {bytes_max} bytes or has more than {headers_max} headers")]
+    HeadTooLarge {
+        /// The limit, in bytes.
+        bytes_max: usize,
+        /// The limit, in headers.
+        headers_max: usize,
+    },
     /// The body stopped coming.
     #[error("the request body stalled: no byte for {}s after {received} bytes", stalled.as_secs_f32())]
     BodyStalled {
@@ -83,12 +97,12 @@ pub enum Refusal {
         host: String,
     },
     /// Only rules that name a model match, and the body has none.
-    #[error("`model` is missing{}; models here: {}", hint(unread.as_deref()), list(models))]
+    #[error("{why}; models here: {}", list(models))]
     ModelMissing {
         /// The models of this listener and host.
         models: Vec<String>,
-        /// The `Content-Type` for which the body was not read, cut to 64 bytes.
-        unread: Option<String>,
+        /// Why there is none.
+        why: Unnamed,
     },
     /// Only rules that name a model match, and none names this one.
     #[error("the model {model:?} does not exist here; models here: {}", list(models))]
@@ -171,6 +185,24 @@ pub enum Refusal {
     Stopping,
 }
 
+/// Why no model was found in a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unnamed {
+    /// The body has no `model`.
+    #[error("`model` is missing")]
+    Missing,
+    /// The body was not read: a client that sent JSON under another name, as curl does with `-d` alone, is told what to
+    /// change.
+    #[error("`model` is missing: the body's Content-Type is {content_type:?}; send application/json")]
+    Unread {
+        /// As sent, cut to 64 bytes.
+        content_type: String,
+    },
+    /// There is no body.
+    #[error("the request has no body that could name a model")]
+    NoBody,
+}
+
 /// The likely cause of an empty pick.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
@@ -205,13 +237,6 @@ fn content_type_told(value: &[u8]) -> String {
     String::from_utf8_lossy(cut).into_owned()
 }
 
-/// Tells a client that sent JSON under another name, as curl does with `-d` alone, what to change.
-fn hint(unread: Option<&str>) -> String {
-    unread.map_or_else(String::new, |content_type| {
-        format!(": the body's Content-Type is {content_type:?}; send application/json")
-    })
-}
-
 /// A row of the table: all that is fixed for a kind of refusal.
 struct Row {
     status: StatusCode,
@@ -235,8 +260,14 @@ impl Refusal {
         request: &InferenceRequest,
         content_type: Option<&[u8]>,
     ) -> Refusal {
-        let unread = content_type.filter(|_| request.media == Media::Opaque).map(content_type_told);
-        Refusal::ModelMissing { models, unread }
+        let why = match content_type {
+            _ if request.bytes == 0 => Unnamed::NoBody,
+            Some(value) if request.media == Media::Opaque => {
+                Unnamed::Unread { content_type: content_type_told(value) }
+            }
+            _ => Unnamed::Missing,
+        };
+        Refusal::ModelMissing { models, why }
     }
 
     /// The table.
@@ -246,6 +277,8 @@ impl Refusal {
         let (status, step, reason, fault, retry) = match self {
             Refusal::Parse(error) => return Row::of_parse_error(error),
             Refusal::MalformedRequest { .. } => (400, Step::Parse, "malformed_request", Downstream, Useless),
+            Refusal::TargetTooLong { .. } => (414, Step::Parse, "target_too_long", Downstream, Useless),
+            Refusal::HeadTooLarge { .. } => (431, Step::Parse, "head_too_large", Downstream, Useless),
             Refusal::BodyStalled { .. } => (408, Step::Parse, "body_stalled", Downstream, Helps),
             Refusal::BodyBudgetSpent { .. } => (503, Step::Parse, "body_budget_spent", Ours, Helps),
             Refusal::NoListener { .. } => (404, Step::Route, "no_listener", Downstream, Useless),

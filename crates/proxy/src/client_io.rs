@@ -2,9 +2,12 @@
 //!
 //! hyper reads and writes through [`ClientIo`]; the journey and the connection's task look at the [`Watch`] beside it.
 
+use crate::core::Core;
 use crate::deadlines::Deadline;
 use crate::mirror::MIRRORS_MAX;
 use crate::settings::{Settings, Trust};
+use crate::unread_head;
+use bytes::{Buf, Bytes};
 use http::HeaderValue;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -161,17 +164,55 @@ impl Watch {
     }
 }
 
+/// How far hyper's last write got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// Everything has reached the kernel: the next write begins with the head of a response.
+    Whole,
+    /// More of it may follow.
+    Partly,
+}
+
 /// The socket that hyper serves.
 #[derive(Debug)]
 pub(crate) struct ClientIo {
     io: TokioIo<TcpStream>,
+    core: Rc<Core>,
     watch: Rc<Watch>,
+    written: Written,
+    /// What is written in the place of an answer of hyper's own, as far as it is not written yet.
+    instead: Option<Bytes>,
     lingered: usize,
 }
 
 impl ClientIo {
-    pub(crate) fn new(stream: TcpStream, watch: Rc<Watch>) -> ClientIo {
-        ClientIo { io: TokioIo::new(stream), watch, lingered: 0 }
+    pub(crate) fn new(stream: TcpStream, core: Rc<Core>, watch: Rc<Watch>) -> ClientIo {
+        ClientIo {
+            io: TokioIo::new(stream),
+            core,
+            watch,
+            written: Written::Whole,
+            instead: None,
+            lingered: 0,
+        }
+    }
+
+    /// Writes what a client is told whose head could not be read, if `bytes` are what hyper says to that: they count as
+    /// written once it is.
+    fn poll_write_instead(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        let begins = std::mem::replace(&mut self.written, Written::Partly) == Written::Whole;
+        if begins && self.watch.phase.get() != Phase::Request {
+            self.instead = unread_head::answer(&self.core, &self.watch, bytes);
+        }
+        let instead = self.instead.as_mut()?;
+        while instead.has_remaining() {
+            match Pin::new(&mut self.io).poll_write(cx, instead) {
+                Poll::Ready(Ok(written)) => instead.advance(written),
+                other => return Some(other),
+            }
+        }
+        self.instead = None;
+        Some(Poll::Ready(Ok(bytes.len())))
     }
 
     /// Takes in what the client still sends, until it closes too or has sent [`LINGER_BYTES_MAX`].
@@ -205,7 +246,10 @@ impl Read for ClientIo {
 
 impl Write for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write(cx, bytes);
+        let result = match self.poll_write_instead(cx, bytes) {
+            Some(result) => result,
+            None => Pin::new(&mut self.io).poll_write(cx, bytes),
+        };
         self.watch.wrote(result)
     }
 
@@ -214,7 +258,11 @@ impl Write for ClientIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        let first = slices.first().map_or(&[][..], |slice| slice);
+        let result = match self.poll_write_instead(cx, first) {
+            Some(result) => result,
+            None => Pin::new(&mut self.io).poll_write_vectored(cx, slices),
+        };
         self.watch.wrote(result)
     }
 
@@ -223,7 +271,8 @@ impl Write for ClientIo {
     }
 
     /// hyper calls this once its own buffers are empty.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.written = Written::Whole;
         self.watch.flushes.set(self.watch.flushes.get() + 1);
         Poll::Ready(Ok(()))
     }

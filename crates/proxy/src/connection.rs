@@ -54,7 +54,7 @@ async fn serve(core: &Rc<Core>, stream: tokio::net::TcpStream, watch: Rc<Watch>)
         }
         request::journey(Rc::clone(core), Rc::clone(&watch), request)
     });
-    let io = ClientIo::new(stream, Rc::clone(&watch));
+    let io = ClientIo::new(stream, Rc::clone(core), Rc::clone(&watch));
     let mut connection = pin!(builder(core).serve_connection(io, service));
     let mut closing = false;
     std::future::poll_fn(|cx| {

@@ -22,6 +22,7 @@ mod request;
 mod response;
 mod settings;
 mod target;
+mod unread_head;
 mod upstream;
 
 pub use accept::BindError;

@@ -65,18 +65,13 @@ impl Arriving {
         self.read.take()
     }
 
-    /// What the parser saw.
-    pub(crate) fn parsed(&self) -> Option<&InferenceRequest> {
-        self.read.as_ref()?.request.as_ref()
-    }
-
-    /// Reads and parses the body. A request without one is parsed as empty.
+    /// Reads and parses the body, and gives what the parser saw. A request without one is parsed as empty.
     pub(crate) async fn read(
         &mut self,
         core: &Core,
         account: &mut Account,
         head: &request::Parts,
-    ) -> Result<(), Refusal> {
+    ) -> Result<&InferenceRequest, Refusal> {
         let kind = BodyHead::new(head.uri.path(), only(head, CONTENT_TYPE)?, only(head, CONTENT_ENCODING)?)?;
         let limits = Limits { body_bytes_max: core.settings.body_bytes_max, ..Limits::default() };
         let mut parser = RequestParser::new(kind, limits);
@@ -86,8 +81,8 @@ impl Arriving {
             gathering.charge(decoded.bytes()).map_err(spent)?;
         }
         account.parsed(&request);
-        self.read = Some(Read { held: gathering.finish(), request: Some(request) });
-        Ok(())
+        let read = self.read.insert(Read { held: gathering.finish(), request: None });
+        Ok(read.request.insert(request))
     }
 
     /// Reads the body without looking at it.

@@ -13,14 +13,14 @@ use crate::read::{Arriving, Read};
 use crate::response;
 use crate::target;
 use crate::upstream::{self, Destination, Limits, Outbound, Payload};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use journey::Refusal;
 use journey::headers::MODEL_NAME;
 use payload::BodyHead;
-use routing::{Arrived, Model, RequestHead, Rule, Walk, Weighted};
-use state::{Backend, Dispatch, Listener, dispatch};
+use routing::{Arrived, RequestHead, Rule, Weighted};
+use state::{Backend, Dispatch, Listener, dispatch, draw, leads_nowhere};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -72,8 +72,7 @@ async fn travel(
     if let Some((status, location)) = rule.redirect(&arrived) {
         return Ok(response::Passage::Redirect { status, location });
     }
-    let drawn = rule.draw(&mut core.random.borrow_mut());
-    let backend = drawn.ok_or_else(|| leads_nowhere(rule, "no backendRef has a weight above 0"))?;
+    let backend = draw(rule, &mut core.random.borrow_mut())?;
     let host = host.into_owned();
     address(account, &mut head, rule, backend)?;
     if arriving.is_unread() && mirror::wants_body(rule) {
@@ -120,49 +119,11 @@ async fn route<'s>(
         query: head.uri.query(),
         headers: &head.headers,
     };
-    match listener.routes.walk(&asked, Model::Unread) {
-        Walk::Rule(rule) if !rule.has_pool_backend() => return Ok(rule),
-        Walk::Nothing { .. } => return Err(no_route(&asked)),
-        Walk::Rule(_) | Walk::ReadBody => {}
+    if let Some(rule) = listener.route_head(&asked)? {
+        return Ok(rule);
     }
-    arriving.read(core, account, head).await?;
-    let model = account.record.model.clone();
-    let known = model.as_ref().map_or(Model::Absent, |model| Model::Named(&model.0));
-    match listener.routes.walk(&asked, known) {
-        Walk::Rule(rule) => Ok(rule),
-        Walk::Nothing { for_want_of_model: true } => {
-            let models = listener.routes.models(host);
-            Err(match model {
-                None => model_missing(models, arriving, head),
-                Some(model) => Refusal::ModelUnknown { model: model.0.to_string(), models },
-            })
-        }
-        Walk::Nothing { for_want_of_model: false } | Walk::ReadBody => Err(no_route(&asked)),
-    }
-}
-
-fn model_missing(models: Vec<String>, arriving: &Arriving, head: &request::Parts) -> Refusal {
-    let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    match arriving.parsed() {
-        Some(request) => Refusal::model_missing(models, request, content_type),
-        None => Refusal::ModelMissing { models, unread: None },
-    }
-}
-
-/// The longest path that a message repeats, bytes.
-const PATH_TOLD_MAX: usize = 256;
-
-fn no_route(asked: &RequestHead<'_>) -> Refusal {
-    let end = asked.path.floor_char_boundary(PATH_TOLD_MAX);
-    Refusal::NoRoute {
-        method: asked.method.to_string(),
-        path: asked.path[..end].to_owned(),
-        host: asked.host.to_owned(),
-    }
-}
-
-fn leads_nowhere(rule: &Rule<Backend>, why: &str) -> Refusal {
-    Refusal::BackendUnresolved { route: Arc::clone(&rule.label), why: why.to_owned() }
+    let request = arriving.read(core, account, head).await?;
+    listener.route_parsed(&asked, request)
 }
 
 /// Writes the head as the backend is to see it: what we tell it first, so that the route's filters have the last word.

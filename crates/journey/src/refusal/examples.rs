@@ -1,6 +1,6 @@
 //! One example of every refusal: the source of the generated table of errors.
 
-use super::{Cause, Refusal};
+use super::{Cause, Refusal, Unnamed};
 use payload::ParseError;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,11 +31,13 @@ fn parse_errors() -> [ParseError; 10] {
     ]
 }
 
-fn before_the_pool() -> [Refusal; 9] {
+fn before_the_pool() -> [Refusal; 11] {
     let models = vec!["gemma3".to_owned(), "llama3".to_owned()];
     let host = "models.example.com".to_owned();
     [
         Refusal::MalformedRequest { what: "`Host` is missing" },
+        Refusal::TargetTooLong { limit: 65_534 },
+        Refusal::HeadTooLarge { bytes_max: 64 << 10, headers_max: 100 },
         Refusal::BodyStalled { received: 4096, stalled: Duration::from_secs(30) },
         Refusal::BodyBudgetSpent { held: 1 << 30, limit: 1 << 30 },
         Refusal::Stopping,
@@ -43,7 +45,7 @@ fn before_the_pool() -> [Refusal; 9] {
         Refusal::NoRoute { method: "POST".to_owned(), path: "/v1/chat/completions".to_owned(), host },
         Refusal::ModelMissing {
             models: models.clone(),
-            unread: Some("application/x-www-form-urlencoded".to_owned()),
+            why: Unnamed::Unread { content_type: "application/x-www-form-urlencoded".to_owned() },
         },
         Refusal::ModelUnknown { model: "gemma4".to_owned(), models },
         Refusal::BackendUnresolved {

@@ -1,4 +1,6 @@
 use super::*;
+use bytes::Bytes;
+use payload::{BodyHead, Limits, RequestParser};
 use std::collections::HashSet;
 
 #[test]
@@ -23,6 +25,8 @@ fn the_table_is_this() {
         "400 broken_coding: Parse, Downstream, no retry",
         "400 broken_multipart: Parse, Downstream, no retry",
         "400 malformed_request: Parse, Downstream, no retry",
+        "414 target_too_long: Parse, Downstream, no retry",
+        "431 head_too_large: Parse, Downstream, no retry",
         "408 body_stalled: Parse, Downstream, retry",
         "503 body_budget_spent: Parse, Ours, retry",
         "503 stopping: Route, Ours, retry",
@@ -96,16 +100,32 @@ fn a_refusal_for_want_of_room_says_when_to_come_back() {
 #[test]
 fn a_message_lists_only_so_many_models() {
     let models: Vec<String> = (0..25).map(|index| format!("m{index}")).collect();
-    let message = Refusal::ModelMissing { models, unread: None }.to_string();
+    let message = Refusal::ModelMissing { models, why: Unnamed::Missing }.to_string();
     assert!(message.ends_with("m19 and 5 more"), "{message}");
 }
 
 #[test]
-fn a_body_unread_for_its_content_type_is_told_with_what_to_send() {
-    let told = content_type_told("application/x-www-form-urlencoded".as_bytes());
-    let message = Refusal::ModelMissing { models: vec!["m".to_owned()], unread: Some(told) }.to_string();
+fn a_request_without_a_model_is_told_what_it_lacks() {
+    let told = |body: &'static str, content_type: Option<&str>| {
+        let content_type = content_type.map(str::as_bytes);
+        let head = BodyHead::new("/v1/chat/completions", content_type, None).unwrap();
+        let mut parser = RequestParser::new(head, Limits::default());
+        parser.feed(&Bytes::from_static(body.as_bytes())).unwrap();
+        let request = parser.finish().unwrap();
+        Refusal::model_missing(vec!["m".to_owned()], &request, content_type).to_string()
+    };
+    assert_eq!(told("{}", None), "`model` is missing; models here: m");
+    let form = "application/x-www-form-urlencoded";
     let expected = "`model` is missing: the body's Content-Type is \"application/x-www-form-urlencoded\"; \
                     send application/json; models here: m";
-    assert_eq!(message, expected);
+    assert_eq!(told("a=b", Some(form)), expected);
+    for content_type in [None, Some("application/json"), Some(form)] {
+        let expected = "the request has no body that could name a model; models here: m";
+        assert_eq!(told("", content_type), expected);
+    }
+}
+
+#[test]
+fn a_content_type_is_repeated_only_so_far() {
     assert_eq!(content_type_told(&[b'a'; 100]).len(), CONTENT_TYPE_TOLD_MAX);
 }

@@ -8,8 +8,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use journey::Refusal;
 use payload::{BodyHead, InferenceRequest, Limits, RequestParser};
 use resources::Folder;
-use routing::{Model, RequestHead, Rule, Walk};
-use state::{Backend, Clock, Dispatch, Listener, World, dispatch};
+use routing::RequestHead;
+use state::{Backend, Clock, Dispatch, Listener, World, dispatch, draw, leads_nowhere};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,19 +82,23 @@ impl Offline {
         record: &mut Record,
         scorers: &mut Vec<&'static str>,
     ) -> Result<(), Refusal> {
-        let parsed = parse(request)?;
-        record.dialect = parsed.dialect;
-        record.model = parsed.model.as_ref().map(|model| model.name.clone());
-        (record.stream, record.prompt_bytes) = (parsed.stream, parsed.prompt.bytes);
+        let asked = RequestHead {
+            method: &request.method,
+            host,
+            path: request.target.path(),
+            query: request.target.query(),
+            headers: &request.headers,
+        };
         record.request_bytes = request.body.len() as u64;
-        let rule = route(request, (listener, host), &parsed)?;
+        let mut parsed = None;
+        let rule = match listener.route_head(&asked)? {
+            Some(rule) => rule,
+            None => listener.route_parsed(&asked, parsed.insert(parse(request, record)?))?,
+        };
         record.rule = Some(Arc::clone(&rule.label));
         let random = &mut fastrand::Rng::new();
-        let nowhere =
-            |why: &str| Refusal::BackendUnresolved { route: Arc::clone(&rule.label), why: why.to_owned() };
-        let drawn = rule.draw(random).ok_or_else(|| nowhere("no backendRef has a weight above 0"))?;
-        match &drawn.backend {
-            Backend::Broken(why) => Err(nowhere(why)),
+        match &draw(rule, random)?.backend {
+            Backend::Broken(why) => Err(leads_nowhere(rule, why)),
             Backend::Service(service) => {
                 record.backend = Some(Arc::from(service.name.to_string()));
                 Ok(())
@@ -102,8 +106,9 @@ impl Offline {
             Backend::Pool(pool) => {
                 record.backend = Some(Arc::clone(&pool.view.name));
                 scorers.extend(pool.view.policy.scorer_names());
+                let parsed = parsed.as_ref().ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
                 // Offline, whoever asks is trusted.
-                let asked = Dispatch::told(&parsed, &request.headers);
+                let asked = Dispatch::told(parsed, &request.headers);
                 let before = self.0.clock().now();
                 let flight = dispatch(pool, &asked, random, self.0.clock())?;
                 record.decided_in = self.0.clock().now().since(before);
@@ -117,46 +122,16 @@ impl Offline {
 }
 
 /// Step 1, parse.
-fn parse(request: &OfflineRequest) -> Result<InferenceRequest, Refusal> {
+fn parse(request: &OfflineRequest, record: &mut Record) -> Result<InferenceRequest, Refusal> {
     let value = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     let head = BodyHead::new(request.target.path(), value(CONTENT_TYPE), value(CONTENT_ENCODING))?;
     let mut parser = RequestParser::new(head, Limits::default());
     parser.feed(&request.body)?;
-    Ok(parser.finish()?)
-}
-
-/// Step 2, route: a rule that needs no model wins without it, as at a door.
-fn route<'s>(
-    request: &OfflineRequest,
-    (listener, host): (&'s Listener, &str),
-    parsed: &InferenceRequest,
-) -> Result<&'s Rule<Backend>, Refusal> {
-    let head = RequestHead {
-        method: &request.method,
-        host,
-        path: request.target.path(),
-        query: request.target.query(),
-        headers: &request.headers,
-    };
-    let model = parsed.model.as_ref().map_or(Model::Absent, |model| Model::Named(&model.name.0));
-    match listener.routes.walk(&head, model) {
-        Walk::Rule(rule) => Ok(rule),
-        Walk::Nothing { for_want_of_model: true } => {
-            let models = listener.routes.models(host);
-            Err(match &parsed.model {
-                None => {
-                    let content_type = request.headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-                    Refusal::model_missing(models, parsed, content_type)
-                }
-                Some(model) => Refusal::ModelUnknown { model: model.name.0.to_string(), models },
-            })
-        }
-        Walk::Nothing { for_want_of_model: false } | Walk::ReadBody => Err(Refusal::NoRoute {
-            method: request.method.to_string(),
-            path: request.target.path().to_owned(),
-            host: host.to_owned(),
-        }),
-    }
+    let parsed = parser.finish()?;
+    record.dialect = parsed.dialect;
+    record.model = parsed.model.as_ref().map(|model| model.name.clone());
+    (record.stream, record.prompt_bytes) = (parsed.stream, parsed.prompt.bytes);
+    Ok(parsed)
 }
 
 fn host_of(request: &OfflineRequest) -> String {

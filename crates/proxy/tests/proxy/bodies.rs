@@ -1,6 +1,8 @@
 //! Request bodies: read only if a rule asks for it, held within limits, sent on byte for byte.
 
-use crate::support::{Endpoint, GATEWAY, Gate, ok, pool, post, route, settings, to_pool, to_service, until};
+use crate::support::{
+    Endpoint, GATEWAY, Gate, get, ok, pool, post, route, settings, to_pool, to_service, until,
+};
 use proxy::Settings;
 use std::io::Write;
 use std::time::Duration;
@@ -101,6 +103,19 @@ fn bad_bodies_are_refused_with_their_reason_and_nothing_is_forwarded() {
         let response = gate.ask(&post("/v1/chat/completions", "", body));
         assert_eq!((response.status, response.code().as_str()), (status, code), "{body}");
         assert_eq!(gate.record(&response).refusal.unwrap().reason, code);
+    }
+    assert!(chatbot.got().is_empty());
+}
+
+#[test]
+fn a_request_without_a_body_is_told_that_it_has_none_to_name_a_model() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));
+    for request in [get("/v1/models", ""), post("/v1/chat/completions", "", "")] {
+        let response = gate.ask(&request);
+        assert_eq!((response.status, response.code().as_str()), (400, "model_missing"));
+        let expected = "the request has no body that could name a model; models here: chatbot";
+        assert!(response.text().contains(expected), "{}", response.text());
     }
     assert!(chatbot.got().is_empty());
 }

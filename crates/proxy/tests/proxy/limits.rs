@@ -1,18 +1,53 @@
 //! What a client may take, and how long.
 
-use crate::support::{Endpoint, Gate, get, ok, settings, to_service, until};
+use crate::support::{Endpoint, Gate, answer, get, ok, settings, to_service, until};
 use proxy::Settings;
 use std::time::Duration;
 
 #[test]
-fn too_many_or_too_large_headers_are_answered_431() {
+fn a_head_that_cannot_be_read_is_refused_in_the_apis_shape_and_told() {
     let endpoint = Endpoint::answering(ok("ok"));
-    let small = Settings { header_bytes_max: 8 << 10, ..settings() };
-    let gate = Gate::with(&to_service(&[endpoint.address]), small);
+    let roomy = Settings { header_bytes_max: 128 << 10, ..settings() };
+    let gate = Gate::with(&to_service(&[endpoint.address]), roomy);
     let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
-    assert_eq!(gate.ask(&get("/", &many)).status, 431);
-    assert_eq!(gate.ask(&get("/", &format!("x-long: {}\r\n", "a".repeat(9 << 10)))).status, 431);
-    assert!(endpoint.got().is_empty());
+    let after_another = format!("{}nonsense\r\n\r\n", get("/", ""));
+    for (request, status, code) in [
+        ("nonsense\r\n\r\n".to_owned(), 400, "malformed_request"),
+        ("\x16\x03\x01\x02\0\x01\0\x01\u{7f}\x03\x03\r\n\r\n".to_owned(), 400, "malformed_request"),
+        ("GET / HTTP/7.0\r\n\r\n".to_owned(), 400, "malformed_request"),
+        (get("/", "a b: 1\r\n"), 400, "malformed_request"),
+        (get("/", "content-length: x\r\n"), 400, "malformed_request"),
+        (get(&format!("/{}", "a".repeat(66_000)), ""), 414, "target_too_long"),
+        (get("/", &many), 431, "head_too_large"),
+        (get("/", &format!("x-long: {}\r\n", "a".repeat(129 << 10))), 431, "head_too_large"),
+        (after_another, 400, "malformed_request"),
+    ] {
+        let told = &request[..request.len().min(40)];
+        let mut client = gate.client();
+        client.send(&request);
+        if request.ends_with("nonsense\r\n\r\n") && request.starts_with("GET") {
+            assert_eq!(client.response().text(), "ok");
+        }
+        let response = client.response();
+        assert_eq!((response.status, response.code().as_str()), (status, code), "{told:?}");
+        assert_eq!(response.header("content-type"), Some("application/json"), "{told:?}");
+        assert!(client.is_closed());
+        assert_eq!(gate.record(&response).refusal.unwrap().reason, code);
+    }
+    assert_eq!(endpoint.got().len(), 1);
+}
+
+#[test]
+fn an_endpoints_own_empty_400_is_passed_on_as_it_is() {
+    let endpoint = Endpoint::answering(answer("400 Bad Request", "", ""));
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let mut client = gate.client();
+    for _ in 0..2 {
+        client.send(get("/", ""));
+        let response = client.response();
+        assert_eq!((response.status, response.text().as_str()), (400, ""));
+        assert!(gate.record(&response).refusal.is_none());
+    }
 }
 
 #[test]

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod bodies;
+mod cores;
 mod drain;
 mod forwarding;
 mod limits;
+mod panics;
 mod retries;
 mod smuggling;
 mod streaming;

@@ -9,12 +9,6 @@ use std::time::Duration;
 
 const CHAT: &str = r#"{"model":"m","messages":[]}"#;
 
-fn in_flight(gate: &Gate) -> u32 {
-    let snapshot = gate.world.load();
-    let state = snapshot.pools[0].domain.lock();
-    state.endpoints(gate.world.clock().now()).iter().map(|endpoint| endpoint.in_flight).sum()
-}
-
 #[test]
 fn a_failed_connection_is_tried_at_the_next_endpoint() {
     let live = Endpoint::answering(ok("live"));
@@ -24,7 +18,7 @@ fn a_failed_connection_is_tried_at_the_next_endpoint() {
         assert_eq!(response.text(), "live");
     }
     assert_eq!(live.got().len(), 8);
-    until("every reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+    until("every reservation is given back", || (gate.in_flight() == 0).then_some(()));
     let services = Gate::start(&to_service(&[Endpoint::absent(), live.address]));
     for _ in 0..4 {
         assert_eq!(services.ask(&get("/", "")).text(), "live");
@@ -43,7 +37,7 @@ fn a_503_before_its_body_is_tried_at_the_next_endpoint_and_passed_on_if_there_is
     let response = alone.ask(&post("/v1/completions", "", CHAT));
     assert_eq!((response.status, response.text().as_str()), (503, "busy"));
     assert_eq!(alone.record(&response).attempts[0].outcome, Outcome::ServerError { status: 503 });
-    until("every reservation is given back", || (in_flight(&alone) == 0).then_some(()));
+    until("every reservation is given back", || (alone.in_flight() == 0).then_some(()));
 }
 
 #[test]
@@ -60,7 +54,7 @@ fn when_every_endpoint_fails_the_last_failure_is_told() {
     let response = gate.ask(&post("/v1/completions", "", CHAT));
     assert_eq!((response.status, response.code().as_str()), (503, "every_endpoint_failed"));
     assert_eq!(gate.record(&response).attempts.len(), 2);
-    until("every reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+    until("every reservation is given back", || (gate.in_flight() == 0).then_some(()));
 }
 
 #[test]

@@ -15,12 +15,6 @@ fn event(word: &str) -> String {
     format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}\"}}}}]}}\n\n")
 }
 
-fn in_flight(gate: &Gate) -> u32 {
-    let snapshot = gate.world.load();
-    let state = snapshot.pools[0].domain.lock();
-    state.endpoints(gate.world.clock().now()).iter().map(|endpoint| endpoint.in_flight).sum()
-}
-
 #[test]
 fn each_frame_reaches_the_client_before_the_next_is_made() {
     let (go, wait) = mpsc::channel::<()>();
@@ -41,11 +35,11 @@ fn each_frame_reaches_the_client_before_the_next_is_made() {
     assert_eq!(head.header("content-type"), Some("text/event-stream"));
     for word in ["one", "two", "three"] {
         assert_eq!(String::from_utf8(client.chunk().unwrap()).unwrap(), event(word));
-        assert_eq!(in_flight(&gate), 1);
+        assert_eq!(gate.in_flight(), 1);
         go.send(()).unwrap();
     }
     assert_eq!(client.chunk().unwrap(), b"");
-    until("the reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+    until("the reservation is given back", || (gate.in_flight() == 0).then_some(()));
     let id = head.header("x-request-id").unwrap();
     let record = until("the record is written", || gate.telemetry.record(id));
     assert_eq!(record.usage.output_tokens, Some(3));
@@ -69,7 +63,7 @@ fn an_event_stream_that_dies_ends_with_an_error_event_and_no_final_chunk() {
     assert_eq!(before, event("one"));
     assert!(error.contains("\"error\"") && !error.contains("[DONE]"), "{text}");
     assert_eq!(gate.record(&response).attempts[0].outcome, Outcome::Broken);
-    until("the reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+    until("the reservation is given back", || (gate.in_flight() == 0).then_some(()));
 }
 
 #[test]
@@ -118,14 +112,14 @@ fn a_client_that_hangs_up_cancels_its_request_wherever_it_is() {
         if path == "/stream" {
             client.head();
         }
-        assert_eq!(in_flight(&gate), 1);
+        assert_eq!(gate.in_flight(), 1);
         if path == "/half-closed" {
             client.end_sending();
         } else {
             drop(client);
         }
         until("the endpoint sees it", || (endpoint.heard().len() == 2 * round + 2).then_some(()));
-        until("the reservation is given back", || (in_flight(&gate) == 0).then_some(()));
+        until("the reservation is given back", || (gate.in_flight() == 0).then_some(()));
     }
 }
 
@@ -149,4 +143,24 @@ fn a_client_that_does_not_read_holds_its_endpoint_back() {
     let sent: usize = until("the endpoint is held back", || endpoint.heard().first()?.parse().ok());
     // What two pairs of socket buffers of the loopback device take in, and one read buffer.
     assert!(sent < 64 << 20, "{sent} bytes of 1 GB were taken in for a client that reads nothing");
+}
+
+#[test]
+fn a_client_that_takes_nothing_for_too_long_is_let_go_with_its_request() {
+    let endpoint = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send(STREAM);
+        let piece = chunk(&event(&"x".repeat(64 << 10)));
+        while connection.send(&piece) {}
+        connection.hear("cut");
+    });
+    let hasty = Settings { write_stall_timeout: Duration::from_millis(200), ..settings() };
+    let gate = Gate::with(&to_pool(&[endpoint.address]), hasty);
+    let mut client = gate.client();
+    client.send(post("/v1/chat/completions", "", CHAT));
+    until("the endpoint sees it", || (endpoint.heard().len() == 1).then_some(()));
+    until("the reservation is given back", || (gate.in_flight() == 0).then_some(()));
+    until("the connection is counted out", || (gate.handle().connections() == 0).then_some(()));
+    let head = client.head();
+    assert!(gate.telemetry.record(head.header("x-request-id").unwrap()).unwrap().cancelled);
 }

@@ -160,6 +160,13 @@ impl Gate {
         until("the record is written", || self.telemetry.record(&id))
     }
 
+    /// Reservations at the endpoints of the first pool.
+    pub(crate) fn in_flight(&self) -> u32 {
+        let snapshot = self.world.load();
+        let state = snapshot.pools[0].domain.lock();
+        state.endpoints(self.world.clock().now()).iter().map(|endpoint| endpoint.in_flight).sum()
+    }
+
     /// Drains on a thread of its own.
     pub(crate) fn drain(mut self) -> std::thread::JoinHandle<Drained> {
         let handle = self.handle.take().unwrap();

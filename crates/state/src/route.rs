@@ -1,0 +1,72 @@
+//! Step 2 of 5, route: which rule of a listener serves a request, and why none does.
+//!
+//! In: a request's head, and what was parsed of its body once it was read. Out: the rule, or a [`Refusal`]; the body is
+//! asked for only if a rule that names a model may win, or the winner leads to an InferencePool. Never: I/O; how a body is
+//! read is its door's business.
+
+use crate::{Backend, Listener};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use journey::Refusal;
+use payload::InferenceRequest;
+use routing::{Model, RequestHead, Rule, Walk, Weighted};
+use std::sync::Arc;
+
+/// The longest path that a message repeats, bytes.
+const PATH_TOLD_MAX: usize = 256;
+
+impl Listener {
+    /// Decides by the head alone. `None`: the body must be read, then [`Listener::route_parsed`] decides.
+    pub fn route_head(&self, asked: &RequestHead<'_>) -> Result<Option<&Rule<Backend>>, Refusal> {
+        match self.routes.walk(asked, Model::Unread) {
+            Walk::Rule(rule) if !rule.has_pool_backend() => Ok(Some(rule)),
+            Walk::Nothing { .. } => Err(no_route(asked)),
+            Walk::Rule(_) | Walk::ReadBody => Ok(None),
+        }
+    }
+
+    /// Decides once the body was read.
+    pub fn route_parsed(
+        &self,
+        asked: &RequestHead<'_>,
+        request: &InferenceRequest,
+    ) -> Result<&Rule<Backend>, Refusal> {
+        let model = request.model.as_ref().map(|model| &*model.name.0);
+        match self.routes.walk(asked, model.map_or(Model::Absent, Model::Named)) {
+            Walk::Rule(rule) => Ok(rule),
+            Walk::Nothing { for_want_of_model: true } => {
+                let models = self.routes.models(asked.host);
+                Err(match model {
+                    None => {
+                        let content_type = asked.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+                        Refusal::model_missing(models, request, content_type)
+                    }
+                    Some(model) => Refusal::ModelUnknown { model: model.to_owned(), models },
+                })
+            }
+            Walk::Nothing { for_want_of_model: false } | Walk::ReadBody => Err(no_route(asked)),
+        }
+    }
+}
+
+/// Draws a rule's backend by weight.
+pub fn draw<'r>(
+    rule: &'r Rule<Backend>,
+    random: &mut fastrand::Rng,
+) -> Result<&'r Weighted<Backend>, Refusal> {
+    rule.draw(random).ok_or_else(|| leads_nowhere(rule, "no backendRef has a weight above 0"))
+}
+
+/// The refusal of a request whose rule cannot be followed.
+pub fn leads_nowhere(rule: &Rule<Backend>, why: &str) -> Refusal {
+    Refusal::BackendUnresolved { route: Arc::clone(&rule.label), why: why.to_owned() }
+}
+
+fn no_route(asked: &RequestHead<'_>) -> Refusal {
+    let end = asked.path.floor_char_boundary(PATH_TOLD_MAX);
+    Refusal::NoRoute {
+        method: asked.method.to_string(),
+        path: asked.path[..end].to_owned(),
+        host: asked.host.to_owned(),
+    }
+}
