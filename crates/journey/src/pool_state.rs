@@ -144,12 +144,14 @@ impl PoolState {
             return Admission::Refuse(no_ready_endpoint(&arrival, weighed, passed));
         }
         let candidates: ArrayVec<Candidate, _> = ranked.iter().map(|&place| self.candidate(place)).collect();
+        let endpoints = candidates.iter().map(|candidate| candidate.target).take(ENDPOINTS_MAX).collect();
         let first = candidates[0];
         let work = prompt_work(arrival.prompt.bytes.saturating_sub(first.matched_bytes));
         self.sequence += 1;
         Admission::Send(Decision {
+            // Last, so that a reservation always has a decision that will give it back.
             reservation: self.reserve(first.target.slot, arrival.prompt.bytes, work, now),
-            endpoints: candidates.iter().map(|candidate| candidate.target).take(ENDPOINTS_MAX).collect(),
+            endpoints,
             candidates,
             weighed,
             passed_over: passed.resting + passed.outside_subset,
@@ -211,6 +213,14 @@ impl PoolState {
     /// index is to be emptied.
     pub fn signal(&mut self, slot: Slot, scrape: Option<Signals>, now: Now) -> Restarted {
         self.roster.get_mut(slot).map_or(Restarted::No, |endpoint| endpoint.signal(scrape, now))
+    }
+
+    /// Counts what every endpoint carries anew from the live reservations: a panic may have left the two apart.
+    pub fn recount(&mut self) {
+        self.reservations.recount();
+        for (slot, endpoint) in self.roster.iter_mut() {
+            endpoint.recount(self.reservations.at(slot));
+        }
     }
 
     /// Every endpoint, for operators.

@@ -60,8 +60,8 @@ impl PrefixIndex {
         matches
     }
 
-    /// Notes that the endpoint at `slot` will hold the prompt: call it for the first endpoint of a decision, after the
-    /// pool's mutex is released.
+    /// Notes that the endpoint at `slot` will hold the prompt: call it for each endpoint of a decision that the
+    /// request is sent to, after the pool's mutex is released.
     pub fn insert(&self, slot: Slot, model: &str, prompt: &Prompt) {
         let chain = Chain::new(model, prompt);
         let Some(home) = chain.home() else { return };

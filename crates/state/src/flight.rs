@@ -4,7 +4,7 @@ use crate::{Clock, Pool};
 use http::HeaderMap;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE};
 use journey::{Admission, Arrival, Decision, Outcome, Refusal, Target, TargetModel};
-use payload::{InferenceRequest, Usage};
+use payload::{InferenceRequest, Prompt, Usage};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +48,8 @@ pub fn dispatch(
     let asked = request.model.as_ref().map(|field| &field.name);
     let admissible = pool.policies.weigh(asked, dispatch.objective, dispatch.rewrite, random);
     let (priority, rewrite) = (admissible.priority, admissible.rewrite);
-    let model = rewrite.as_ref().map(|target| &target.0).or(asked.map(|asked| &asked.0));
-    let model = model.map_or("", |model| &**model);
+    let sent = rewrite.as_ref().map(|target| &target.0).or(asked.map(|asked| &asked.0));
+    let model = sent.map_or("", |model| &**model);
     let domain = &pool.domain;
     let matches = domain.prefixes.lookup(model, &request.prompt);
     let arrival = Arrival {
@@ -67,17 +67,21 @@ pub fn dispatch(
     };
     match admission {
         Admission::Send(decision) => {
-            domain.prefixes.insert(decision.endpoints[0].slot, model, &request.prompt);
-            Ok(Flight {
+            let model = sent.cloned();
+            let flight = Flight {
                 pool: Arc::clone(pool),
                 priority,
                 rewrite,
                 decision,
+                model,
+                prompt: request.prompt.clone(),
                 clock,
                 at: 0,
                 tokens: 0,
                 ended: false,
-            })
+            };
+            flight.note_prompt();
+            Ok(flight)
         }
         Admission::Refuse(refusal) => Err(refusal),
         Admission::Wait(..) => Err(Refusal::Saturated {
@@ -102,6 +106,9 @@ pub struct Flight {
     pub rewrite: Option<TargetModel>,
     /// Where it goes, and why.
     pub decision: Decision,
+    /// The model that is sent.
+    model: Option<Arc<str>>,
+    prompt: Prompt,
     clock: Clock,
     /// Place in `decision.endpoints`.
     at: usize,
@@ -122,9 +129,15 @@ impl Flight {
         let next = *self.decision.endpoints.get(self.at + 1)?;
         self.at += 1;
         self.tokens = 0;
-        let mut state = self.pool.domain.lock();
-        state.moved(self.decision.reservation, next.slot, outcome, self.clock.now());
+        self.pool.domain.lock().moved(self.decision.reservation, next.slot, outcome, self.clock.now());
+        self.note_prompt();
         Some(next)
+    }
+
+    /// Tells the prefix index that the endpoint will hold the prompt.
+    fn note_prompt(&self) {
+        let model = self.model.as_deref().unwrap_or_default();
+        self.pool.domain.prefixes.insert(self.at().slot, model, &self.prompt);
     }
 
     /// The first byte of the response's body came.

@@ -7,7 +7,7 @@ use routing::{Destination, DestinationKind, RouteTable};
 use scheduling::{PrefixIndex, Slot};
 use signals::Signals;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// The process's clock: the one place where the journey's [`Now`] comes from.
@@ -138,9 +138,14 @@ impl Domain {
         Domain { state: Mutex::new(PoolState::new(seed)), prefixes: PrefixIndex::default() }
     }
 
-    /// Holds the state. A panic under the lock leaves it as it was at that moment: its methods keep it whole.
+    /// Holds the state. After a panic under the lock what its endpoints carry is counted anew from the live reservations.
     pub fn lock(&self) -> MutexGuard<'_, PoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(|poisoned| {
+            let mut state = poisoned.into_inner();
+            state.recount();
+            self.state.clear_poison();
+            state
+        })
     }
 
     /// A scrape of the endpoint at `slot` came back (`None`: it failed). Fits the endpoint's part of the prefix index to

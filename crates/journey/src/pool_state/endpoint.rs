@@ -1,6 +1,7 @@
 //! What is known of one endpoint: the load that it carries, how fast it is, what it reported.
 
 use super::health::{Health, Readiness, Trial};
+use super::reservations::Reservation;
 use super::{EndpointStatus, Restarted};
 use crate::{EndpointKey, Now};
 use scheduling::{AdapterFit, Load, PROMPT_SECONDS_PER_BYTE, Slot};
@@ -96,6 +97,21 @@ impl Endpoint {
     pub(super) fn release(&mut self, work: Duration, now: Now) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.backlog.take(work, now);
+    }
+
+    /// Counts anew what it carries: `held` is all that is reserved here.
+    pub(super) fn recount<'h>(&mut self, held: impl Iterator<Item = &'h Reservation>) {
+        self.in_flight = 0;
+        self.backlog.pending = Duration::ZERO;
+        let mut trial = Trial::No;
+        for held in held {
+            self.in_flight += 1;
+            self.backlog.pending += held.work;
+            if held.trial == Trial::Yes {
+                trial = Trial::Yes;
+            }
+        }
+        self.health.recount(trial);
     }
 
     pub(super) fn first_token(&mut self, work: Duration, trial: Trial, sent: Now, now: Now) {

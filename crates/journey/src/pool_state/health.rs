@@ -113,6 +113,13 @@ impl Health {
         }
     }
 
+    /// `trial`: whether the trial is under way. One that was lost is had again.
+    pub(super) fn recount(&mut self, trial: Trial) {
+        if matches!(self.rest, Rest::Trial) && trial == Trial::No {
+            self.cancelled(Trial::Yes);
+        }
+    }
+
     pub(super) fn scraped(&mut self) {
         self.scraped_before = true;
         self.missed = 0;

@@ -55,6 +55,23 @@ impl Reservations {
         }
     }
 
+    /// What is held at `slot`.
+    pub(super) fn at(&self, slot: Slot) -> impl Iterator<Item = &Reservation> {
+        let held = self.places.iter().filter_map(|(_, held)| held.as_ref());
+        held.filter(move |held| held.slot == Some(slot))
+    }
+
+    /// Finds the vacant places anew.
+    pub(super) fn recount(&mut self) {
+        let places = (0u32..).zip(&self.places);
+        self.vacant = places.filter(|(_, (_, held))| held.is_none()).map(|(index, _)| index).collect();
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget_vacant(&mut self) {
+        self.vacant.clear();
+    }
+
     pub(super) fn take(&mut self, id: ReservationId) -> Option<Reservation> {
         let (generation, place) = self.places.get_mut(id.index as usize)?;
         if *generation != id.generation {

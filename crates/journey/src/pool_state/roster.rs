@@ -69,6 +69,12 @@ impl Roster {
         slots.zip(&self.places).filter(|(_, endpoint)| endpoint.standing != Standing::Vacant)
     }
 
+    /// The same, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Endpoint)> {
+        let slots = (0u32..).map(Slot);
+        slots.zip(&mut self.places).filter(|(_, endpoint)| endpoint.standing != Standing::Vacant)
+    }
+
     fn place(&mut self, key: &EndpointKey, now: Now) -> Slot {
         if let Some(&slot) = self.slots.get(key) {
             self.places[slot.0 as usize].standing = Standing::Present;

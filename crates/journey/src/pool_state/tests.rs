@@ -277,6 +277,37 @@ fn a_reservation_is_given_back_once() {
 }
 
 #[test]
+fn a_recount_restores_what_endpoints_carry_from_what_is_reserved() {
+    let mut yard = Yard::new(2);
+    (0..3).for_each(|_| yard.at(0, BAD));
+    yard.pass(1000);
+    let only = [address(0)];
+    let trial = yard.send(Ask { subset: Some(&only), ..Ask::default() });
+    let held: Vec<Decision> =
+        (0..2).map(|_| yard.send(Ask { prompt_bytes: 20_000, ..Ask::default() })).collect();
+    let carried = yard.in_flight();
+    assert_eq!(carried, [1, 2]);
+    let backlog = |yard: &Yard| yard.state.roster[Slot(1)].load(Slot(1), 0, "", yard.now).backlog_seconds;
+    let before = backlog(&yard);
+
+    // As a panic may leave it: counted and not reserved, reserved and not counted, vacant and not listed.
+    yard.state.roster[Slot(1)].in_flight = 7;
+    yard.state.reservations.take(trial.reservation);
+    yard.state.reservations.forget_vacant();
+    yard.state.recount();
+    assert_eq!(yard.in_flight(), [0, 2]);
+    let again = yard.send(Ask { subset: Some(&only), ..Ask::default() });
+    assert_eq!(again.reservation.index, trial.reservation.index, "the place is vacant");
+    yard.end(&again, Outcome::Served);
+    assert_eq!(yard.state.endpoints(yard.now)[0].resting, None, "the lost trial was had again");
+    for (decision, left) in held.iter().zip([before / 2.0, 0.0]) {
+        yard.end(decision, Outcome::Served);
+        assert!((backlog(&yard) - left).abs() < 1e-6);
+    }
+    assert_eq!(yard.in_flight(), [0, 0]);
+}
+
+#[test]
 fn a_moved_request_counts_where_it_is() {
     let mut yard = Yard::new(2);
     let decision = yard.plain();

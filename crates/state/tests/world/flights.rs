@@ -1,8 +1,9 @@
 //! Requests reserve, learn, move on and release.
 
-use crate::support::{addresses, fly, in_flight, load, pool, slice, world};
+use crate::support::{addresses, fly, in_flight, load, pool, request, slice, world};
 use journey::{Outcome, Refusal};
-use payload::Usage;
+use payload::{Prompt, Usage};
+use state::{Dispatch, dispatch};
 
 fn two_endpoints() -> String {
     [pool("p"), slice("a", "app: p", 1), slice("b", "app: p", 2)].concat()
@@ -43,6 +44,45 @@ fn a_retry_moves_the_reservation_until_no_endpoint_is_left() {
         .map(|(_, count)| count)
         .sum();
     assert_eq!(left, 0);
+}
+
+#[test]
+fn a_prompt_is_known_wherever_a_retry_took_it() {
+    let world = world(&two_endpoints());
+    let pool = world.load().pools[0].clone();
+    let mut request = request("m");
+    request.prompt = Prompt { bytes: 2048, blocks: [1, 2].into_iter().collect(), salt: 0 };
+    let at = Dispatch { request: &request, objective: None, rewrite: None, subset: None };
+    let mut flight = dispatch(&pool, &at, &mut fastrand::Rng::with_seed(1), world.clock()).unwrap();
+    let first = flight.at().slot;
+    let known = || {
+        let heads = pool.domain.prefixes.lookup("m", &request.prompt).heads;
+        heads.iter().map(|&(slot, _)| slot).collect::<Vec<_>>()
+    };
+    assert_eq!(known(), [first]);
+    let second = flight.retry(Outcome::Broken).unwrap().slot;
+    assert_eq!(known().len(), 2);
+    assert!(known().contains(&second));
+}
+
+#[test]
+fn a_panic_under_a_domains_lock_costs_nobody_the_domain() {
+    let world = world(&two_endpoints());
+    let pool = world.load().pools[0].clone();
+    let flight = fly(&world, &pool, "m").unwrap();
+    let panicked = std::thread::scope(|scope| {
+        let under_lock = || {
+            let _state = pool.domain.lock();
+            panic!("a test's fault");
+        };
+        scope.spawn(under_lock).join().is_err()
+    });
+    assert!(panicked && pool.domain.state.is_poisoned());
+    let total = || in_flight(&world, &pool).iter().map(|(_, count)| count).sum::<u32>();
+    assert_eq!(total(), 1);
+    assert!(!pool.domain.state.is_poisoned(), "it was recounted, once");
+    drop(flight);
+    assert_eq!(total(), 0);
 }
 
 #[test]
