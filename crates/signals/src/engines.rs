@@ -9,7 +9,8 @@ mod triton;
 mod vllm;
 
 use crate::Signals;
-use crate::page::lines;
+use crate::gauge::{Gauge, Total, rank_of};
+use crate::page::{Line, lines};
 
 /// A model server, by the metrics that it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +68,42 @@ impl Engine {
             Engine::TensorrtLlm => b"trtllm_",
             Engine::Triton => b"nv_trt_llm_",
             Engine::LlamaCpp => b"llamacpp:",
+        }
+    }
+}
+
+/// What the engines tell, each under names of its own.
+#[derive(Debug, Default)]
+struct Readings {
+    waiting: Gauge,
+    running: Gauge,
+    kv_used: Gauge,
+    block_tokens: Gauge,
+    blocks: Gauge,
+    served: Total,
+}
+
+impl Readings {
+    /// Takes a line whose labels tell the tokens of a block and the number of blocks.
+    fn take_cache_config(&mut self, line: &Line<'_>, rank: &str, (tokens, count): (&str, &str)) {
+        let Some(sample) = line.sample() else { return };
+        let rank = rank_of(&sample.labels, rank);
+        for (label, gauge) in [(tokens, &mut self.block_tokens), (count, &mut self.blocks)] {
+            if let Some(value) = sample.labels.get(label).and_then(|value| value.parse().ok()) {
+                gauge.put(rank, sample.timestamp, value);
+            }
+        }
+    }
+
+    fn signals(&self) -> Signals {
+        Signals {
+            waiting: self.waiting.count(),
+            running: self.running.count(),
+            kv_used: self.kv_used.fraction(),
+            block_tokens: self.block_tokens.first(),
+            blocks: self.blocks.count(),
+            adapters: None,
+            served: self.served.get(),
         }
     }
 }

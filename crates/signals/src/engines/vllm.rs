@@ -1,6 +1,7 @@
 //! vLLM. Its data-parallel ranks are told apart by the label `engine`.
 
-use crate::gauge::{Gauge, Total, rank_of};
+use super::Readings;
+use crate::gauge::Gauge;
 use crate::page::{Labels, Line, lines};
 use crate::{Adapters, Signals};
 
@@ -10,40 +11,26 @@ const RANK: &str = "engine";
 const ADAPTERS_MAX: usize = 1_024;
 
 pub(super) fn read(page: &[u8]) -> Signals {
-    let (mut waiting, mut running, mut kv_used, mut kv_used_v0) =
-        (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
-    let (mut block_tokens, mut blocks) = (Gauge::default(), Gauge::default());
-    let (mut served, mut lora) = (Total::default(), Lora::default());
+    let mut readings = Readings::default();
+    let (mut kv_used_v0, mut lora) = (Gauge::default(), Lora::default());
     for line in lines(page) {
         match line.name {
-            b"vllm:num_requests_waiting" => waiting.take(&line, RANK),
-            b"vllm:num_requests_running" => running.take(&line, RANK),
-            b"vllm:kv_cache_usage_perc" => kv_used.take(&line, RANK),
+            b"vllm:num_requests_waiting" => readings.waiting.take(&line, RANK),
+            b"vllm:num_requests_running" => readings.running.take(&line, RANK),
+            b"vllm:kv_cache_usage_perc" => readings.kv_used.take(&line, RANK),
             b"vllm:gpu_cache_usage_perc" => kv_used_v0.take(&line, RANK),
-            b"vllm:prompt_tokens_total" | b"vllm:generation_tokens_total" => served.take(&line),
+            b"vllm:prompt_tokens_total" | b"vllm:generation_tokens_total" => readings.served.take(&line),
             b"vllm:lora_requests_info" => lora.take(&line),
             b"vllm:cache_config_info" => {
-                let Some(sample) = line.sample() else { continue };
-                let rank = rank_of(&sample.labels, RANK);
-                for (label, gauge) in [("block_size", &mut block_tokens), ("num_gpu_blocks", &mut blocks)] {
-                    if let Some(value) = sample.labels.get(label).and_then(|value| value.parse().ok()) {
-                        gauge.put(rank, sample.timestamp, value);
-                    }
-                }
+                readings.take_cache_config(&line, RANK, ("block_size", "num_gpu_blocks"));
             }
             _ => {}
         }
     }
-    Signals {
-        waiting: waiting.count(),
-        running: running.count(),
-        // The name until the V1 engine.
-        kv_used: kv_used.fraction().or_else(|| kv_used_v0.fraction()),
-        block_tokens: block_tokens.first(),
-        blocks: blocks.count(),
-        adapters: lora.adapters(),
-        served: served.get(),
-    }
+    let signals = readings.signals();
+    // The name until the V1 engine.
+    let kv_used = signals.kv_used.or_else(|| kv_used_v0.fraction());
+    Signals { kv_used, adapters: lora.adapters(), ..signals }
 }
 
 /// `vllm:lora_requests_info`: a new series for each new state, its value the time when that state was seen. The newest
