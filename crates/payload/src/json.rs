@@ -7,6 +7,7 @@
 mod escape;
 mod nesting;
 mod number;
+mod seam;
 mod stops;
 mod stride;
 mod utf8;
@@ -15,6 +16,7 @@ use crate::ParseError;
 use escape::{Escape, HALF};
 use nesting::{Container, Nesting};
 use number::Digits;
+use seam::Seams;
 use smallvec::SmallVec;
 use std::ops::Range;
 use stops::Stops;
@@ -140,6 +142,7 @@ pub(crate) struct Scanner {
     /// Of the first byte of the chunk in hand.
     offset: u64,
     nesting: Nesting,
+    seams: Seams,
     /// The depth of the innermost values that the visitor is told of.
     told: usize,
     utf8: Utf8,
@@ -159,6 +162,7 @@ impl Scanner {
             state: State::Start,
             offset: 0,
             nesting: Nesting::new(depth_max),
+            seams: Seams::default(),
             told: 1,
             utf8: Utf8::default(),
             escape: Escape::default(),
@@ -175,6 +179,7 @@ impl Scanner {
         self.state = State::Start;
         self.offset = 0;
         self.nesting.restart();
+        self.seams.forget();
         self.told = 1;
         self.utf8 = Utf8::default();
         self.escape = Escape::default();
@@ -395,7 +400,7 @@ impl Scanner {
         let mut at = if from == 0 { self.in_escape(chunk, 0)? } else { from };
         while at < chunk.len() {
             let plain = self.text_bytes_max == 0 && !self.escape.is_half();
-            let stop = if plain { stops.next_but_whole_escapes(at) } else { stops.next(at) };
+            let stop = if plain { stops.next_but_plain_escapes(at) } else { stops.next(at) };
             let found = chunk.get(stop);
             if self.escape.is_half() && (stop > at || found == Some(&b'"')) {
                 return self.refuse(at, HALF);

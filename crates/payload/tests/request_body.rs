@@ -202,6 +202,23 @@ fn what_lies_deeper_than_anybody_looks_agrees_with_a_dom_parser_at_every_cut() {
     }
 }
 
+#[test]
+fn what_stands_between_long_texts_agrees_with_a_dom_parser_when_it_comes_again_elsewhere() {
+    let text = "long enough to be a text";
+    for body in [
+        r#"{"a":[{"r":"u","c":"T"},{"r":"u","c":"T"},{"r":"u","c":"T"},{"r":"u","c":"T"}]}"#,
+        r#"{"a":[{"r":"u","c":"T"},{"r":"u","c":"T"},{"r":"u","c":"T"},{"r":"u","c":"T"}}"#,
+        r#"{"a":[{"r":"u","c":"T"},{"r":"u","c":"T"},{"r":"u","c":"T\u00e4"},{"r":"u","c":"T\x"}]}"#,
+        r#"{"a":[["T"],["T"],["T"],["T","T"],["T"]]}"#,
+        r#"{"a":[["T"],["T"],["T"],{"k":"T"],["T"}]}"#,
+        r#"{"a":[["T"],["T"],["T"],["T"],[["T"],["T"]]],"b":["T"],["T"]}"#,
+        r#"{"a":[{"k":"T","k":"T","k":"T"},["T","k":"T"]]}"#,
+        r#"{"a":{"b":{"k":"T"},"model":"T"},"c":{"k":"T"},"model":"T"}"#,
+    ] {
+        check_at_every_cut(&body.replace('T', text));
+    }
+}
+
 fn check_at_every_cut(body: &str) {
     oracle::check(body.as_bytes(), &[]);
     oracle::check(body.as_bytes(), &vec![1; body.len()]);

@@ -1,4 +1,4 @@
-//! The escapes of a string: byte by byte, or at a glance where nobody wants their characters.
+//! The escapes of a string, byte by byte.
 
 /// Where in an escape the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,24 +97,13 @@ const fn resolve(letter: u8) -> Option<char> {
     })
 }
 
-/// The length of the escape that `rest` begins with, if it stands there whole and stands for one character.
+/// True for the letter of an escape of one letter.
 #[inline]
-pub(super) fn whole(rest: &[u8]) -> Option<usize> {
-    match rest {
-        [b'\\', b'u', digits @ ..] => code_unit(digits.first_chunk()?).map(|()| 6),
-        [b'\\', letter, ..] => LETTERS[usize::from(*letter)].then_some(2),
-        _ => None,
-    }
+pub(super) fn is_letter(byte: u8) -> bool {
+    LETTERS[usize::from(byte)]
 }
 
-/// Four hex digits that are no half of a surrogate pair.
-fn code_unit([first, second, third, last]: &[u8; 4]) -> Option<()> {
-    let hex = [first, second, third, last].iter().all(|digit| digit.is_ascii_hexdigit());
-    let half = matches!(first, b'd' | b'D') && !matches!(second, b'0'..=b'7');
-    (hex && !half).then_some(())
-}
-
-/// The escapes of one letter, as a table: there is one every few words.
+/// The same as a table: there is one every few words.
 const LETTERS: [bool; 256] = {
     let mut letters = [false; 256];
     let mut letter = 0;

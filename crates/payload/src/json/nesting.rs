@@ -12,6 +12,14 @@ pub(super) enum Container {
 /// Levels that one word holds.
 const WORD_LEVELS: usize = u64::BITS as usize;
 
+/// Where in the nesting a byte stands: all containers around it, and of how many of them the visitor is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    depth: usize,
+    told: usize,
+    containers: u64,
+}
+
 /// A stack of bits; a set bit is an array.
 #[derive(Debug)]
 pub(super) struct Nesting {
@@ -30,6 +38,7 @@ impl Nesting {
 
     pub(super) fn restart(&mut self) {
         self.depth = 0;
+        self.inner = 0;
         self.outer.clear();
     }
 
@@ -37,6 +46,13 @@ impl Nesting {
     #[inline]
     pub(super) fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// Where the next byte stands; `None` if that is too deep to be told in a word.
+    #[inline]
+    pub(super) fn place(&self, told: usize) -> Option<Place> {
+        let Nesting { depth, inner: containers, .. } = *self;
+        (depth <= WORD_LEVELS).then_some(Place { depth, told, containers })
     }
 
     #[inline]

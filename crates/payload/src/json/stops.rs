@@ -1,141 +1,143 @@
 //! Strides through the inside of strings, 64 bytes at a time.
 //!
-//! In: a chunk. Out: the next byte that is a quote, a backslash or a control character. A block's stops are found once,
-//! as a bit mask, and used for every string that touches the block.
+//! In: a chunk. Out: the next byte that ends a string, is a control character, or begins an escape that somebody must
+//! look at. What a block holds is found once, as bit masks, for every string that touches the block, a window of blocks
+//! at a time. An escape of one letter is judged by its mask; one of hex digits, or cut by the end of its block, is left
+//! to the careful way. Never: a judgement of what stands outside strings.
 
-use super::escape::whole;
-use wide::u8x16;
+mod block;
 
-const BLOCK: usize = 64;
+use block::{BLOCK, BLOCKS, Window};
 
 /// The stops of one chunk.
 pub(super) struct Stops<'a> {
     chunk: &'a [u8],
-    /// Where the block in hand begins, and where the next one does.
-    block: usize,
-    block_end: usize,
-    mask: u64,
+    /// Where the window in hand begins and ends.
+    from: usize,
+    end: usize,
+    window: Window,
 }
 
 impl<'a> Stops<'a> {
     pub(super) fn of(chunk: &'a [u8]) -> Stops<'a> {
-        Stops { chunk, block: 0, block_end: 0, mask: 0 }
+        Stops { chunk, from: 0, end: 0, window: Window::default() }
     }
 
     pub(super) fn chunk(&self) -> &'a [u8] {
         self.chunk
     }
 
-    /// The first stop at or after `at`, or the chunk's length. `at` never goes back.
+    /// The first unescaped quote, control character or backslash at or after `at`, or the chunk's length. `at` never
+    /// goes back, and is no second byte of an escape.
     #[inline]
     pub(super) fn next(&mut self, at: usize) -> usize {
-        let passed = at - self.block;
-        if passed < BLOCK {
-            let mask = self.mask >> passed;
-            if mask != 0 {
-                return at + mask.trailing_zeros() as usize;
-            }
-        }
-        self.next_in_later_blocks(at)
+        self.find(at, |window, block| window.stops[block] | window.escapes[block])
     }
 
-    #[inline(never)]
-    fn next_in_later_blocks(&mut self, at: usize) -> usize {
-        let mut at = at.max(self.block_end);
-        while at < self.chunk.len() {
+    /// The same, but passes over the escapes that are found right.
+    #[inline]
+    pub(super) fn next_but_plain_escapes(&mut self, at: usize) -> usize {
+        self.find(at, |window, block| window.stops[block])
+    }
+
+    #[inline(always)]
+    fn find(&mut self, mut at: usize, mask: impl Fn(&Window, usize) -> u64) -> usize {
+        loop {
+            while at < self.end {
+                let passed = at - self.from;
+                let mask = mask(&self.window, passed / BLOCK % BLOCKS) >> (passed % BLOCK);
+                if mask != 0 {
+                    return at + mask.trailing_zeros() as usize;
+                }
+                at += BLOCK - passed % BLOCK;
+            }
+            if at >= self.chunk.len() {
+                return self.chunk.len();
+            }
             self.load(at);
-            if self.mask != 0 {
-                return at + self.mask.trailing_zeros() as usize;
-            }
-            at = self.block_end;
         }
-        self.chunk.len()
     }
 
-    /// The same, but passes over escapes that stand whole in the chunk.
-    #[inline]
-    pub(super) fn next_but_whole_escapes(&mut self, at: usize) -> usize {
-        let stop = self.next(at);
-        if self.chunk.get(stop) == Some(&b'\\') { self.pass_escapes(stop) } else { stop }
-    }
-
-    /// The first stop from the escape at `at` on that is no whole escape.
+    /// Looks at the window that begins at `at`.
     #[inline(never)]
-    fn pass_escapes(&mut self, mut at: usize) -> usize {
-        while let Some(rest @ [b'\\', ..]) = self.chunk.get(at..)
-            && let Some(bytes) = whole(rest)
-        {
-            at = self.next(at + bytes);
-        }
-        at
-    }
-
-    #[inline]
     fn load(&mut self, at: usize) {
-        let rest = &self.chunk[at..];
-        self.mask = match rest.first_chunk() {
-            Some(block) => find(block),
-            None => find_in_rest(rest),
-        };
-        self.block = at;
-        self.block_end = self.chunk.len().min(at + BLOCK);
+        // Who goes on behind the window has passed the byte that it left escaped.
+        self.window.leaves_escaped &= at == self.end;
+        let bytes = &self.chunk[at..self.chunk.len().min(at + BLOCK * BLOCKS)];
+        self.window.look(bytes);
+        (self.from, self.end) = (at, at + bytes.len());
     }
-}
-
-/// The same for the end of a chunk, which is less than a block. Apart, so that whole blocks are read where they lie.
-#[inline(never)]
-fn find_in_rest(rest: &[u8]) -> u64 {
-    let mut block = [b' '; BLOCK];
-    block[..rest.len()].copy_from_slice(rest);
-    find(&block)
-}
-
-/// The stops of a block, lowest bit first.
-#[inline]
-fn find(block: &[u8; BLOCK]) -> u64 {
-    // `"` is 0x22: with bit 1 turned over it stands right behind the control characters, and one comparison finds both.
-    let turn = u8x16::splat(0x02);
-    let last = u8x16::splat(b'"' ^ 0x02);
-    let backslash = u8x16::splat(b'\\');
-    let mut mask = 0;
-    for (index, lane) in block.as_chunks::<16>().0.iter().enumerate() {
-        let bytes = u8x16::new(*lane);
-        let turned = bytes ^ turn;
-        let stops = turned.min(last).simd_eq(turned) | bytes.simd_eq(backslash);
-        mask |= u64::from(stops.to_bitmask()) << (index * 16);
-    }
-    mask
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn every_byte_is_a_stop_or_not_as_the_grammar_says() {
-        for byte in 0..=255 {
-            for place in 0..BLOCK {
-                let mut block = [b'a'; BLOCK];
-                block[place] = byte;
-                let stop = byte < 0x20 || byte == b'"' || byte == b'\\';
-                assert_eq!(find(&block), u64::from(stop) << place, "byte {byte:#x} at {place}");
-            }
+    /// Where a walk stops that passes over what `next` finds, escapes as a whole.
+    fn stops_of(chunk: &[u8], next: impl Fn(&mut Stops<'_>, usize) -> usize) -> Vec<usize> {
+        let mut stops = Stops::of(chunk);
+        let (mut at, mut found) = (0, Vec::new());
+        while at < chunk.len() {
+            at = next(&mut stops, at);
+            found.push(at);
+            at += if chunk.get(at) == Some(&b'\\') { 2 } else { 1 };
         }
+        found
     }
 
     #[test]
     fn stops_of_a_chunk_are_found_in_order_and_a_string_may_begin_inside_a_block() {
-        let mut chunk = vec![b'x'; 200];
-        for place in [3, 63, 64, 130, 199] {
+        let mut chunk = vec![b'x'; 3000];
+        let places = [3, 63, 64, 130, 1023, 1024, 2500, 2999];
+        for place in places {
             chunk[place] = b'"';
         }
-        let mut stops = Stops::of(&chunk);
-        let (mut at, mut found) = (0, Vec::new());
-        while at < chunk.len() {
-            at = stops.next(at);
-            found.push(at);
-            at += 1;
+        assert_eq!(stops_of(&chunk, |stops, at| stops.next(at)), places);
+        assert_eq!(Stops::of(&chunk).next(131), 1023);
+        assert_eq!(Stops::of(&chunk).next(2501), 2999);
+    }
+
+    proptest! {
+        #[test]
+        fn escapes_are_stops_or_passed_over_as_they_stand_byte_by_byte(
+            pieces in proptest::collection::vec(
+                (0usize..150, proptest::sample::select(vec![r"\n", r#"\""#, r"\\", r"\\\\\\\\", r"\u0041", r"\x", "\"", "\t"])),
+                0..60,
+            ),
+        ) {
+            let mut chunk = Vec::new();
+            for (plain, piece) in pieces {
+                chunk.extend(vec![b'.'; plain]);
+                chunk.extend(piece.bytes());
+            }
+            let (mut at, mut all, mut hard) = (0, Vec::new(), Vec::new());
+            while at < chunk.len() {
+                match chunk[at] {
+                    b'\\' => {
+                        all.push(at);
+                        // Cut by the end of a block, all escapes are.
+                        if matches!(chunk[at + 1], b'u' | b'x') || at % BLOCK == BLOCK - 1 {
+                            hard.push(at);
+                        }
+                        at += 1;
+                    }
+                    b'"' | b'\t' => {
+                        all.push(at);
+                        hard.push(at);
+                    }
+                    _ => {}
+                }
+                at += 1;
+            }
+            let mut found = stops_of(&chunk, |stops, at| stops.next(at));
+            found.retain(|at| *at < chunk.len());
+            prop_assert_eq!(found, all);
+            if chunk.len() <= BLOCK * BLOCKS {
+                let mut found = stops_of(&chunk, |stops, at| stops.next_but_plain_escapes(at));
+                found.retain(|at| *at < chunk.len());
+                prop_assert_eq!(found, hard);
+            }
         }
-        assert_eq!(found, [3, 63, 64, 130, 199]);
     }
 }

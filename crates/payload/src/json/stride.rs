@@ -4,7 +4,8 @@
 //! are: containers, strings without half characters, whole numbers. Never: an error (where something else stands, the
 //! careful way goes on, and says what is wrong), a text kept.
 
-use super::nesting::Nesting;
+use super::nesting::{Nesting, Place};
+use super::seam::{Seams, WORD_BYTES_MAX};
 use super::{Container, Digits, Role, Scanner, State, Stops};
 use std::convert::Infallible;
 
@@ -17,7 +18,9 @@ impl Scanner {
             return from;
         }
         let chunk = stops.chunk();
-        let mut walk = Walk { chunk, at: from, stops, nesting: &mut self.nesting, told: self.told };
+        let seam_from = None;
+        let Scanner { nesting, seams, told, .. } = self;
+        let mut walk = Walk { chunk, at: from, stops, nesting, told: *told, seams, seam_from };
         let Err(state) = walk.values(self.state);
         let at = walk.at;
         self.state = state;
@@ -33,6 +36,9 @@ struct Walk<'a, 'chunk> {
     stops: &'a mut Stops<'chunk>,
     nesting: &'a mut Nesting,
     told: usize,
+    seams: &'a mut Seams,
+    /// Where the last text ended, and in which containers.
+    seam_from: Option<(usize, Place)>,
 }
 
 impl Walk<'_, '_> {
@@ -51,7 +57,7 @@ impl Walk<'_, '_> {
     fn value(&mut self, mut state: State) -> Result<(), State> {
         loop {
             match self.byte() {
-                Some(b'"') => return self.text(Role::Value),
+                Some(b'"') => return self.texts(),
                 Some(b'{') if self.nesting.open(Container::Object).is_ok() => {
                     self.key(State::KeyOrEnd)?;
                     state = State::Value;
@@ -64,6 +70,29 @@ impl Walk<'_, '_> {
                 _ => return Err(state),
             }
         }
+    }
+
+    /// A string, and as many more as known seams lead to.
+    #[inline(always)]
+    fn texts(&mut self) -> Result<(), State> {
+        let mut from = self.at;
+        self.text(Role::Value)?;
+        let Some(place) = self.nesting.place(self.told) else { return Ok(()) };
+        if self.at - from > WORD_BYTES_MAX
+            && let Some((seam_from, begun)) = self.seam_from
+            && begun == place
+        {
+            self.seams.learn(place, &self.chunk[seam_from..=from]);
+        }
+        while let Some(bytes) = self.seams.known(place, &self.chunk[self.at..]) {
+            from = self.at + bytes - 1;
+            self.at = from;
+            self.text(Role::Value)?;
+        }
+        if self.at - from > WORD_BYTES_MAX {
+            self.seam_from = Some((self.at, place));
+        }
+        Ok(())
     }
 
     /// What stands between two values: the ends of containers, a comma, a key.
@@ -105,7 +134,7 @@ impl Walk<'_, '_> {
     /// A string.
     #[inline(always)]
     fn text(&mut self, role: Role) -> Result<(), State> {
-        self.at = self.stops.next_but_whole_escapes(self.at + 1);
+        self.at = self.stops.next_but_plain_escapes(self.at + 1);
         let Some(b'"') = self.byte() else { return Err(State::Text(role)) };
         self.at += 1;
         Ok(())

@@ -213,3 +213,12 @@ proptest! {
         prop_assert_eq!(whole.cut("x"), cut.cut("x"));
     }
 }
+
+#[test]
+fn what_stands_around_content_is_seen_even_if_the_same_bytes_were_passed_over_elsewhere() {
+    let text = "long enough to be a text";
+    let choice = format!(r#"{{"x":{{"y":"{text}"}},"delta":{{"content":"{text}"}}}}"#);
+    let event = format!("data: {{\"z\":[{choice},{choice}],\"choices\":[{choice}]}}\n\n");
+    let mut observer = stream_of(Dialect::ChatCompletions);
+    assert_eq!(feed(&mut observer, event.as_bytes(), &[]), 1);
+}
