@@ -16,4 +16,4 @@ pub use feedback::Outcome;
 pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, WeightedTarget};
 pub use pool_state::{EndpointStatus, PoolState, Reconciled, Restarted};
 pub use refusal::{Cause, Fault, Refusal, Step, Unnamed};
-pub use vocabulary::{EndpointKey, Now, TargetModel};
+pub use vocabulary::{EndpointKey, Now, TargetModel, counted};

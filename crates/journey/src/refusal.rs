@@ -2,6 +2,7 @@
 
 mod examples;
 
+use crate::counted;
 use http::StatusCode;
 use payload::{Dialect, InferenceRequest, Media, ParseError};
 use serde::Serialize;
@@ -122,7 +123,8 @@ pub enum Refusal {
     },
     /// The pool is saturated, and the request's priority is below 0.
     #[error(
-        "InferencePool {pool} is saturated and the request's priority is {priority}: every one of {ready} ready endpoints has more than {queue_depth_max} requests waiting or KV use above {kv_used_max}"
+        "InferencePool {pool} is saturated and the request's priority is {priority}: {} more than {queue_depth_max} requests waiting or KV use above {kv_used_max}",
+        each_of(*ready)
     )]
     Saturated {
         /// The pool.
@@ -140,7 +142,7 @@ pub enum Refusal {
     },
     /// No endpoint can be picked.
     #[error(
-        "no ready endpoint in InferencePool {pool}: 0 of {endpoints} ready, {resting} rest after failures, {outside_subset} outside the subset; {cause}"
+        "no ready endpoint in InferencePool {pool}: 0 of {endpoints} ready, {resting} resting after failures, {outside_subset} outside the subset; {cause}"
     )]
     NoReadyEndpoint {
         /// The pool.
@@ -155,7 +157,7 @@ pub enum Refusal {
         cause: Cause,
     },
     /// Every endpoint tried failed before a response came.
-    #[error("{tried} of {tried} endpoints tried failed; the last, {last}: {why}")]
+    #[error("{} tried, none answered; the last, {last}: {why}", counted(*tried, "endpoint"))]
     EveryEndpointFailed {
         /// How many were tried.
         tried: u32,
@@ -215,6 +217,13 @@ pub enum Cause {
     /// The pool's own filters took every one.
     #[error("the pool's filters left none of them")]
     Filtered,
+}
+
+fn each_of(ready: u32) -> String {
+    match ready {
+        1 => "its one ready endpoint has".to_owned(),
+        _ => format!("each of its {ready} ready endpoints has"),
+    }
 }
 
 /// Models that a message lists; the rest are counted.

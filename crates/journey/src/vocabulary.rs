@@ -1,5 +1,6 @@
 //! The words of a request.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,12 @@ impl Now {
     pub fn plus(self, after: Duration) -> Now {
         Now(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
     }
+}
+
+/// A count with its noun, as a message says it: `1 endpoint`, `2 endpoints`.
+pub fn counted(count: impl TryInto<u64> + Display + Copy, noun: &str) -> String {
+    let plural = if matches!(count.try_into(), Ok(1)) { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// The model that is sent: the name asked for, or what a rewrite made of it.

@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 /// How the process logs.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
 pub(crate) struct LogSettings {
     /// What to log: a level (error, warn, info, debug, trace) or `tracing` directives such as `info,proxy=debug`.
     /// By default info; error in the quickstart, which talks to a person.

@@ -1,6 +1,7 @@
 //! What a person at a terminal sees: colours only where there is a terminal (`anstream` strips them elsewhere).
 
 use anstyle::{AnsiColor, Style};
+use journey::counted;
 
 /// Something failed.
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -44,9 +45,11 @@ fn outcome(record: &telemetry::Record) -> String {
         let message: String = refused.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         return format!("{}: {message}", refused.reason);
     }
-    let first =
-        record.first_token_in.map_or(String::new(), |first| format!("first token {}, ", milliseconds(first)));
-    let tokens = record.usage.output_tokens.map_or(String::new(), |tokens| format!("{tokens} tokens, "));
+    // Of an answer that comes whole the first byte tells nothing of the first token.
+    let first = record.first_token_in.filter(|_| record.stream);
+    let first = first.map_or(String::new(), |first| format!("first token {}, ", milliseconds(first)));
+    let tokens = record.usage.output_tokens;
+    let tokens = tokens.map_or(String::new(), |tokens| format!("{}, ", counted(tokens, "token")));
     let cancelled = if record.cancelled { ", client gone" } else { "" };
     format!("{first}{tokens}{} in all{cancelled}", milliseconds(record.ended_in))
 }
@@ -78,4 +81,23 @@ fn load(candidate: &journey::Candidate, record: &telemetry::Record) -> String {
 fn milliseconds(time: std::time::Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_a_streams_first_token_is_told() {
+        let told = |stream, tokens| {
+            let mut record = telemetry::Record { stream, ..telemetry::Record::blank() };
+            record.first_token_in = Some(Duration::from_millis(20));
+            record.ended_in = Duration::from_millis(80);
+            record.usage.output_tokens = Some(tokens);
+            outcome(&record)
+        };
+        assert_eq!(told(true, 43), "first token 20 ms, 43 tokens, 80 ms in all");
+        assert_eq!(told(false, 1), "1 token, 80 ms in all");
+    }
 }

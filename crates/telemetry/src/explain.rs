@@ -5,7 +5,7 @@
 
 use crate::access_log::{seconds, timestamp};
 use crate::{Attempt, Record, names};
-use journey::{Candidate, Decision, Outcome};
+use journey::{Candidate, Decision, Outcome, counted};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -200,7 +200,8 @@ impl Display for Explanation {
         }
         writeln!(f, ", priority {}, {} bytes", self.priority, self.request_bytes)?;
         if self.headers_removed > 0 {
-            writeln!(f, "removed   {} steering headers: the peer is not trusted", self.headers_removed)?;
+            let removed = counted(self.headers_removed, "steering header");
+            writeln!(f, "removed   {removed}: the peer is not trusted")?;
         }
         writeln!(f, "rule      {}", self.rule.as_deref().unwrap_or("none matched"))?;
         writeln!(f, "backend   {}", self.backend.as_deref().unwrap_or("none"))?;
@@ -238,15 +239,17 @@ impl Display for Decided {
         for candidate in &self.candidates {
             let waiting = candidate.waiting.map_or("?".to_owned(), |waiting| waiting.to_string());
             let kv_used = candidate.kv_used.map_or("?".to_owned(), |used| format!("{:.0}%", used * 100.0));
-            write!(f, "  {:<21} {:>8.3} =", candidate.endpoint.to_string(), candidate.total)?;
-            for (place, (scorer, score)) in candidate.scores.iter().enumerate() {
-                write!(f, "{} {scorer} {score:.3}", if place == 0 { "" } else { " +" })?;
-            }
             writeln!(
                 f,
-                " | {} in flight, {waiting} waiting, KV {kv_used}, {} bytes known",
-                candidate.in_flight, candidate.matched_bytes
+                "  {:<21} {:>8.3}  {} in flight, {waiting} waiting, KV {kv_used}, {} bytes known",
+                candidate.endpoint.to_string(),
+                shown(candidate.total),
+                candidate.in_flight,
+                candidate.matched_bytes
             )?;
+            for (scorer, score) in candidate.scores.iter().filter(|(_, score)| shown(**score) != 0.0) {
+                writeln!(f, "    {:>28.3}  {scorer}", shown(*score))?;
+            }
         }
         Ok(())
     }
@@ -260,10 +263,15 @@ impl Display for Answer {
             write!(f, ", first byte after {first:.3} s")?;
         }
         if let (Some(tokens), Some(source)) = (self.output_tokens, self.tokens) {
-            write!(f, ", {tokens} tokens ({source})")?;
+            write!(f, ", {} ({source})", counted(tokens, "token"))?;
         }
         writeln!(f, "{}", if self.cancelled { ", the client went away" } else { "" })
     }
+}
+
+/// A score with as many digits as are shown, and no sign where these are all zero.
+fn shown(score: f32) -> f32 {
+    (score * 1e3).round() / 1e3 + 0.0
 }
 
 fn quoted(text: Option<&str>) -> String {
@@ -302,13 +310,26 @@ asked     chat_completions, streamed, model "chatbot", sent as "gemma3", priorit
 rule      default/routes-to-llms rule 0 match 0
 backend   default/gemma3
 decided   in 2.5 µs: 4 weighed, 1 passed over (event 17)
-  127.0.0.1:8001           0.750 = prefix-cache-scorer 0.250 + queue-scorer 0.500 | 3 in flight, ? waiting, KV ?, 1024 bytes known
+  127.0.0.1:8001           0.750  3 in flight, ? waiting, KV ?, 1024 bytes known
+                           0.250  prefix-cache-scorer
+                           0.500  queue-scorer
 attempt 1 127.0.0.1:8001: server_error (503)
 attempt 2 127.0.0.1:8002: served
 cached    25 prompt tokens predicted, 16 reported
 answered  200 after 1.250 s, 4096 bytes, first byte after 0.250 s, 11 tokens (estimated)
 "#;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_score_that_rounds_to_zero_has_no_sign_and_no_line() {
+        let mut record = served();
+        let decision = record.decision.as_mut().unwrap();
+        decision.candidates[0].total = -0.0001;
+        decision.candidates[0].parts[0] = -0.0;
+        let text = Explanation::new(&record, &SCORERS).to_string();
+        assert!(text.contains(" 0.000  3 in flight") && !text.contains("-0.000"), "{text}");
+        assert!(!text.contains("queue-scorer"), "{text}");
     }
 
     #[test]

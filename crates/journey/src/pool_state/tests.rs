@@ -549,7 +549,7 @@ fn an_endpoint_that_never_reported_is_full_by_requests_in_flight() {
     let refusal = yard.refused(Ask { priority: -1, ..Ask::default() });
     assert_eq!(
         refusal.to_string(),
-        "InferencePool default/gemma3 is saturated and the request's priority is -1: every one of 1 ready endpoints has more than 5 requests waiting or KV use above 0.8"
+        "InferencePool default/gemma3 is saturated and the request's priority is -1: its one ready endpoint has more than 5 requests waiting or KV use above 0.8"
     );
     assert_eq!(refusal.retry_after(), Some(Duration::from_secs(1)));
 }
@@ -559,10 +559,10 @@ fn an_empty_pick_says_why() {
     let refusal = Yard::new(0).refused(Ask::default());
     assert_eq!(
         refusal.to_string(),
-        "no ready endpoint in InferencePool default/gemma3: 0 of 0 ready, 0 rest after failures, 0 outside the subset; its selector matches no ready Pod or EndpointSlice address"
+        "no ready endpoint in InferencePool default/gemma3: 0 of 0 ready, 0 resting after failures, 0 outside the subset; its selector matches no ready Pod or EndpointSlice address"
     );
     let refusal = Yard::new(3).refused(Ask { subset: Some(&[address(9)]), ..Ask::default() });
-    assert!(refusal.to_string().contains("0 of 3 ready, 0 rest after failures, 3 outside the subset"));
+    assert!(refusal.to_string().contains("0 of 3 ready, 0 resting after failures, 3 outside the subset"));
 }
 
 #[test]

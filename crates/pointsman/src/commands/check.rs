@@ -44,7 +44,11 @@ impl Check {
             } else {
                 GOOD
             };
-            anstream::println!("{style}{errors} errors, {warnings} warnings{style:#}");
+            anstream::println!(
+                "{style}{}, {}{style:#}",
+                journey::counted(errors, "error"),
+                journey::counted(warnings, "warning")
+            );
         }
         let failed = errors > 0 || (self.strict && warnings > 0);
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -5,6 +5,7 @@ use super::sim::stopped;
 use crate::gateway::{Gateway, GatewaySettings, StartError};
 use crate::terminal::{DIM, GOOD, HEADING, NAME, request_line};
 use clap::Args;
+use journey::counted;
 use simulator::Config;
 use std::fs;
 use std::io;
@@ -109,9 +110,9 @@ impl Quickstart {
         let port = gateway.addresses().first().map_or(self.port, |(_, address)| address.port());
         anstream::println!("{GOOD}Pointsman is listening on http://localhost:{port}{GOOD:#}");
         for (pool, model) in POOLS {
-            let endpoints = self.endpoints;
+            let endpoints = counted(self.endpoints, "simulated endpoint");
             anstream::println!(
-                "  model {NAME}{model}{NAME:#} → InferencePool {NAME}{pool}{NAME:#} ({endpoints} simulated endpoints)"
+                "  model {NAME}{model}{NAME:#} → InferencePool {NAME}{pool}{NAME:#} ({endpoints})"
             );
         }
         anstream::println!("  manifests {}", folder.display());

@@ -20,6 +20,9 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
+/// The built program.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pointsman");
+
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -82,21 +85,37 @@ impl Bench {
     /// Starts the manifests of `example` with simulated servers in the place of its endpoints; `model_servers` tells by
     /// pool what they serve, as requests.json has it.
     pub(crate) async fn start(example: &Path, model_servers: &Value) -> Bench {
+        Bench::start_by(Command::new(PROGRAM), example, model_servers).await
+    }
+
+    /// The same, by a command that runs the program with the arguments that it is given.
+    async fn start_by(program: Command, example: &Path, model_servers: &Value) -> Bench {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut manifests = read_manifests(example);
         let servers = start_servers(example, model_servers, &mut manifests).await;
         for (name, text) in &manifests {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        let (process, gateway, admin, log) = run(folder.path());
+        let (process, gateway, admin, log) = run(program, folder.path());
         Bench { servers, gateway, admin, folder, log, process }
     }
 
     /// The two models behind one address, of `examples/two-models`.
     pub(crate) async fn two_models() -> Bench {
+        Bench::two_models_by(Command::new(PROGRAM)).await
+    }
+
+    /// The same, with so many descriptors to the program.
+    pub(crate) async fn two_models_with_descriptors(descriptors: u32) -> Bench {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""), PROGRAM]);
+        Bench::two_models_by(limited).await
+    }
+
+    async fn two_models_by(program: Command) -> Bench {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/two-models");
         let servers = json!({"gemma3": {"model": "chatbot"}, "deepseek-r1": {"model": "recommender"}});
-        Bench::start(&example, &servers).await
+        Bench::start_by(program, &example, &servers).await
     }
 
     /// Writes a manifest of the folder as an editor does: whole, under another name, then in its place.
@@ -174,7 +193,7 @@ pub(crate) fn on_a_runtime(test: impl Future<Output = ()>) {
 
 /// Runs the built program to its end.
 pub(crate) fn pointsman(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pointsman")).args(arguments).output().expect("the program runs")
+    Command::new(PROGRAM).args(arguments).output().expect("the program runs")
 }
 
 /// A chat request.
@@ -240,8 +259,8 @@ async fn start_server(serves: &Value) -> (SocketAddr, Simulator) {
 }
 
 /// Runs the built program on free ports, and reads from its log where it listens.
-fn run(folder: &Path) -> (Child, SocketAddr, SocketAddr, Arc<Mutex<Vec<Value>>>) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+fn run(mut program: Command, folder: &Path) -> (Child, SocketAddr, SocketAddr, Arc<Mutex<Vec<Value>>>) {
+    let mut process = program
         .args(["run", "--log-format", "json", "--free-ports", "--bind", "127.0.0.1"])
         .args(["--admin", "127.0.0.1:0", "--scrape-interval", "20ms", "--config"])
         .arg(folder)
