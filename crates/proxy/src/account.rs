@@ -181,11 +181,11 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let usage = self.observer.as_ref().map_or_else(Usage::default, ResponseObserver::usage);
-        let mut record = std::mem::replace(&mut self.record, Record::blank());
+        let record = &mut self.record;
         record.usage = usage;
         record.ended_in = self.core.clock.now().since(self.begun);
         record.cancelled = record.refusal.is_none() && self.outcome == Outcome::Cancelled;
-        if let Some(flight) = self.flight.take() {
+        if let Some(flight) = &mut self.flight {
             record.decision = Some(flight.decision.clone());
             flight.finish(self.outcome, usage);
         }

@@ -156,13 +156,8 @@ impl Flight {
         }
     }
 
-    /// The request ended.
-    pub fn finish(mut self, outcome: Outcome, usage: Usage) {
-        self.end(outcome, usage);
-    }
-
-    /// Gives the reservation back, once.
-    fn end(&mut self, outcome: Outcome, usage: Usage) {
+    /// The request ended: gives the reservation back, once.
+    pub fn finish(&mut self, outcome: Outcome, usage: Usage) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
@@ -179,6 +174,6 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.end(Outcome::Cancelled, Usage::default());
+        self.finish(Outcome::Cancelled, Usage::default());
     }
 }

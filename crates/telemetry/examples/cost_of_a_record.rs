@@ -23,7 +23,7 @@ fn main() {
         let core = telemetry.core(0);
         let each = time(|| {
             core.begin();
-            core.finish(std::hint::black_box(sample.clone()));
+            core.finish(std::hint::black_box(&mut sample.clone()));
         });
         println!("begin and finish, ring of {records}: {:.0} ns beside building it", each - building);
     }

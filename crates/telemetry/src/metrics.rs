@@ -154,9 +154,9 @@ impl Core {
         Running(Arc::clone(series))
     }
 
-    /// A request ended.
-    pub fn finish(&self, record: Record) {
-        self.handles.borrow_mut().count(&self.shard, &record);
+    /// A request ended. Its record is taken over; what is left in its place is of no use.
+    pub fn finish(&self, record: &mut Record) {
+        self.handles.borrow_mut().count(&self.shard, record);
         self.shard.ring.write(record);
     }
 

@@ -35,17 +35,18 @@ impl Ring {
         Ring { slots, hasher: foldhash::fast::FixedState::default() }
     }
 
-    /// Writes over the oldest record.
-    pub(crate) fn write(&self, record: Record) {
+    /// Writes a record in the place of the oldest one, and leaves that, or a blank one, in its own place: so it is dropped
+    /// outside the lock.
+    pub(crate) fn write(&self, record: &mut Record) {
         let id = self.hasher.hash_one(record.id.as_str());
         let mut slots = self.slots();
         let slots = &mut *slots;
         if slots.records.len() < slots.capacity {
             slots.ids.push(id);
-            slots.records.push(record);
+            slots.records.push(std::mem::replace(record, Record::blank()));
         } else if let Some(at) = slots.written.checked_rem(slots.capacity as u64) {
             slots.ids[at as usize] = id;
-            slots.records[at as usize] = record;
+            std::mem::swap(&mut slots.records[at as usize], record);
         }
         slots.written += 1;
     }
@@ -106,7 +107,7 @@ mod tests {
     use crate::record::tests::served;
 
     fn write(ring: &Ring, id: &str, status: u16) {
-        ring.write(Record { id: RequestId::from(id).unwrap(), status, ..served() });
+        ring.write(&mut Record { id: RequestId::from(id).unwrap(), status, ..served() });
     }
 
     #[test]

@@ -96,7 +96,7 @@ async fn it_is_ready_only_between_start_and_stop() {
 #[tokio::test]
 async fn metrics_have_what_the_cores_counted_and_what_the_world_knows() {
     let telemetry = Telemetry::new(1, 1);
-    telemetry.core(0).finish(record("a"));
+    telemetry.core(0).finish(&mut record("a"));
     let (status, page) = ask(&telemetry, &world(), "/metrics").await;
     assert_eq!(status, StatusCode::OK);
     assert!(page.contains("\npointsman_responses_total{code=\"200\"} 1\n"), "{page}");
@@ -139,7 +139,7 @@ fn a_prefix_index_that_pools_share_is_counted_once() {
 #[tokio::test]
 async fn a_past_request_is_explained_as_json_and_as_text() {
     let telemetry = Telemetry::new(1, 4);
-    telemetry.core(0).finish(record("abc"));
+    telemetry.core(0).finish(&mut record("abc"));
     let (status, body) = ask(&telemetry, &world(), "/explain/abc").await;
     let explanation: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &explanation["rule"]), (StatusCode::OK, &json!("default/route rule 0 match 0")));

@@ -17,9 +17,9 @@ fn value(page: &str, sample: &str) -> Option<f64> {
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
-fn finish(core: &Core, record: Record) {
+fn finish(core: &Core, mut record: Record) {
     core.begin();
-    core.finish(record);
+    core.finish(&mut record);
 }
 
 const LABELS: &str = r#"{model_name="chatbot",target_model_name="gemma3",inference_pool="default/gemma3"}"#;
@@ -170,7 +170,7 @@ fn what_is_under_way_is_counted_until_its_guard_is_dropped() {
     };
     assert_eq!(counts(&page(&telemetry)), [Some(1.0); 3]);
     drop((request, connection));
-    core.finish(served());
+    core.finish(&mut served());
     assert_eq!(counts(&page(&telemetry)), [Some(0.0); 3]);
     assert_eq!(value(&page(&telemetry), "pointsman_upstream_connections_total"), Some(1.0));
 }
@@ -224,12 +224,12 @@ fn a_reader_gets_each_record_once_in_order_of_time() {
     };
     let ids = |records: Vec<Record>| records.iter().map(|record| record.id.to_string()).collect::<Vec<_>>();
     let mut cursor = telemetry.now();
-    one.finish(at("b", 2));
-    two.finish(at("a", 1));
-    two.finish(at("c", 3));
+    one.finish(&mut at("b", 2));
+    two.finish(&mut at("a", 1));
+    two.finish(&mut at("c", 3));
     assert_eq!(ids(telemetry.since(&mut cursor)), ["a", "b", "c"]);
     assert!(telemetry.since(&mut cursor).is_empty());
-    one.finish(at("d", 4));
+    one.finish(&mut at("d", 4));
     assert_eq!(ids(telemetry.since(&mut cursor)), ["d"]);
     assert_eq!(telemetry.record("c").map(|record| record.at), Some(at("c", 3).at));
     assert!(telemetry.record("e").is_none());
