@@ -98,15 +98,16 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, trust: Trust) -> u32 {
 
 /// Takes away what is about the endpoint's connection only.
 pub(crate) fn clean_response(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let mut gone: SmallVec<[HeaderName; 8]> = SmallVec::new();
-        named_by_connection(headers, &mut gone);
-        for name in &gone {
-            headers.remove(name);
+    let mut gone: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    for name in headers.keys() {
+        if *name == header::CONNECTION {
+            named_by_connection(headers, &mut gone);
+        } else if ![KEEP_ALIVE, PROXY_CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE].contains(name) {
+            continue;
         }
-        headers.remove(header::CONNECTION);
+        gone.push(name.clone());
     }
-    for name in [&KEEP_ALIVE, &header::TRANSFER_ENCODING, &PROXY_CONNECTION, &header::UPGRADE] {
+    for name in &gone {
         headers.remove(name);
     }
 }
@@ -243,6 +244,22 @@ mod tests {
         forward(&mut headers, &peer, "http");
         assert_eq!(headers[FORWARDED_FOR], "9.9.9.9");
         assert_eq!(headers[FORWARDED_PROTO], "http");
+    }
+
+    #[test]
+    fn a_response_loses_what_is_about_the_endpoints_connection_and_what_that_names() {
+        let mut headers = map(&[
+            ("connection", "close, x-hop, content-type"),
+            ("content-type", "text/plain"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("x-hop", "1"),
+            ("x-kept", "1"),
+        ]);
+        clean_response(&mut headers);
+        assert_eq!(names(&headers), ["content-type", "x-kept"]);
     }
 
     #[test]
