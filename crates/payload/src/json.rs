@@ -400,7 +400,7 @@ impl Scanner {
         let mut at = if from == 0 { self.in_escape(chunk, 0)? } else { from };
         while at < chunk.len() {
             let plain = self.text_bytes_max == 0 && !self.escape.is_half();
-            let stop = if plain { stops.next_but_plain_escapes(at) } else { stops.next(at) };
+            let stop = if plain { stops.next_but_whole_escapes(at) } else { stops.next(at) };
             let found = chunk.get(stop);
             if self.escape.is_half() && (stop > at || found == Some(&b'"')) {
                 return self.refuse(at, HALF);

@@ -1,4 +1,4 @@
-//! The escapes of a string, byte by byte.
+//! The escapes of a string: byte by byte, or at a glance where nobody wants their characters.
 
 /// Where in an escape the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,6 +95,23 @@ const fn resolve(letter: u8) -> Option<char> {
         b't' => '\t',
         _ => return None,
     })
+}
+
+/// The length of the escape that `rest` begins with, if it stands there whole and stands for one character.
+#[inline]
+pub(super) fn whole(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [b'\\', b'u', digits @ ..] => code_unit(digits.first_chunk()?).map(|()| 6),
+        [b'\\', letter, ..] => is_letter(*letter).then_some(2),
+        _ => None,
+    }
+}
+
+/// Four hex digits that are no half of a surrogate pair.
+fn code_unit([first, second, third, last]: &[u8; 4]) -> Option<()> {
+    let hex = [first, second, third, last].iter().all(|digit| digit.is_ascii_hexdigit());
+    let half = matches!(first, b'd' | b'D') && !matches!(second, b'0'..=b'7');
+    (hex && !half).then_some(())
 }
 
 /// True for the letter of an escape of one letter.

@@ -134,7 +134,7 @@ impl Walk<'_, '_> {
     /// A string.
     #[inline(always)]
     fn text(&mut self, role: Role) -> Result<(), State> {
-        self.at = self.stops.next_but_plain_escapes(self.at + 1);
+        self.at = self.stops.next_but_whole_escapes(self.at + 1);
         let Some(b'"') = self.byte() else { return Err(State::Text(role)) };
         self.at += 1;
         Ok(())
