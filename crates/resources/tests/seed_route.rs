@@ -3,38 +3,7 @@
 
 use resources::{BackendKind, Folder, ObjectName, PathMatch, Severity, ValueMatch};
 
-const ROUTE: &str = "\
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata:
-  name: routes-to-llms
-spec:
-  parentRefs:
-  - name: inference-gateway
-  rules:
-  - matches:
-    - headers:
-      - type: Exact
-        name: X-Gateway-Model-Name
-        value: chatbot
-      path:
-        type: PathPrefix
-        value: /
-    backendRefs:
-    - name: gemma3
-      kind: InferencePool
-  - matches:
-    - headers:
-      - type: Exact
-        name: X-Gateway-Model-Name
-        value: recommender
-      path:
-        type: PathPrefix
-        value: /
-    backendRefs:
-    - name: deepseek-r1
-      kind: InferencePool
-";
+const ROUTE: &str = include_str!("../../../examples/two-models/manifests/httproute.yaml");
 
 const REST: &str = "\
 apiVersion: gateway.networking.k8s.io/v1

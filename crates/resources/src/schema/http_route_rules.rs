@@ -171,20 +171,28 @@ fn filters(rule: &Tree, holder: &Tree, at: &FieldPath, report: &mut Report<'_>) 
 /// A filter has the field of its type and no other.
 fn filter_fields(filter: &Tree, filter_type: &str, at: &FieldPath, report: &mut Report<'_>) {
     for (of, field) in FIELD_OF_FILTER {
-        match (of == filter_type, filter.get(field).is_some()) {
-            (true, false) => {
-                report.error(
-                    "missing-field",
-                    &at.then(field),
-                    format!("`{field}` is required with type {of}"),
-                );
-            }
-            (false, true) => {
-                let message = format!("`{field}` belongs to type {of}, but the type is {filter_type}");
-                report.error("field-of-another-type", &at.then(field), message);
-            }
-            _ => {}
+        field_of_type(filter, Some(filter_type), (of, field), (at, report));
+    }
+}
+
+/// The field that belongs to type `of` stands with that type, and only with it.
+fn field_of_type(
+    tree: &Tree,
+    its_type: Option<&str>,
+    (of, field): (&str, &str),
+    (at, report): (&FieldPath, &mut Report<'_>),
+) {
+    match (its_type == Some(of), tree.get(field).is_some()) {
+        (true, false) => {
+            let message = format!("`{field}` is required with type {of}");
+            report.error("missing-field", &at.then(field), message);
         }
+        (false, true) => {
+            let but = its_type.map_or(String::new(), |its_type| format!(", but the type is {its_type}"));
+            let message = format!("`{field}` belongs to type {of}{but}");
+            report.error("field-of-another-type", &at.then(field), message);
+        }
+        _ => {}
     }
 }
 
@@ -223,23 +231,7 @@ fn path_modifier(rule: &Tree, path: &Tree, at: &FieldPath, report: &mut Report<'
     let modifier_type = path.text("type");
     for (of, field) in [("ReplaceFullPath", "replaceFullPath"), ("ReplacePrefixMatch", "replacePrefixMatch")]
     {
-        match (modifier_type == Some(of), path.get(field).is_some()) {
-            (true, false) => {
-                report.error(
-                    "missing-field",
-                    &at.then(field),
-                    format!("`{field}` is required with type {of}"),
-                );
-            }
-            (false, true) => {
-                report.error(
-                    "field-of-another-type",
-                    &at.then(field),
-                    format!("`{field}` belongs to type {of}"),
-                );
-            }
-            _ => {}
-        }
+        field_of_type(path, modifier_type, (of, field), (at, report));
     }
     let prefix = |matched: &Tree| {
         matched.get("path").is_none_or(|path| path.text("type").unwrap_or("PathPrefix") == "PathPrefix")

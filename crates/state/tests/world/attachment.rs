@@ -4,45 +4,13 @@ use crate::support::{GATEWAY, backend, codes, pool, route, route_to_pool, slice,
 use routing::Model;
 
 /// The route of the main job, as its user wrote it.
-const ROUTES_TO_LLMS: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata:
-  name: routes-to-llms
-spec:
-  parentRefs:
-  - name: inference-gateway
-  rules:
-  - matches:
-    - headers:
-      - type: Exact
-        name: X-Gateway-Model-Name
-        value: chatbot
-      path:
-        type: PathPrefix
-        value: /
-    backendRefs:
-    - name: gemma3
-      kind: InferencePool
-  - matches:
-    - headers:
-      - type: Exact
-        name: X-Gateway-Model-Name
-        value: recommender
-      path:
-        type: PathPrefix
-        value: /
-    backendRefs:
-    - name: deepseek-r1
-      kind: InferencePool
----
-";
+const ROUTES_TO_LLMS: &str = include_str!("../../../../examples/two-models/manifests/httproute.yaml");
 
 #[test]
 fn two_models_behind_one_address_go_to_their_pools() {
     let pools = [pool("gemma3"), pool("deepseek-r1")].concat();
     let slices = [slice("g", "app: gemma3", 18101), slice("d", "app: deepseek-r1", 18201)].concat();
-    let world = world(&[GATEWAY, ROUTES_TO_LLMS, &pools, &slices].concat());
+    let world = world(&[GATEWAY, ROUTES_TO_LLMS, "---", &pools, &slices].concat());
     let snapshot = world.load();
     let to = |model| told(backend(&snapshot, "localhost", "/v1/chat/completions", model));
     assert_eq!(to(Model::Unread), "nothing", "the body must be read first");
