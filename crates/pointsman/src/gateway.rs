@@ -27,7 +27,7 @@ use telemetry::Telemetry;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// The manifests have errors.
-    #[error("{0} of the manifests' findings are errors; `pointsman check` tells them all")]
+    #[error("the manifests have {}; `pointsman check` tells them all", journey::counted(*.0, "error"))]
     Manifests(usize),
     /// Nothing to listen on.
     #[error("no Gateway of ours has an HTTP listener in {}; nothing to listen on", list(.0))]
@@ -137,7 +137,7 @@ impl Told {
 fn tell(findings: &[Finding]) {
     for finding in findings {
         let Finding { origin, object, field, message, code, .. } = finding;
-        let place = format!("{}:{}", origin.file.display(), origin.line);
+        let place = origin.to_string();
         match finding.severity {
             Severity::Error => tracing::error!(place, %object, field, code, "{message}"),
             Severity::Warning => tracing::warn!(place, %object, field, code, "{message}"),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,6 +44,16 @@ pub struct Origin {
     pub file: Arc<Path>,
     /// Line, from 1; 0 where there is none.
     pub line: u32,
+}
+
+/// `file:line`, or the file alone where there is no line.
+impl Display for Origin {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}", self.file.display()),
+            line => write!(f, "{}:{line}", self.file.display()),
+        }
+    }
 }
 
 impl Origin {

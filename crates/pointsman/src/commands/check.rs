@@ -63,11 +63,8 @@ fn as_line(finding: &Finding) -> String {
     let about = [finding.object.as_ref(), &finding.field].into_iter().filter(|part| !part.is_empty());
     let about: String = about.map(|part| format!(" {part}")).collect();
     format!(
-        "{}:{}: {style}{word}{style:#}{about}: {} {DIM}[{}]{DIM:#}",
-        finding.origin.file.display(),
-        finding.origin.line,
-        finding.message,
-        finding.code,
+        "{}: {style}{word}{style:#}{about}: {} {DIM}[{}]{DIM:#}",
+        finding.origin, finding.message, finding.code,
     )
 }
 

@@ -125,10 +125,10 @@ impl Offline {
 fn parse(request: &OfflineRequest, record: &mut Record) -> Result<InferenceRequest, Refusal> {
     let value = |name| request.headers.get(name).map(http::HeaderValue::as_bytes);
     let head = BodyHead::new(request.target.path(), value(CONTENT_TYPE), value(CONTENT_ENCODING))?;
+    record.dialect = head.dialect;
     let mut parser = RequestParser::new(head, Limits::default());
     parser.feed(&request.body)?;
     let parsed = parser.finish()?;
-    record.dialect = parsed.dialect;
     record.model = parsed.model.as_ref().map(|model| model.name.clone());
     (record.stream, record.prompt_bytes) = (parsed.stream, parsed.prompt.bytes);
     Ok(parsed)

@@ -38,3 +38,12 @@ fn an_unknown_field_is_named_with_its_place_and_the_nearest_known_one() {
     assert!(text.contains("pool.yaml:8: "), "{text}");
     assert!(text.contains("did you mean `targetPorts`?"), "{text}");
 }
+
+#[test]
+fn what_has_no_line_is_told_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent").to_str().unwrap().to_owned();
+    let told = String::from_utf8(pointsman(&["check", &absent]).stdout).unwrap();
+    assert!(told.starts_with(&format!("{absent}: error: cannot read the file")), "{told}");
+    assert!(told.ends_with("1 error, 0 warnings\n"), "{told}");
+}

@@ -50,10 +50,13 @@ fn a_request_is_explained_by_the_manifests_alone() {
         let folder = bench.folder.path().to_str().unwrap();
         let request = bench.folder.path().join("request.txt");
         let request = request.to_str().unwrap();
-        let decide = async |model| {
-            let body = chat(model, 2, false).into_body().collect().await.unwrap().to_bytes();
+        let explain = |body: &[u8]| {
             std::fs::write(request, body).unwrap();
             pointsman(&["explain", "--config", folder, "--request", request, "--json"])
+        };
+        let decide = async |model| {
+            let body = chat(model, 2, false).into_body().collect().await.unwrap().to_bytes();
+            explain(&body)
         };
         let known = decide("recommender").await;
         assert!(known.status.success(), "{known:?}");
@@ -63,5 +66,8 @@ fn a_request_is_explained_by_the_manifests_alone() {
         assert_eq!(unknown.status.code(), Some(1));
         let told: Value = serde_json::from_slice(&unknown.stdout).unwrap();
         assert_eq!(told["refusal"]["reason"], "model_not_found");
+        let told: Value = serde_json::from_slice(&explain(b"[1]").stdout).unwrap();
+        let (dialect, reason) = (&told["dialect"], &told["refusal"]["reason"]);
+        assert_eq!((dialect, reason), (&"chat_completions".into(), &"not_an_object".into()));
     });
 }
