@@ -1,0 +1,206 @@
+//! Messages in a stream of bytes.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::Message;
+use std::collections::VecDeque;
+
+/// The compression flag and the length that stand before each message, bytes.
+const PREFIX_BYTES: usize = 5;
+
+/// What is wrong with a stream of messages.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// A message is compressed, which was not offered.
+    #[error("compressed messages are not accepted")]
+    Compressed,
+    /// A message is longer than the limit.
+    #[error("a message of {length} bytes is longer than {limit}")]
+    TooLong {
+        /// The length announced.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A message cannot be read.
+    #[error("a message cannot be read: {0}")]
+    Malformed(#[from] prost::DecodeError),
+    /// The stream ended inside a message.
+    #[error("the stream ended inside a message")]
+    CutShort,
+}
+
+/// Finds messages in a stream of bytes.
+#[derive(Debug)]
+pub struct Decoder {
+    pieces: VecDeque<Bytes>,
+    /// Bytes in all pieces.
+    held: usize,
+    /// The length of the message whose prefix was read.
+    length: Option<usize>,
+    limit: usize,
+}
+
+impl Decoder {
+    /// A decoder of messages of at most `limit` bytes.
+    pub fn new(limit: usize) -> Decoder {
+        Decoder { pieces: VecDeque::new(), held: 0, length: None, limit }
+    }
+
+    /// Takes the next bytes.
+    pub fn feed(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.held += piece.len();
+            self.pieces.push_back(piece);
+        }
+    }
+
+    /// The next message, if it is whole. After an error the stream is spent.
+    pub fn next_message<M: Message + Default>(&mut self) -> Result<Option<M>, FrameError> {
+        let length = match self.length {
+            Some(length) => length,
+            None if self.held < PREFIX_BYTES => return Ok(None),
+            None => {
+                let mut prefix = self.take(PREFIX_BYTES);
+                if prefix.get_u8() != 0 {
+                    return Err(FrameError::Compressed);
+                }
+                let length = prefix.get_u32() as usize;
+                if length > self.limit {
+                    return Err(FrameError::TooLong { length, limit: self.limit });
+                }
+                self.length = Some(length);
+                length
+            }
+        };
+        if self.held < length {
+            return Ok(None);
+        }
+        self.length = None;
+        Ok(Some(M::decode(self.take(length))?))
+    }
+
+    /// The stream has ended: nothing may be left.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        if self.held == 0 && self.length.is_none() { Ok(()) } else { Err(FrameError::CutShort) }
+    }
+
+    /// The next bytes in one piece: shared where they came so, else copied together.
+    fn take(&mut self, length: usize) -> Bytes {
+        self.held -= length;
+        match self.pieces.front_mut() {
+            Some(first) if first.len() > length => return first.split_to(length),
+            Some(first) if first.len() == length => return self.pieces.pop_front().expect("it is there"),
+            _ => {}
+        }
+        let mut whole = BytesMut::with_capacity(length);
+        while whole.len() < length {
+            let first = self.pieces.front_mut().expect("`held` counts every piece");
+            let wanted = first.len().min(length - whole.len());
+            whole.put_slice(&first[..wanted]);
+            first.advance(wanted);
+            if first.is_empty() {
+                self.pieces.pop_front();
+            }
+        }
+        whole.freeze()
+    }
+}
+
+/// Appends a message with its prefix.
+pub fn frame(message: &impl Message, out: &mut BytesMut) {
+    let length = message.encoded_len();
+    out.reserve(PREFIX_BYTES + length);
+    prefix(length, out);
+    message.encode(out).expect("a `BytesMut` grows");
+}
+
+/// Appends a message of which `head` writes all but the last `tail` bytes: those follow from where they are.
+pub fn frame_with_tail(tail: usize, out: &mut BytesMut, head: impl FnOnce(&mut BytesMut)) {
+    let start = out.len();
+    prefix(0, out);
+    head(out);
+    let length = out.len() - start - PREFIX_BYTES + tail;
+    (&mut out[start + 1..start + PREFIX_BYTES]).put_u32(length as u32);
+}
+
+fn prefix(length: usize, out: &mut BytesMut) {
+    out.put_u8(0);
+    out.put_u32(u32::try_from(length).expect("no message is longer than 4 GiB"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{HttpBody, ProcessingRequest, Request};
+    use proptest::prelude::*;
+
+    fn body(length: usize) -> ProcessingRequest {
+        let body = HttpBody { body: Bytes::from(vec![7; length]), end_of_stream: true };
+        ProcessingRequest { request: Some(Request::RequestBody(body)), ..ProcessingRequest::default() }
+    }
+
+    fn framed(messages: &[ProcessingRequest]) -> Bytes {
+        let mut out = BytesMut::new();
+        messages.iter().for_each(|message| frame(message, &mut out));
+        out.freeze()
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_out_as_they_went_in_however_they_are_cut(
+            lengths in proptest::collection::vec(0usize..300, 0..8),
+            cut in 1usize..400,
+        ) {
+            let messages: Vec<_> = lengths.into_iter().map(body).collect();
+            let mut decoder = Decoder::new(1 << 20);
+            let mut found = Vec::new();
+            let stream = framed(&messages);
+            for start in (0..stream.len()).step_by(cut) {
+                decoder.feed(stream.slice(start..stream.len().min(start + cut)));
+                while let Some(message) = decoder.next_message::<ProcessingRequest>().unwrap() {
+                    found.push(message);
+                }
+            }
+            prop_assert_eq!(found, messages);
+            prop_assert_eq!(decoder.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_message_that_came_in_one_piece_is_not_copied() {
+        let stream = framed(&[body(1000)]);
+        let mut decoder = Decoder::new(1 << 20);
+        decoder.feed(stream.clone());
+        let message: ProcessingRequest = decoder.next_message().unwrap().unwrap();
+        let Some(Request::RequestBody(body)) = message.request else { panic!("a body") };
+        assert!(stream.as_ptr_range().contains(&body.body.as_ptr()));
+    }
+
+    #[test]
+    fn what_is_too_long_compressed_or_cut_short_is_an_error() {
+        let next = |bytes: &[u8]| {
+            let mut decoder = Decoder::new(100);
+            decoder.feed(Bytes::copy_from_slice(bytes));
+            let next = decoder.next_message::<ProcessingRequest>();
+            (next, decoder)
+        };
+        assert_eq!(next(&[0, 0, 0, 0, 101]).0, Err(FrameError::TooLong { length: 101, limit: 100 }));
+        assert_eq!(next(&[1, 0, 0, 0, 1, 0]).0, Err(FrameError::Compressed));
+        assert!(matches!(next(&[0, 0, 0, 0, 1, 0xff]).0, Err(FrameError::Malformed(_))));
+        for cut in [&[0, 0][..], &[0, 0, 0, 0, 9, 1]] {
+            let (message, decoder) = next(cut);
+            assert_eq!(message, Ok(None));
+            assert_eq!(decoder.finish(), Err(FrameError::CutShort));
+        }
+    }
+
+    #[test]
+    fn a_message_with_its_tail_elsewhere_is_the_message() {
+        let whole = framed(&[body(500)]);
+        let (head, tail) = whole.split_at(20);
+        let mut out = BytesMut::from("before");
+        frame_with_tail(tail.len(), &mut out, |out| out.extend_from_slice(&head[PREFIX_BYTES..]));
+        out.extend_from_slice(tail);
+        assert_eq!(&out[6..], &whole[..]);
+    }
+}

@@ -1,0 +1,99 @@
+//! Headers, and what is to be done with them.
+
+use bytes::Bytes;
+
+/// The headers of a request or a response.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HttpHeaders {
+    /// The headers; `None` if there are none.
+    #[prost(message, optional, tag = "1")]
+    pub headers: Option<HeaderMap>,
+    /// No body follows.
+    #[prost(bool, tag = "3")]
+    pub end_of_stream: bool,
+}
+
+impl HttpHeaders {
+    /// The value of the first header with this lower-case name; Envoy writes every name in lower case.
+    pub fn get(&self, name: &str) -> Option<&Bytes> {
+        self.headers.as_ref()?.headers.iter().find(|header| header.key == name).map(HeaderValue::bytes)
+    }
+}
+
+/// The trailers of a request or a response.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HttpTrailers {
+    /// The trailers; `None` if there are none.
+    #[prost(message, optional, tag = "1")]
+    pub trailers: Option<HeaderMap>,
+}
+
+/// A list of headers; a name may stand more than once.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HeaderMap {
+    /// The headers.
+    #[prost(message, repeated, tag = "1")]
+    pub headers: Vec<HeaderValue>,
+}
+
+/// One header.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct HeaderValue {
+    /// Its name, in lower case where Envoy sends it.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// Its value; empty where `raw_value` has it. A string on the wire.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
+    /// Its value, whatever bytes it holds.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub raw_value: Bytes,
+}
+
+impl HeaderValue {
+    /// A header with its value in `raw_value`.
+    pub fn raw(key: &'static str, value: impl Into<Bytes>) -> HeaderValue {
+        HeaderValue { key: Bytes::from_static(key.as_bytes()), value: Bytes::new(), raw_value: value.into() }
+    }
+
+    /// The value, from wherever it stands.
+    pub fn bytes(&self) -> &Bytes {
+        if self.raw_value.is_empty() { &self.value } else { &self.raw_value }
+    }
+}
+
+/// Changes of headers.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HeaderMutation {
+    /// Set.
+    #[prost(message, repeated, tag = "1")]
+    pub set_headers: Vec<HeaderValueOption>,
+    /// Removed, by name. Strings on the wire.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub remove_headers: Vec<Bytes>,
+}
+
+impl HeaderMutation {
+    /// Sets a header, in place of any of this name.
+    pub fn set(&mut self, key: &'static str, value: impl Into<Bytes>) {
+        self.set_headers.push(HeaderValueOption { header: Some(HeaderValue::raw(key, value)) });
+    }
+
+    /// Removes every header of this name.
+    pub fn remove(&mut self, key: &'static str) {
+        self.remove_headers.push(Bytes::from_static(key.as_bytes()));
+    }
+
+    /// True if it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.set_headers.is_empty() && self.remove_headers.is_empty()
+    }
+}
+
+/// A header to be set. Neither `append` nor `append_action` is written: then Envoy overwrites.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct HeaderValueOption {
+    /// The header.
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<HeaderValue>,
+}

@@ -1,0 +1,97 @@
+//! Metadata of the gateway's filters, and `google.protobuf.Struct`, of which it is made.
+
+use std::collections::BTreeMap;
+
+/// What filters say, by namespace.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Metadata {
+    /// By namespace.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub filter_metadata: BTreeMap<String, Struct>,
+}
+
+impl Metadata {
+    /// The value of `key` in `namespace`.
+    pub fn get(&self, namespace: &str, key: &str) -> Option<&Value> {
+        self.filter_metadata.get(namespace)?.fields.get(key)
+    }
+}
+
+/// A JSON object.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Struct {
+    /// Its fields.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub fields: BTreeMap<String, Value>,
+}
+
+impl Struct {
+    /// An object with one field.
+    pub fn of(key: &str, value: Value) -> Struct {
+        Struct { fields: BTreeMap::from([(key.to_owned(), value)]) }
+    }
+}
+
+/// A JSON value.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Value {
+    /// Of which kind.
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
+    pub kind: Option<Kind>,
+}
+
+impl Value {
+    /// A string.
+    pub fn string(text: impl Into<String>) -> Value {
+        Value { kind: Some(Kind::StringValue(text.into())) }
+    }
+
+    /// An object.
+    pub fn object(object: Struct) -> Value {
+        Value { kind: Some(Kind::StructValue(object)) }
+    }
+
+    /// A list.
+    pub fn list(values: Vec<Value>) -> Value {
+        Value { kind: Some(Kind::ListValue(ListValue { values })) }
+    }
+
+    /// The text, if it is a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.kind {
+            Some(Kind::StringValue(text)) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// The kinds of JSON values.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Kind {
+    /// `null`.
+    #[prost(int32, tag = "1")]
+    NullValue(i32),
+    /// A number.
+    #[prost(double, tag = "2")]
+    NumberValue(f64),
+    /// A string.
+    #[prost(string, tag = "3")]
+    StringValue(String),
+    /// `true` or `false`.
+    #[prost(bool, tag = "4")]
+    BoolValue(bool),
+    /// An object.
+    #[prost(message, tag = "5")]
+    StructValue(Struct),
+    /// A list.
+    #[prost(message, tag = "6")]
+    ListValue(ListValue),
+}
+
+/// A JSON list.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ListValue {
+    /// Its values.
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<Value>,
+}

@@ -1,0 +1,285 @@
+//! Every message is read by Envoy's own definitions (the crate `envoy-types`) as it was meant, and the other way round.
+
+use bytes::Bytes;
+use envoy_types::pb::envoy as pb;
+use envoy_types::pb::envoy::service::ext_proc::v3 as theirs;
+use extproc::wire::{self as ours, Kind, Mutation, Request, Response};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use prost::Message;
+
+/// Writes `message`, lets `T` read and write it, and reads it again.
+fn through<T: Message + Default, M: Message + Default>(message: &M) -> (T, M) {
+    let theirs = T::decode(message.encode_to_vec().as_slice()).expect("their definition reads it");
+    let back = M::decode(theirs.encode_to_vec().as_slice()).expect("our definition reads it");
+    (theirs, back)
+}
+
+fn text() -> impl Strategy<Value = Bytes> {
+    "[a-z-]{0,12}".prop_map(Bytes::from)
+}
+
+fn raw() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+
+fn header() -> impl Strategy<Value = ours::HeaderValue> {
+    (text(), text(), raw()).prop_map(|(key, value, raw_value)| ours::HeaderValue { key, value, raw_value })
+}
+
+fn header_map() -> impl Strategy<Value = Option<ours::HeaderMap>> {
+    proptest::option::of(vec(header(), 0..4).prop_map(|headers| ours::HeaderMap { headers }))
+}
+
+fn mutation() -> impl Strategy<Value = Option<ours::HeaderMutation>> {
+    let set = proptest::option::of(header()).prop_map(|header| ours::HeaderValueOption { header });
+    let both = (vec(set, 0..3), vec(text(), 0..3));
+    proptest::option::of(
+        both.prop_map(|(set_headers, remove_headers)| ours::HeaderMutation { set_headers, remove_headers }),
+    )
+}
+
+fn value() -> impl Strategy<Value = ours::Value> {
+    let leaf = prop_oneof![
+        Just(Kind::NullValue(0)),
+        (-1e9..1e9).prop_map(Kind::NumberValue),
+        "[a-z:.,]{0,12}".prop_map(Kind::StringValue),
+        any::<bool>().prop_map(Kind::BoolValue),
+    ];
+    let leaf = proptest::option::of(leaf).prop_map(|kind| ours::Value { kind });
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(ours::Value::list),
+            btree_map("[a-z]{0,4}", inner, 0..3)
+                .prop_map(|fields| ours::Value::object(ours::Struct { fields })),
+        ]
+    })
+}
+
+fn object() -> impl Strategy<Value = Option<ours::Struct>> {
+    proptest::option::of(btree_map("[a-z.]{0,8}", value(), 0..3).prop_map(|fields| ours::Struct { fields }))
+}
+
+fn request() -> impl Strategy<Value = ours::ProcessingRequest> {
+    let headers = || {
+        (header_map(), any::<bool>())
+            .prop_map(|(headers, end_of_stream)| ours::HttpHeaders { headers, end_of_stream })
+    };
+    let body =
+        || (raw(), any::<bool>()).prop_map(|(body, end_of_stream)| ours::HttpBody { body, end_of_stream });
+    let trailers = || header_map().prop_map(|trailers| ours::HttpTrailers { trailers });
+    let request = prop_oneof![
+        headers().prop_map(Request::RequestHeaders),
+        headers().prop_map(Request::ResponseHeaders),
+        body().prop_map(Request::RequestBody),
+        body().prop_map(Request::ResponseBody),
+        trailers().prop_map(Request::RequestTrailers),
+        trailers().prop_map(Request::ResponseTrailers),
+    ];
+    let namespaces = btree_map("[a-z.]{0,8}", object().prop_map(Option::unwrap_or_default), 0..3);
+    let metadata =
+        proptest::option::of(namespaces.prop_map(|filter_metadata| ours::Metadata { filter_metadata }));
+    let protocol =
+        proptest::option::of((0..6, 0..6, any::<bool>()).prop_map(|(request, response, eager)| {
+            ours::ProtocolConfiguration {
+                request_body_mode: request,
+                response_body_mode: response,
+                send_body_without_waiting_for_header_response: eager,
+            }
+        }));
+    (proptest::option::of(request), metadata, any::<bool>(), protocol).prop_map(
+        |(request, metadata_context, observability_mode, protocol_config)| ours::ProcessingRequest {
+            request,
+            metadata_context,
+            observability_mode,
+            protocol_config,
+        },
+    )
+}
+
+fn common() -> impl Strategy<Value = Option<ours::CommonResponse>> {
+    let change = prop_oneof![
+        raw().prop_map(Mutation::Body),
+        any::<bool>().prop_map(Mutation::ClearBody),
+        (raw(), any::<bool>()).prop_map(|(body, end_of_stream)| {
+            Mutation::StreamedResponse(ours::StreamedBodyResponse { body, end_of_stream })
+        }),
+    ];
+    let change = proptest::option::of(change);
+    let body = proptest::option::of(change.prop_map(|mutation| ours::BodyMutation { mutation }));
+    let common = (0..2, mutation(), body, header_map(), any::<bool>());
+    proptest::option::of(common.prop_map(
+        |(status, header_mutation, body_mutation, trailers, clear_route_cache)| ours::CommonResponse {
+            status,
+            header_mutation,
+            body_mutation,
+            trailers,
+            clear_route_cache,
+        },
+    ))
+}
+
+fn immediate() -> impl Strategy<Value = ours::ImmediateResponse> {
+    let status = proptest::option::of((0..600).prop_map(|code| ours::HttpStatus { code }));
+    let grpc = proptest::option::of((0u32..17).prop_map(|status| ours::GrpcStatus { status }));
+    (status, mutation(), raw(), grpc, "[a-z_]{0,12}").prop_map(
+        |(status, headers, body, grpc_status, details)| ours::ImmediateResponse {
+            status,
+            headers,
+            body,
+            grpc_status,
+            details,
+        },
+    )
+}
+
+fn response() -> impl Strategy<Value = ours::ProcessingResponse> {
+    let headers = || common().prop_map(|response| ours::HeadersResponse { response });
+    let body = || common().prop_map(|response| ours::BodyResponse { response });
+    let trailers = || mutation().prop_map(|header_mutation| ours::TrailersResponse { header_mutation });
+    let response = prop_oneof![
+        headers().prop_map(Response::RequestHeaders),
+        headers().prop_map(Response::ResponseHeaders),
+        body().prop_map(Response::RequestBody),
+        body().prop_map(Response::ResponseBody),
+        trailers().prop_map(Response::RequestTrailers),
+        trailers().prop_map(Response::ResponseTrailers),
+        immediate().prop_map(Response::ImmediateResponse),
+    ];
+    let modes = ((0..3, 0..3), (0..6, 0..6), (0..3, 0..3));
+    let modes = proptest::option::of(modes.prop_map(|(headers, bodies, trailers)| ours::ProcessingMode {
+        request_header_mode: headers.0,
+        response_header_mode: headers.1,
+        request_body_mode: bodies.0,
+        response_body_mode: bodies.1,
+        request_trailer_mode: trailers.0,
+        response_trailer_mode: trailers.1,
+    }));
+    (proptest::option::of(response), object(), modes).prop_map(
+        |(response, dynamic_metadata, mode_override)| ours::ProcessingResponse {
+            response,
+            dynamic_metadata,
+            mode_override,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_request_means_the_same_to_both(message in request()) {
+        let (theirs, back) = through::<theirs::ProcessingRequest, _>(&message);
+        prop_assert_eq!(&back, &message);
+        let debug = format!("{theirs:?}");
+        prop_assert_eq!(debug.contains("protocol_config: Some"), message.protocol_config.is_some());
+    }
+
+    #[test]
+    fn a_response_means_the_same_to_both(message in response()) {
+        let (_, back) = through::<theirs::ProcessingResponse, _>(&message);
+        prop_assert_eq!(&back, &message);
+    }
+}
+
+/// A round trip cannot tell two fields of one type apart: these are told by name.
+#[test]
+fn fields_of_one_type_are_not_mixed_up() {
+    use theirs::processing_request::Request as TheirRequest;
+    use theirs::processing_response::Response as TheirResponse;
+
+    let of = |request| ours::ProcessingRequest { request: Some(request), ..Default::default() };
+    let named = |request: &ours::ProcessingRequest| match through::<theirs::ProcessingRequest, _>(request)
+        .0
+        .request
+        .expect("one of them")
+    {
+        TheirRequest::RequestHeaders(_) => "request headers",
+        TheirRequest::ResponseHeaders(_) => "response headers",
+        TheirRequest::RequestBody(_) => "request body",
+        TheirRequest::ResponseBody(_) => "response body",
+        TheirRequest::RequestTrailers(_) => "request trailers",
+        TheirRequest::ResponseTrailers(_) => "response trailers",
+    };
+    for (request, name) in [
+        (Request::RequestHeaders(ours::HttpHeaders::default()), "request headers"),
+        (Request::ResponseHeaders(ours::HttpHeaders::default()), "response headers"),
+        (Request::RequestBody(ours::HttpBody::default()), "request body"),
+        (Request::ResponseBody(ours::HttpBody::default()), "response body"),
+        (Request::RequestTrailers(ours::HttpTrailers::default()), "request trailers"),
+        (Request::ResponseTrailers(ours::HttpTrailers::default()), "response trailers"),
+    ] {
+        assert_eq!(named(&of(request)), name);
+    }
+    for (response, name) in [
+        (Response::RequestHeaders(ours::HeadersResponse::default()), "request headers"),
+        (Response::ResponseHeaders(ours::HeadersResponse::default()), "response headers"),
+        (Response::RequestBody(ours::BodyResponse::default()), "request body"),
+        (Response::ResponseBody(ours::BodyResponse::default()), "response body"),
+        (Response::RequestTrailers(ours::TrailersResponse::default()), "request trailers"),
+        (Response::ResponseTrailers(ours::TrailersResponse::default()), "response trailers"),
+        (Response::ImmediateResponse(ours::ImmediateResponse::default()), "immediate"),
+    ] {
+        let response = ours::ProcessingResponse { response: Some(response), ..Default::default() };
+        let theirs = through::<theirs::ProcessingResponse, _>(&response).0;
+        let found = match theirs.response.expect("one of them") {
+            TheirResponse::RequestHeaders(_) => "request headers",
+            TheirResponse::ResponseHeaders(_) => "response headers",
+            TheirResponse::RequestBody(_) => "request body",
+            TheirResponse::ResponseBody(_) => "response body",
+            TheirResponse::RequestTrailers(_) => "request trailers",
+            TheirResponse::ResponseTrailers(_) => "response trailers",
+            TheirResponse::ImmediateResponse(_) => "immediate",
+            TheirResponse::StreamedImmediateResponse(_) => "streamed immediate",
+        };
+        assert_eq!(found, name);
+    }
+}
+
+#[test]
+fn headers_modes_and_ends_mean_what_envoy_means_by_them() {
+    let header = ours::HeaderValue {
+        key: Bytes::from_static(b"key"),
+        value: Bytes::from_static(b"value"),
+        raw_value: Bytes::from_static(b"raw"),
+    };
+    let (read, _) = through::<pb::config::core::v3::HeaderValue, _>(&header);
+    assert_eq!((&*read.key, &*read.value, &*read.raw_value), ("key", "value", &b"raw"[..]));
+
+    let mut mutation = ours::HeaderMutation::default();
+    mutation.set("set", "1");
+    mutation.remove("removed");
+    let (read, _) = through::<theirs::HeaderMutation, _>(&mutation);
+    let set = read.set_headers[0].header.as_ref().expect("a header");
+    assert_eq!((&*set.key, &*set.raw_value), ("set", &b"1"[..]));
+    assert_eq!(read.remove_headers, ["removed"]);
+
+    let modes = ours::ProcessingMode {
+        request_header_mode: ours::HeaderSendMode::Send as i32,
+        response_header_mode: ours::HeaderSendMode::Skip as i32,
+        request_body_mode: ours::BodySendMode::FullDuplexStreamed as i32,
+        response_body_mode: ours::BodySendMode::BufferedPartial as i32,
+        request_trailer_mode: ours::HeaderSendMode::Default as i32,
+        response_trailer_mode: ours::HeaderSendMode::Skip as i32,
+    };
+    use filter::processing_mode::{BodySendMode, HeaderSendMode};
+    use pb::extensions::filters::http::ext_proc::v3 as filter;
+    let (read, _) = through::<filter::ProcessingMode, _>(&modes);
+    assert_eq!(read.request_header_mode(), HeaderSendMode::Send);
+    assert_eq!(read.response_header_mode(), HeaderSendMode::Skip);
+    assert_eq!(read.request_body_mode(), BodySendMode::FullDuplexStreamed);
+    assert_eq!(read.response_body_mode(), BodySendMode::BufferedPartial);
+    assert_eq!(read.request_trailer_mode(), HeaderSendMode::Default);
+    assert_eq!(read.response_trailer_mode(), HeaderSendMode::Skip);
+
+    let streamed = ours::StreamedBodyResponse { body: Bytes::from_static(b"x"), end_of_stream: true };
+    let (read, _) = through::<theirs::StreamedBodyResponse, _>(&streamed);
+    assert!(read.end_of_stream && !read.end_of_stream_without_message);
+    let protocol = ours::ProtocolConfiguration {
+        request_body_mode: ours::BodySendMode::FullDuplexStreamed as i32,
+        response_body_mode: ours::BodySendMode::Buffered as i32,
+        send_body_without_waiting_for_header_response: true,
+    };
+    let (read, _) = through::<theirs::ProtocolConfiguration, _>(&protocol);
+    assert_eq!(read.request_body_mode(), BodySendMode::FullDuplexStreamed);
+    assert_eq!(read.response_body_mode(), BodySendMode::Buffered);
+    assert!(read.send_body_without_waiting_for_header_response);
+}
