@@ -2,8 +2,27 @@
 //!
 //! An Envoy-based gateway is the data plane and asks: which model does this request name, which endpoint serves it? The
 //! same journey answers as at door 1. This room speaks the protocol, and decides nothing itself.
-//! `wire` is what stands in the messages, `grpc` how they are framed.
-//! Never: a copy of a body that a message boundary does not force; a task for each message; an unbounded queue.
+//! The files read from the socket inwards: `tls`, `server`, `connection`, `exchange` (messages in, replies out), then a
+//! `session` for each stream: [`bbr`]. `wire` is what stands in the messages, `grpc` how they are framed.
+//! Never: a copy of a body that a message boundary does not force; a task for each message; an unbounded queue; I/O or a
+//! clock in a session.
 
+pub mod bbr;
+mod connection;
+mod exchange;
 pub mod grpc;
+mod health;
+mod immediate;
+mod replies;
+mod server;
+mod session;
+mod settings;
+mod tls;
 pub mod wire;
+
+pub use health::{Health, Serving};
+pub use replies::Replies;
+pub use server::{Drained, Port, Server, StartError};
+pub use session::{Door, Next, Session};
+pub use settings::Settings;
+pub use tls::{Certificates, TlsError};

@@ -80,6 +80,12 @@ pub(crate) fn router(telemetry: Arc<Telemetry>, world: Arc<dyn World>) -> Router
         .with_state(Shared { telemetry, world })
 }
 
+/// The pages of a program that has only metrics.
+pub(crate) fn metrics_router(page: impl Fn() -> String + Clone + Send + Sync + 'static) -> Router {
+    let metrics = move || std::future::ready(([(CONTENT_TYPE, METRICS_TYPE)], page()));
+    Router::new().route("/healthz", get("ok\n")).route("/metrics", get(metrics))
+}
+
 async fn readyz(State(shared): State<Shared>) -> (StatusCode, &'static str) {
     match shared.world.readiness() {
         Readiness::Ready => (StatusCode::OK, "ready\n"),

@@ -3,10 +3,12 @@
 //! In: [`GatewaySettings`]. Out: a running [`Gateway`], until [`Gateway::drain`]. Only wiring: every part is told of the
 //! others here, and nowhere else.
 
+mod base_models;
 mod control;
 mod offline;
 mod settings;
 
+pub(crate) use base_models::BaseModelMaps;
 pub(crate) use offline::Offline;
 pub(crate) use settings::GatewaySettings;
 
@@ -43,6 +45,14 @@ pub(crate) enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The metrics port is not to be had.
+    #[error("cannot listen on the metrics address {address}: {error}; give another --metrics-port")]
+    Metrics {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// A thread or a runtime cannot be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -50,6 +60,16 @@ pub(crate) enum StartError {
 
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Serves one page of metrics on `address`.
+pub(crate) fn serve_page(
+    address: SocketAddr,
+    page: impl Fn() -> String + Clone + Send + Sync + 'static,
+) -> Result<Admin, StartError> {
+    let listener =
+        std::net::TcpListener::bind(address).map_err(|error| StartError::Metrics { address, error })?;
+    Admin::start(listener, admin::metrics_router(page)).map_err(StartError::Thread)
 }
 
 /// A running gateway. Dropped, it stops at once.

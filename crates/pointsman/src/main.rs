@@ -6,7 +6,7 @@ mod gateway;
 mod log;
 mod terminal;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -26,6 +26,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the gateway from a folder of manifests.
     Run(commands::run::Run),
+    /// Run the body-based router behind an Envoy-based gateway.
+    Bbr(commands::bbr::BbrCommand),
     /// See it work: a gateway, two models behind it (simulated), and every decision shown live.
     Quickstart(commands::quickstart::Quickstart),
     /// Run a simulated model server.
@@ -39,11 +41,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let level = if matches!(cli.command, Command::Quickstart(_)) { "error" } else { "info" };
+    let commands: Vec<String> =
+        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let cli = Cli::parse_from(commands::spelling::as_clap_knows_it(std::env::args_os(), &commands));
+    let level = match &cli.command {
+        Command::Quickstart(_) => "error",
+        Command::Bbr(bbr) => bbr.logging.level(),
+        _ => "info",
+    };
     log::init(&cli.log, level);
     let done = match cli.command {
         Command::Run(run) => run.execute(),
+        Command::Bbr(bbr) => bbr.execute(),
         Command::Quickstart(quickstart) => quickstart.execute(),
         Command::Sim(sim) => sim.execute(),
         Command::Check(check) => check.execute(),

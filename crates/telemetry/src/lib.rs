@@ -15,7 +15,8 @@ mod ring;
 pub use access_log::{LogFormat, access_log};
 pub use explain::Explanation;
 pub use metrics::{
-    Connection, Core, Cursor, Gauges, PoolGauges, Running, ScrapeResult, Side, Telemetry, reference,
+    BbrCounts, Connection, Core, Cursor, Gauges, PoolGauges, Routed, Running, ScrapeResult, Side, Telemetry,
+    reference,
 };
 pub use record::{Attempt, Record, Refused, RequestId};
 

@@ -4,10 +4,13 @@
 //! Never: a lock shared by two cores on the data path; a label value from the wire; an allocation in the steady state.
 //! Source: GAIE, `pkg/epp/metrics`, v1.5; the table is in `families.rs`.
 
+mod bbr;
 mod cell;
 mod families;
 mod shard;
 mod text;
+
+pub use bbr::{BbrCounts, Routed};
 
 use crate::Record;
 use journey::{EndpointStatus, TargetModel};

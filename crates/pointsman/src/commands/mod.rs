@@ -1,11 +1,14 @@
 //! One file a command.
 
+pub(crate) mod bbr;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod quickstart;
 pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod sim;
+pub(crate) mod spelling;
+mod stand_in;
 
 use std::process::ExitCode;
 

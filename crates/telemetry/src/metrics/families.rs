@@ -116,16 +116,18 @@ const fn powers_of_two<const N: usize>(first: f64) -> [f64; N] {
     bounds
 }
 
-/// Declares each family once, as a constant and as a row of [`FAMILIES`].
+/// Declares each family once, as a constant and as a row of a table, in the order in which it is shown.
 macro_rules! families {
-    ($($constant:ident = $family:expr;)+) => {
+    ($(#[$doc:meta])* $table:ident: $($constant:ident = $family:expr;)+) => {
         $(pub(crate) const $constant: Family = $family;)+
-        /// Every family, in the order in which it is shown.
-        pub(crate) const FAMILIES: &[Family] = &[$($constant),+];
+        $(#[$doc])*
+        pub(crate) const $table: &[Family] = &[$($constant),+];
     };
 }
 
 families! {
+    /// The families of a gateway and of an endpoint picker.
+    FAMILIES:
     REQUESTS = counter("inference_objective_request_total", REQUEST,
         "[ALPHA] Requests that reached a pool.");
     REQUEST_ERRORS = counter("inference_objective_request_error_total",
@@ -218,13 +220,28 @@ families! {
         "Errors and warnings of the configuration that is being served.");
 }
 
+families! {
+    /// The families of a body-based router.
+    BBR_FAMILIES:
+    BBR_SUCCESS = counter("bbr_success_total", &[],
+        "[ALPHA] Of `pointsman bbr`: requests that went on, with or without a model.");
+    BBR_NOT_FOUND = counter("bbr_body_field_not_found_total", &["field"],
+        "[ALPHA] Of `pointsman bbr`: requests whose body has no such field.");
+    BBR_EMPTY = counter("bbr_body_field_empty_total", &["field"],
+        "[ALPHA] Of `pointsman bbr`: requests whose field is the empty text.");
+    BBR_REFUSED = counter("pointsman_bbr_refused_total", &[],
+        "Of `pointsman bbr`: requests refused because their body cannot be read.");
+    BBR_INFO = gauge("bbr_info", &["commit", "build_ref"], "",
+        "[ALPHA] Of `pointsman bbr`: always 1; the labels tell the build.");
+}
+
 /// The reference page of the metrics, in Markdown.
 pub(crate) fn reference() -> String {
     let mut page = String::from(
         "# Metrics\n\nServed by the admin server at `/metrics`. Names starting with `inference_` are those of the Gateway API \
          Inference Extension; the rest is Pointsman's own.\n\n| Name | Type | Labels | Unit | Meaning |\n| --- | --- | --- | --- | --- |\n",
     );
-    for family in FAMILIES {
+    for family in FAMILIES.iter().chain(BBR_FAMILIES) {
         let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
         let cells = [
             format!("`{}`", family.name),

@@ -1,4 +1,4 @@
-use super::families::FAMILIES;
+use super::families::{BBR_FAMILIES, FAMILIES};
 use super::{Core, Gauges, PoolGauges, ScrapeResult, Side, Telemetry, reference};
 use crate::Record;
 use crate::record::tests::{endpoint, refused, served};
@@ -32,7 +32,7 @@ fn every_family_is_shown_and_explained_once_and_nothing_else() {
         FAMILIES.iter().map(|family| format!("{} {}", family.name, family.kind.name())).collect();
     assert_eq!(shown, declared);
     let page = reference();
-    for family in FAMILIES {
+    for family in FAMILIES.iter().chain(BBR_FAMILIES) {
         assert_eq!(page.matches(&format!("| `{}` |", family.name)).count(), 1, "{}", family.name);
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn render(shards: &[Arc<Shard>], scrapes: [u64; 3], gauges: &Gauges) 
     endpoints(&mut page, &gauges.pools);
     page.one(&family::SNAPSHOT_GENERATION, gauges.generation);
     page.many(&family::FINDINGS, [("error", gauges.errors), ("warning", gauges.warnings)]);
-    page.0
+    page.into_text()
 }
 
 /// The cells of one label set, added up.
@@ -131,8 +131,12 @@ fn scheduler(page: &mut Page, shards: &[Arc<Shard>], gauges: &Gauges) {
     page.head(&family::PREFIX_BYTES);
     page.histogram(&family::PREFIX_BYTES, &[], &summed(&family::PREFIX_BYTES, |shard| &shard.prefix_bytes));
     page.head(&family::INFO);
-    let commit = option_env!("POINTSMAN_COMMIT").unwrap_or("unknown");
-    page.sample(&family::INFO, &[commit, env!("CARGO_PKG_VERSION")], 1);
+    page.sample(&family::INFO, &[commit(), env!("CARGO_PKG_VERSION")], 1);
+}
+
+/// The commit that the program was built from.
+pub(super) fn commit() -> &'static str {
+    option_env!("POINTSMAN_COMMIT").unwrap_or("unknown")
 }
 
 fn answers(page: &mut Page, shards: &[Arc<Shard>]) {
@@ -193,22 +197,26 @@ impl RequestLabels {
 
 /// A page being written.
 #[derive(Default)]
-struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
-    fn head(&mut self, family: &Family) {
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
+
+    pub(super) fn head(&mut self, family: &Family) {
         let Family { name, help, kind, .. } = family;
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.name()));
     }
 
     /// A family of one sample without labels.
-    fn one(&mut self, family: &Family, value: impl Display) {
+    pub(super) fn one(&mut self, family: &Family, value: impl Display) {
         self.head(family);
         self.sample(family, &[], value);
     }
 
     /// A family of one label with these values.
-    fn many(&mut self, family: &Family, samples: impl IntoIterator<Item = (&'static str, u64)>) {
+    pub(super) fn many(&mut self, family: &Family, samples: impl IntoIterator<Item = (&'static str, u64)>) {
         self.head(family);
         for (label, value) in samples {
             self.sample(family, &[label], value);
@@ -242,7 +250,7 @@ impl Page {
         }
     }
 
-    fn sample(&mut self, family: &Family, labels: &[&str], value: impl Display) {
+    pub(super) fn sample(&mut self, family: &Family, labels: &[&str], value: impl Display) {
         self.series(family, "", labels, None, value);
     }
 

@@ -1,0 +1,78 @@
+//! The body-based router: tells the gateway which model a body names, so that its routes can match on it.
+//!
+//! Step 1 of 5, parse, and nothing else: the gateway routes.
+//! In: a request's headers and body. Out: the header `X-Gateway-Model-Name` as soon as the model has been read, the body
+//! behind it byte for byte; or an `ImmediateResponse` if the body is none that a model server could read.
+//! Never: a byte of the body changed; a client's own copy of the header let through.
+//! Source: GAIE v1.5.0, `pkg/bbr`; docs/ext-proc.md lists where this differs on purpose.
+
+mod base_models;
+mod session;
+
+pub use base_models::{BaseModels, MANAGED_LABELS};
+pub use session::BbrSession;
+
+use arc_swap::ArcSwap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::BbrCounts;
+
+/// The header that tells the model.
+pub const MODEL_NAME: &str = "x-gateway-model-name";
+/// The header that tells the model's base model.
+pub const BASE_MODEL_NAME: &str = "x-gateway-base-model-name";
+
+/// When a body is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassOn {
+    /// As soon as the model has been read.
+    Early,
+    /// When it is whole, as the reference does.
+    Whole,
+}
+
+/// How bodies come where the gateway does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyMode {
+    /// `FULL_DUPLEX_STREAMED`.
+    Streamed,
+    /// `BUFFERED`.
+    Buffered,
+}
+
+/// How the router works.
+#[derive(Debug, Clone)]
+pub struct BbrSettings {
+    /// When a body is passed on.
+    pub pass_on: PassOn,
+    /// How bodies come where the gateway does not say.
+    pub body_mode: BodyMode,
+    /// Body of a request that is read, bytes.
+    pub body_bytes_max: u64,
+    /// Between two pieces of a body that is held.
+    pub body_stall_timeout: Duration,
+}
+
+/// The router, on one thread.
+#[derive(Debug)]
+pub struct Bbr {
+    settings: BbrSettings,
+    base_models: Arc<ArcSwap<BaseModels>>,
+    counts: Arc<BbrCounts>,
+}
+
+impl Bbr {
+    /// A router for one thread.
+    pub fn new(settings: BbrSettings, base_models: Arc<ArcSwap<BaseModels>>, counts: Arc<BbrCounts>) -> Bbr {
+        Bbr { settings, base_models, counts }
+    }
+}
+
+impl crate::Door for Bbr {
+    type Session = BbrSession;
+
+    fn open(self: &Rc<Bbr>, _port: usize) -> BbrSession {
+        BbrSession::new(Rc::clone(self))
+    }
+}

@@ -1,0 +1,344 @@
+//! One request at the router, as a state machine.
+//!
+//! In `FULL_DUPLEX_STREAMED` the headers are answered when the model has been read and the body follows piece by piece; in
+//! `BUFFERED` the gateway sends no body before its headers are answered, so that the header is set by the answer to the body.
+
+use super::{BASE_MODEL_NAME, Bbr, BodyMode, MODEL_NAME, PassOn};
+use crate::grpc::{Code, Status};
+use crate::immediate::immediate;
+use crate::replies::Replies;
+use crate::session::{Next, Session};
+use crate::wire::{
+    BodyResponse, BodySendMode, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders,
+    Phase, ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request, Response, TrailersResponse,
+};
+use bytes::Bytes;
+use http::HeaderValue;
+use journey::{Now, Refusal};
+use payload::{BodyHead, Dialect, Limits, Media, RequestParser};
+use std::rc::Rc;
+use telemetry::Routed;
+
+/// One stream.
+#[derive(Debug)]
+pub struct BbrSession {
+    bbr: Rc<Bbr>,
+    request_mode: BodyMode,
+    response_mode: BodyMode,
+    state: State,
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+enum State {
+    /// Nothing of it was seen.
+    New,
+    /// Its body is being read.
+    Reading(Box<Reading>),
+    /// Its body passes unread, or has ended.
+    Passing,
+}
+
+/// A body that is being read.
+#[derive(Debug)]
+struct Reading {
+    parser: RequestParser,
+    dialect: Dialect,
+    head: Unanswered,
+    /// What came before the headers were answered; `None` once they are.
+    held: Option<Vec<Bytes>>,
+    received: u64,
+    heard: Now,
+}
+
+/// What the answer to the headers is made of.
+#[derive(Debug)]
+struct Unanswered {
+    /// Headers that only this router may set, as the client sent them.
+    copies: Vec<Bytes>,
+    content_length: Option<Bytes>,
+}
+
+impl BbrSession {
+    pub(crate) fn new(bbr: Rc<Bbr>) -> BbrSession {
+        let mode = bbr.settings.body_mode;
+        BbrSession { bbr, request_mode: mode, response_mode: mode, state: State::New }
+    }
+
+    /// Takes over what the gateway says of its modes.
+    fn configure(&mut self, protocol: ProtocolConfiguration) -> Result<(), Status> {
+        self.request_mode = match protocol.request_body_mode() {
+            BodySendMode::FullDuplexStreamed => BodyMode::Streamed,
+            // Without a body there is nothing to wait for: what was left out is answered at once.
+            BodySendMode::Buffered | BodySendMode::None => BodyMode::Buffered,
+            mode @ (BodySendMode::Streamed | BodySendMode::BufferedPartial | BodySendMode::Grpc) => {
+                let message = format!(
+                    "request_body_mode {mode:?} cannot carry a model to a header; set FULL_DUPLEX_STREAMED or BUFFERED"
+                );
+                return Err(Status::new(Code::InvalidArgument, message));
+            }
+        };
+        self.response_mode = match protocol.response_body_mode() {
+            BodySendMode::FullDuplexStreamed => BodyMode::Streamed,
+            _ => BodyMode::Buffered,
+        };
+        Ok(())
+    }
+
+    fn request_headers(&mut self, headers: &HttpHeaders, now: Now, replies: &mut Replies) -> Next {
+        let unanswered = Unanswered::of(headers, self.request_mode);
+        let text = |name| headers.get(name).map(|value| &value[..]);
+        let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        let head = match BodyHead::new(path, text("content-type"), text("content-encoding")) {
+            Ok(head) => head,
+            Err(_) if headers.end_of_stream => return self.let_go(unanswered, replies),
+            Err(error) => return self.refuse(&error.into(), Dialect::Other, replies),
+        };
+        if headers.end_of_stream || head.media == Media::Opaque {
+            return self.let_go(unanswered, replies);
+        }
+        let dialect = head.dialect;
+        let limits = Limits { body_bytes_max: self.bbr.settings.body_bytes_max, ..Limits::default() };
+        let mut reading = Reading {
+            parser: RequestParser::new(head, limits),
+            dialect,
+            head: unanswered,
+            held: Some(Vec::new()),
+            received: 0,
+            heard: now,
+        };
+        if self.request_mode == BodyMode::Buffered {
+            // What the client may not say is gone before anybody routes by it.
+            reading.head.answer(&self.bbr, None, None, replies);
+            reading.held = None;
+        }
+        self.state = State::Reading(Box::new(reading));
+        Next::Continue
+    }
+
+    /// Answers the headers of a request whose body is not read.
+    fn let_go(&mut self, mut head: Unanswered, replies: &mut Replies) -> Next {
+        head.answer(&self.bbr, None, None, replies);
+        self.state = State::Passing;
+        Next::Continue
+    }
+
+    fn request_body(&mut self, body: HttpBody, now: Now, replies: &mut Replies) -> Next {
+        let reading = match &mut self.state {
+            State::New => return out_of_order("request_body before request_headers"),
+            State::Passing => return pass(self.request_mode, Phase::Request, body, replies),
+            State::Reading(reading) => reading,
+        };
+        reading.heard = now;
+        reading.received += body.body.len() as u64;
+        let dialect = reading.dialect;
+        if let Err(error) = reading.parser.feed(&body.body) {
+            return self.refuse(&error.into(), dialect, replies);
+        }
+        if body.end_of_stream || self.request_mode == BodyMode::Buffered {
+            return self.request_ends(Some(body), replies);
+        }
+        if let Some(held) = &mut reading.held {
+            held.push(body.body);
+            if self.bbr.settings.pass_on == PassOn::Early
+                && let Some(model) = reading.parser.model()
+            {
+                reading.head.answer(&self.bbr, Some(&model.name.0), None, replies);
+                pass_all(held, false, replies);
+                reading.held = None;
+            }
+        } else {
+            replies.pass(Phase::Request, &[body.body], false);
+        }
+        Next::Continue
+    }
+
+    /// The body has come whole, with this last piece; or with trailers, where there is none.
+    fn request_ends(&mut self, last: Option<HttpBody>, replies: &mut Replies) -> Next {
+        let State::Reading(reading) = std::mem::replace(&mut self.state, State::Passing) else {
+            return Next::Continue;
+        };
+        let Reading { parser, dialect, mut head, held, received, .. } = *reading;
+        let request = match parser.finish() {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error.into(), dialect, replies),
+        };
+        self.bbr.counts.add(Routed::Success);
+        let model = request.model.as_ref().map(|model| &*model.name.0);
+        if model.is_none() {
+            self.bbr.counts.add(Routed::NotFound);
+        }
+        if self.request_mode == BodyMode::Buffered {
+            let response = common(head.mutation(&self.bbr, model), model.is_some());
+            replies.say(Response::RequestBody(BodyResponse { response }));
+            return Next::Continue;
+        }
+        let end_of_stream = last.is_some();
+        if held.is_some() {
+            head.answer(&self.bbr, model, end_of_stream.then_some(received), replies);
+        }
+        let mut pieces = held.unwrap_or_default();
+        pieces.extend(last.map(|last| last.body));
+        if end_of_stream || !pieces.is_empty() {
+            pass_all(&pieces, end_of_stream, replies);
+        }
+        Next::Continue
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, dialect: Dialect, replies: &mut Replies) -> Next {
+        self.bbr.counts.add(Routed::Refused);
+        replies.send(&immediate(refusal, dialect));
+        Next::End(Status::OK)
+    }
+}
+
+impl Session for BbrSession {
+    type Message = ProcessingRequest;
+
+    fn on(&mut self, message: ProcessingRequest, now: Now, replies: &mut Replies) -> Next {
+        if let Some(protocol) = message.protocol_config
+            && let Err(status) = self.configure(protocol)
+        {
+            return Next::End(status);
+        }
+        match message.request {
+            Some(Request::RequestHeaders(headers)) => return self.request_headers(&headers, now, replies),
+            Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
+            Some(Request::RequestTrailers(_)) => {
+                let next = self.request_ends(None, replies);
+                if next != Next::Continue {
+                    return next;
+                }
+                replies.say(Response::RequestTrailers(TrailersResponse::default()));
+            }
+            Some(Request::ResponseHeaders(_)) => {
+                replies.say(Response::ResponseHeaders(HeadersResponse::default()));
+            }
+            Some(Request::ResponseBody(body)) => {
+                return pass(self.response_mode, Phase::Response, body, replies);
+            }
+            Some(Request::ResponseTrailers(_)) => {
+                replies.say(Response::ResponseTrailers(TrailersResponse::default()));
+            }
+            // A step that is not known here is answered as nothing was asked.
+            None => replies.send(&ProcessingResponse::default()),
+        }
+        Next::Continue
+    }
+
+    fn deadline(&self) -> Option<Now> {
+        match &self.state {
+            State::Reading(reading) if reading.held.is_some() => {
+                Some(reading.heard.plus(self.bbr.settings.body_stall_timeout))
+            }
+            _ => None,
+        }
+    }
+
+    fn late(&mut self, _now: Now, replies: &mut Replies) -> Next {
+        let State::Reading(reading) = &self.state else { return Next::Continue };
+        let stalled = self.bbr.settings.body_stall_timeout;
+        let (received, dialect) = (reading.received, reading.dialect);
+        self.refuse(&Refusal::BodyStalled { received, stalled }, dialect, replies)
+    }
+}
+
+impl Unanswered {
+    fn of(headers: &HttpHeaders, mode: BodyMode) -> Unanswered {
+        // Gateways take the length away from a body that comes in pieces and may change: this one does not.
+        let streamed = mode == BodyMode::Streamed && !headers.end_of_stream;
+        let content_length = headers.get("content-length").filter(|_| streamed).cloned();
+        Unanswered { copies: copies(headers), content_length }
+    }
+
+    /// Answers the headers; `length` is the body's, if it is known.
+    fn answer(&mut self, bbr: &Bbr, model: Option<&str>, length: Option<u64>, replies: &mut Replies) {
+        let mut mutation = self.mutation(bbr, model);
+        let clear_route_cache = !mutation.is_empty();
+        if let Some(length) =
+            length.map(|length| Bytes::from(length.to_string())).or(self.content_length.take())
+        {
+            mutation.set("content-length", length);
+        }
+        let response = common(mutation, clear_route_cache);
+        replies.say(Response::RequestHeaders(HeadersResponse { response }));
+    }
+
+    fn mutation(&mut self, bbr: &Bbr, model: Option<&str>) -> HeaderMutation {
+        // A name with a control character is no header's value: no route can ask for it.
+        let model = model.filter(|model| HeaderValue::from_bytes(model.as_bytes()).is_ok());
+        let set = model.map(|model| {
+            let base = bbr.base_models.load().get(model).cloned();
+            (Bytes::copy_from_slice(model.as_bytes()), base)
+        });
+        mutation(set, std::mem::take(&mut self.copies))
+    }
+}
+
+/// The headers of this request that only the router may set, by the names that they have.
+fn copies(headers: &HttpHeaders) -> Vec<Bytes> {
+    let all = headers.headers.iter().flat_map(|map| &map.headers);
+    let is_ours = |key: &Bytes| is_name(key, MODEL_NAME) || is_name(key, BASE_MODEL_NAME);
+    all.filter(|header| is_ours(&header.key)).map(|header| header.key.clone()).collect()
+}
+
+/// Servers that pass headers on as CGI variables cannot tell `_` from `-`, nor upper from lower case.
+fn is_name(key: &[u8], name: &str) -> bool {
+    key.len() == name.len()
+        && key.iter().zip(name.bytes()).all(|(found, wanted)| match found {
+            b'_' => wanted == b'-',
+            found => found.to_ascii_lowercase() == wanted,
+        })
+}
+
+/// Sets model and base model, and removes what the client said of them.
+fn mutation(set: Option<(Bytes, Option<Bytes>)>, copies: Vec<Bytes>) -> HeaderMutation {
+    let mut mutation = HeaderMutation { set_headers: Vec::new(), remove_headers: copies };
+    if let Some((model, base)) = set {
+        mutation
+            .remove_headers
+            .retain(|name| *name != MODEL_NAME && (base.is_none() || *name != BASE_MODEL_NAME));
+        mutation.set(MODEL_NAME, model);
+        if let Some(base) = base {
+            mutation.set(BASE_MODEL_NAME, base);
+        }
+    }
+    mutation
+}
+
+fn common(mutation: HeaderMutation, clear_route_cache: bool) -> Option<CommonResponse> {
+    (!mutation.is_empty()).then(|| CommonResponse {
+        header_mutation: Some(mutation),
+        clear_route_cache,
+        ..CommonResponse::default()
+    })
+}
+
+/// Answers a piece of a body that nobody looks at.
+fn pass(mode: BodyMode, phase: Phase, body: HttpBody, replies: &mut Replies) -> Next {
+    match (mode, phase) {
+        (BodyMode::Streamed, phase) => replies.pass(phase, &[body.body], body.end_of_stream),
+        (BodyMode::Buffered, Phase::Request) => replies.say(Response::RequestBody(BodyResponse::default())),
+        (BodyMode::Buffered, Phase::Response) => replies.say(Response::ResponseBody(BodyResponse::default())),
+    }
+    Next::Continue
+}
+
+/// Passes the pieces of a body on, each as a message: as large as the gateway itself made them.
+fn pass_all(pieces: &[Bytes], end_of_stream: bool, replies: &mut Replies) {
+    let Some((last, before)) = pieces.split_last() else {
+        return replies.pass(Phase::Request, &[], end_of_stream);
+    };
+    for piece in before.iter().filter(|piece| !piece.is_empty()) {
+        replies.pass(Phase::Request, std::slice::from_ref(piece), false);
+    }
+    replies.pass(Phase::Request, std::slice::from_ref(last), end_of_stream);
+}
+
+fn out_of_order(what: &'static str) -> Next {
+    Next::End(Status::new(Code::InvalidArgument, what))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! One connection: TLS, then HTTP/2, then a stream for each call.
+
+use crate::exchange::Exchange;
+use crate::grpc::{Code, Status};
+use crate::health::{Asked, CHECK_PATH, Health, LIST_PATH};
+use crate::replies::Packet;
+use crate::session::{Door, Session};
+use crate::settings::Settings;
+use crate::wire::{HealthCheckRequest, HealthListRequest, PROCESS_PATH};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use state::Clock;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+/// For the TLS handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of one stream that the peer may send ahead of us: a prompt of a megabyte comes without a pause.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// The same for all streams of a connection: what a connection that is not read from may take of memory.
+const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+/// The largest frame taken: fewer frames, fewer pieces.
+const FRAME_BYTES_MAX: u32 = 1 << 20;
+/// Bytes of one stream that wait to be sent.
+const SEND_BYTES_MAX: usize = 4 << 20;
+
+/// A peer that is silent for so long is asked whether it lives,
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// and is gone if it does not say so within this: what its streams reserved is given back.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a port serves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Services {
+    /// The port's number, if it serves ext_proc.
+    pub(crate) process: Option<usize>,
+    /// Health.
+    pub(crate) health: Option<Arc<Health>>,
+}
+
+/// What every connection of one thread has.
+pub(crate) struct Core<D> {
+    pub(crate) door: Rc<D>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Clock,
+}
+
+/// Spawns on the thread that it is on.
+#[derive(Debug, Clone, Copy)]
+struct Here;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// Serves one connection until it ends, or `draining` says that the process stops.
+pub(crate) async fn serve<D: Door>(
+    core: Rc<Core<D>>,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    services: Services,
+    draining: watch::Receiver<bool>,
+) {
+    let Some(tls) = tls else { return speak(core, stream, services, draining).await };
+    match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
+        Ok(Ok(stream)) => speak(core, stream, services, draining).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    core: Rc<Core<D>>,
+    stream: S,
+    services: Services,
+    mut draining: watch::Receiver<bool>,
+) {
+    let streams_max = core.settings.streams_max;
+    let service = service_fn(move |request| {
+        let answer = answer(&core, &services, request);
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let connection = http2::Builder::new(Here)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        .max_concurrent_streams(streams_max)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = draining.wait_for(|draining| *draining) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection was broken off");
+    }
+}
+
+/// The body of an answer.
+pub(crate) enum Answer<S> {
+    Process(Box<Exchange<S>>),
+    Check(Exchange<Asked<HealthCheckRequest>>),
+    List(Exchange<Asked<HealthListRequest>>),
+    /// All is said in the headers.
+    Nothing,
+}
+
+fn answer<D: Door>(
+    core: &Rc<Core<D>>,
+    services: &Services,
+    request: Request<Incoming>,
+) -> Response<Answer<D::Session>> {
+    let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(is_grpc);
+    if request.method() != Method::POST || !is_grpc {
+        let mut response = Response::new(Answer::Nothing);
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return response;
+    }
+    let (head, incoming) = request.into_parts();
+    let (limit, clock) = (core.settings.grpc_message_bytes_max, core.clock);
+    let body = match (head.uri.path(), services) {
+        (PROCESS_PATH, Services { process: Some(port), .. }) => {
+            let session = core.door.open(*port);
+            Answer::Process(Box::new(Exchange::new(incoming, session, limit, clock)))
+        }
+        (CHECK_PATH, Services { health: Some(health), .. }) => {
+            Answer::Check(Exchange::new(incoming, Asked::new(health), limit, clock))
+        }
+        (LIST_PATH, Services { health: Some(health), .. }) => {
+            Answer::List(Exchange::new(incoming, Asked::new(health), limit, clock))
+        }
+        _ => Answer::Nothing,
+    };
+    let unserved = matches!(body, Answer::Nothing);
+    let mut response = Response::new(body);
+    if unserved {
+        *response.headers_mut() =
+            Status::new(Code::Unimplemented, "this method is not served here").trailers();
+    }
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    content_type.as_bytes().starts_with(b"application/grpc")
+}
+
+impl<S: Session> Body for Answer<S> {
+    type Data = Packet;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Packet>, Infallible>>> {
+        match self.get_mut() {
+            Answer::Process(exchange) => Pin::new(&mut **exchange).poll_frame(cx),
+            Answer::Check(exchange) => Pin::new(exchange).poll_frame(cx),
+            Answer::List(exchange) => Pin::new(exchange).poll_frame(cx),
+            Answer::Nothing => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Answer::Nothing)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

@@ -1,0 +1,45 @@
+//! One stream as a state machine: messages in, replies out.
+
+use crate::grpc::Status;
+use crate::replies::Replies;
+use journey::Now;
+use prost::Message;
+use std::rc::Rc;
+
+/// What becomes of a stream after a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It goes on.
+    Continue,
+    /// It ends with this status, after the replies.
+    End(Status),
+}
+
+/// One stream. Does no I/O and reads no clock; dropped when the stream ends, however it does.
+pub trait Session: Unpin + 'static {
+    /// What the peer sends.
+    type Message: Message + Default;
+
+    /// Takes the peer's next message.
+    fn on(&mut self, message: Self::Message, now: Now, replies: &mut Replies) -> Next;
+
+    /// While the session holds something back: the moment at which [`Session::late`] is to be called.
+    fn deadline(&self) -> Option<Now> {
+        None
+    }
+
+    /// The deadline has passed, and no message came.
+    fn late(&mut self, now: Now, replies: &mut Replies) -> Next {
+        let _ = (now, replies);
+        Next::Continue
+    }
+}
+
+/// Opens sessions, on one thread.
+pub trait Door: 'static {
+    /// What a stream becomes.
+    type Session: Session<Message = crate::wire::ProcessingRequest>;
+
+    /// A stream was opened on port number `port` of the server.
+    fn open(self: &Rc<Self>, port: usize) -> Self::Session;
+}

@@ -1,0 +1,54 @@
+//! Every limit and time of the ext_proc door, with its unit and its default, in one place.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// The settings of the ext_proc door.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "The ext_proc door")]
+pub struct Settings {
+    /// Address that the ports are bound on.
+    #[arg(long, value_name = "ADDRESS", env = "POINTSMAN_BIND", default_value_t = Settings::default().bind)]
+    pub bind: IpAddr,
+    /// Data threads. Default: one for each core that the process may use.
+    #[arg(long, value_name = "COUNT", env = "POINTSMAN_CORES", default_value_t = Settings::default().cores, hide_default_value = true)]
+    pub cores: usize,
+    /// Connections from gateways at one time, all ports together; beyond it the accept queue waits.
+    #[arg(long, value_name = "COUNT", env = "POINTSMAN_CONNECTIONS_MAX", default_value_t = Settings::default().connections_max)]
+    pub connections_max: usize,
+    /// Streams of one connection at one time: an Envoy worker has one connection for all its requests.
+    #[arg(long, value_name = "COUNT", env = "POINTSMAN_STREAMS_MAX", default_value_t = Settings::default().streams_max)]
+    pub streams_max: u32,
+    /// Body of a request that is read, bytes; more are answered 413.
+    #[arg(long, value_name = "BYTES", env = "POINTSMAN_BODY_BYTES_MAX", default_value_t = Settings::default().body_bytes_max)]
+    pub body_bytes_max: u64,
+    /// One gRPC message, bytes: in BUFFERED mode it carries the whole body.
+    #[arg(long, value_name = "BYTES", env = "POINTSMAN_GRPC_MESSAGE_BYTES_MAX", default_value_t = Settings::default().grpc_message_bytes_max)]
+    pub grpc_message_bytes_max: usize,
+    /// Between two pieces of a request body that is held; then 408. Envoy itself sets no such limit here.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_BODY_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().body_stall_timeout))]
+    pub body_stall_timeout: Duration,
+    /// On shutdown: how long streams under way may take to end.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_DRAIN_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().drain_timeout))]
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            connections_max: 10_000,
+            streams_max: 100_000,
+            body_bytes_max: 32 << 20,
+            grpc_message_bytes_max: 40 << 20,
+            body_stall_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A time as a flag has it.
+fn seconds(time: Duration) -> String {
+    format!("{}s", time.as_secs())
+}

@@ -1,0 +1,109 @@
+//! `pointsman bbr`: the body-based router behind an Envoy-based gateway.
+
+use super::Done;
+use super::sim::stopped;
+use super::stand_in::{Logging, Meaningless, Plugin, Switch, Transport};
+use crate::admin::Admin;
+use crate::gateway::{BaseModelMaps, serve_page};
+use clap::Args;
+use extproc::bbr::{Bbr, BbrSettings, BodyMode, PassOn};
+use extproc::{Health, Port, Server, Serving, Settings};
+use state::Clock;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use telemetry::BbrCounts;
+
+/// Runs the body-based router behind an Envoy-based gateway.
+///
+/// Answers Envoy's ext_proc: reads the model of each request's body into the header `X-Gateway-Model-Name`, so that routes
+/// can match on it. Takes the flags of the reference body-based router (GAIE v0.5.1 to v1.5) in each of their spellings.
+#[derive(Debug, Args)]
+pub(crate) struct BbrCommand {
+    /// Port of ext_proc, over gRPC.
+    #[arg(long, value_name = "PORT", default_value_t = 9004, env = "GRPC_PORT")]
+    grpc_port: u16,
+    /// Port of gRPC health checks, in the clear: any service name.
+    #[arg(long, value_name = "PORT", default_value_t = 9005, env = "GRPC_HEALTH_PORT")]
+    grpc_health_port: u16,
+    /// Port of `/metrics`, in the clear.
+    #[arg(long, value_name = "PORT", default_value_t = 9090, env = "METRICS_PORT")]
+    metrics_port: u16,
+    /// How bodies come where the gateway does not say: in FULL_DUPLEX_STREAMED mode, or (false) in BUFFERED mode.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "SWITCH")]
+    streaming: Switch,
+    /// Pass a body on only when it is whole, as the reference does; by default the header leaves as soon as the model was
+    /// read, and the body behind it.
+    #[arg(long, env = "POINTSMAN_WAIT_FOR_BODY")]
+    wait_for_body: bool,
+    /// Folders or files of manifests; their ConfigMaps say of which base model an adapter is. Changes are taken up.
+    #[arg(long, value_name = "PATH", env = "POINTSMAN_CONFIG", value_delimiter = ',', num_args = 1..)]
+    config: Vec<PathBuf>,
+    /// Only ConfigMaps of this namespace count. Default: of every one.
+    #[arg(long, value_name = "NAMESPACE", env = "NAMESPACE")]
+    namespace: Option<String>,
+    /// The reference's plugins, as `type:name[:json]`: `body-field-to-header` and `base-model-to-header`, both of which
+    /// are always at work.
+    #[arg(long, value_name = "PLUGIN")]
+    plugin: Vec<Plugin>,
+    #[command(flatten)]
+    transport: Transport,
+    #[command(flatten)]
+    pub(crate) logging: Logging,
+    #[command(flatten)]
+    meaningless: Meaningless,
+    /// Limits and times of the ext_proc door.
+    #[command(flatten)]
+    door: Settings,
+}
+
+impl BbrCommand {
+    pub(crate) fn execute(self) -> Done {
+        self.meaningless.note();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let counts = Arc::new(BbrCounts::default());
+        let page = Arc::clone(&counts);
+        let metrics = serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;
+        let maps = BaseModelMaps::start(&self.config, self.namespace.clone())?;
+        let (server, health) = self.serve(&maps, &counts)?;
+        runtime.block_on(until_stopped(server, health, metrics, maps));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn serve(
+        &self,
+        maps: &BaseModelMaps,
+        counts: &Arc<BbrCounts>,
+    ) -> Result<(Server, Arc<Health>), Box<dyn std::error::Error>> {
+        let settings = BbrSettings {
+            pass_on: if self.wait_for_body { PassOn::Whole } else { PassOn::Early },
+            body_mode: if self.streaming.is_on() { BodyMode::Streamed } else { BodyMode::Buffered },
+            body_bytes_max: self.door.body_bytes_max,
+            body_stall_timeout: self.door.body_stall_timeout,
+        };
+        let health = Arc::new(Health::of_any_name());
+        let of_process = self.transport.health_on_process_port().then(|| Arc::clone(&health));
+        let ports = [
+            Port { number: self.grpc_port, tls: self.transport.tls()?, process: Some(0), health: of_process },
+            Port { number: self.grpc_health_port, health: Some(Arc::clone(&health)), ..Port::default() },
+        ];
+        let (models, counts) = (maps.models(), Arc::clone(counts));
+        let make = move |_| Bbr::new(settings.clone(), Arc::clone(&models), Arc::clone(&counts));
+        let server = Server::start(self.door.clone(), &ports, Clock::start(), make)?;
+        health.becomes(Serving::Yes);
+        let addresses = server.addresses();
+        tracing::info!(ext_proc = %addresses[0], health = %addresses[1], "the body-based router listens");
+        Ok((server, health))
+    }
+}
+
+/// Serves until the process is told to stop, then drains; a second signal ends the drain.
+async fn until_stopped(server: Server, health: Arc<Health>, _metrics: Admin, _maps: BaseModelMaps) {
+    stopped().await;
+    tracing::info!("stopping: streams under way end, no new connections are taken");
+    health.becomes(Serving::No);
+    tokio::select! {
+        drained = server.drain() => tracing::info!(cut = drained.cut, "stopped"),
+        () = stopped() => tracing::warn!("stopped at once"),
+    }
+}

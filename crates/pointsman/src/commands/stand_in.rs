@@ -1,0 +1,182 @@
+//! What `bbr` and `epp` have in common, because the reference's two programs have: transport, log level, flags that mean
+//! nothing here.
+
+use clap::{Args, ValueEnum};
+use extproc::{Certificates, TlsError};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio_rustls::rustls::ServerConfig;
+
+/// A flag of Go's: alone it is on, with `=false` off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// On.
+    #[value(aliases = ["1", "t", "T", "TRUE", "True"])]
+    True,
+    /// Off.
+    #[value(aliases = ["0", "f", "F", "FALSE", "False"])]
+    False,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        self == Switch::True
+    }
+}
+
+/// How the ext_proc port is spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct Transport {
+    /// TLS on the ext_proc port.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_name = "SWITCH", env = "SECURE_SERVING")]
+    secure_serving: Switch,
+    /// Folder with `tls.crt` and `tls.key`, taken up again when they change. Default: a self-signed certificate.
+    #[arg(long, value_name = "FOLDER", env = "CERT_PATH")]
+    cert_path: Option<PathBuf>,
+    /// Health on the ext_proc port too.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "SWITCH")]
+    health_checking: Switch,
+}
+
+impl Transport {
+    pub(crate) fn tls(&self) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+        if !self.secure_serving.is_on() {
+            return Ok(None);
+        }
+        let certificates = match &self.cert_path {
+            Some(folder) if !folder.as_os_str().is_empty() => Certificates::of_folder(folder)?,
+            _ => Certificates::self_signed()?,
+        };
+        certificates.config().map(Some)
+    }
+
+    pub(crate) fn health_on_process_port(&self) -> bool {
+        self.health_checking.is_on()
+    }
+}
+
+/// How much is logged, by the reference's number.
+#[derive(Debug, Args)]
+pub(crate) struct Logging {
+    /// The reference's log level: up to 3 is info, 4 is debug, 5 and more is trace; --log wins.
+    #[arg(long, value_name = "LEVEL", default_value_t = 2, allow_negative_numbers = true)]
+    v: i32,
+}
+
+impl Logging {
+    pub(crate) fn level(&self) -> &'static str {
+        match self.v {
+            ..=3 => "info",
+            4 => "debug",
+            _ => "trace",
+        }
+    }
+}
+
+/// Flags of the reference that steer what is not here: accepted, so that a chart's arguments need no change, and noted.
+#[derive(Debug, Args)]
+pub(crate) struct Meaningless {
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_pprof: Option<Switch>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    metrics_endpoint_auth: Option<Switch>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tracing: Option<Switch>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    ha_enable_leader_election: Option<Switch>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_cert_reload: Option<Switch>,
+    #[arg(long, hide = true)]
+    kubeconfig: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    zap_devel: Option<Switch>,
+    #[arg(long, hide = true)]
+    zap_encoder: Option<String>,
+    #[arg(long, hide = true)]
+    zap_log_level: Option<String>,
+    #[arg(long, hide = true)]
+    zap_stacktrace_level: Option<String>,
+    #[arg(long, hide = true)]
+    zap_time_encoding: Option<String>,
+}
+
+impl Meaningless {
+    /// Says in the log what was given and why it means nothing.
+    pub(crate) fn note(&self) {
+        let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
+        let given = [
+            (on(self.enable_pprof), "enable-pprof", "there is no Go runtime to profile"),
+            (on(self.metrics_endpoint_auth), "metrics-endpoint-auth", "/metrics asks nobody who is there"),
+            (on(self.tracing), "tracing", "no spans are exported"),
+            (on(self.ha_enable_leader_election), "ha-enable-leader-election", "every replica serves"),
+            (
+                self.enable_cert_reload == Some(Switch::False),
+                "enable-cert-reload",
+                "files are always taken up anew",
+            ),
+            (self.kubeconfig.is_some(), "kubeconfig", "manifests come from --config"),
+            (on(self.zap_devel), "zap-devel", "--log-format says the log's form"),
+            (self.zap_encoder.is_some(), "zap-encoder", "--log-format says the log's form"),
+            (self.zap_log_level.is_some(), "zap-log-level", "--v or --log says what is logged"),
+            (self.zap_stacktrace_level.is_some(), "zap-stacktrace-level", "there are no stack traces"),
+            (self.zap_time_encoding.is_some(), "zap-time-encoding", "--log-format says the log's form"),
+        ];
+        for (_, flag, why) in given.into_iter().filter(|(given, ..)| *given) {
+            tracing::info!(flag, "this flag of the reference means nothing here: {why}");
+        }
+    }
+}
+
+/// A plugin of the reference's router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plugin;
+
+/// The plugin types of the reference's router, all of which are built in.
+const PLUGIN_TYPES: [&str; 4] =
+    ["body-field-to-header", "base-model-to-header", "default-bbr", "no-op-plugin"];
+
+impl FromStr for Plugin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Plugin, String> {
+        let mut parts = text.splitn(3, ':');
+        let kind = parts.next().unwrap_or_default();
+        if !PLUGIN_TYPES.contains(&kind) {
+            return Err(format!(
+                "the plugin type {kind:?} is not known; known are {}",
+                PLUGIN_TYPES.join(", ")
+            ));
+        }
+        let Some(parameters) = parts.nth(1).filter(|json| !json.trim().is_empty()) else { return Ok(Plugin) };
+        let parameters: serde_json::Value = serde_json::from_str(parameters)
+            .map_err(|error| format!("the parameters of {kind} are not JSON: {error}"))?;
+        let text = |names: [&str; 2]| names.iter().find_map(|name| parameters[*name].as_str());
+        let (field, header) = (text(["fieldName", "field_name"]), text(["headerName", "header_name"]));
+        let field_fits = field.is_none_or(|field| field == "model");
+        let header_fits = header.is_none_or(|header| header.eq_ignore_ascii_case(extproc::bbr::MODEL_NAME));
+        if kind == "body-field-to-header" && !(field_fits && header_fits) {
+            return Err("only the field `model` goes to a header, and to X-Gateway-Model-Name".to_owned());
+        }
+        Ok(Plugin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_references_plugins_are_taken_and_others_are_told_apart() {
+        for (text, taken) in [
+            ("body-field-to-header:model-extractor", true),
+            (r#"body-field-to-header:model:{"fieldName":"model","headerName":"X-Gateway-Model-Name"}"#, true),
+            (r#"body-field-to-header:x:{"field_name":"user","header_name":"X-User"}"#, false),
+            ("base-model-to-header:base-model-mapper", true),
+            ("body-field-to-header:x:{", false),
+            ("mystery:x", false),
+        ] {
+            assert_eq!(text.parse::<Plugin>().is_ok(), taken, "{text}");
+        }
+    }
+}
