@@ -5,6 +5,7 @@
 //! wants to know of the prompt, and afterwards what was used. One pass, no DOM, no re-serialisation.
 //! Never: I/O, a clock, a copy of the prompt, a change to any byte but the model's value.
 
+mod blocks;
 mod coding;
 mod dialect;
 mod error;

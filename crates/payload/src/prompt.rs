@@ -85,7 +85,8 @@ impl PromptHasher {
     }
 }
 
-fn chain(before: u64, hash: u64) -> u64 {
+/// The hash of a block and all before it.
+pub(crate) fn chain(before: u64, hash: u64) -> u64 {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&before.to_le_bytes());
     bytes[8..].copy_from_slice(&hash.to_le_bytes());

@@ -54,6 +54,8 @@ pub struct InferenceRequest {
     pub max_tokens: Option<u32>,
     /// The prompt.
     pub prompt: Prompt,
+    /// Where the prompt's value stands in the decoded body; empty if there is none.
+    pub prompt_span: Range<u64>,
     /// Bytes of the decoded body.
     pub bytes: u64,
     /// The decoded body, only if `Content-Encoding` was not identity: what a rewrite has to be spliced into.
@@ -82,6 +84,7 @@ pub(crate) struct Fields {
     pub(crate) model: Option<ModelField>,
     pub(crate) stream: bool,
     pub(crate) max_tokens: Option<u32>,
+    pub(crate) prompt_span: Range<u64>,
 }
 
 /// Reads one request body, chunk by chunk, in one pass.
@@ -169,6 +172,7 @@ impl RequestParser {
             stream: fields.stream,
             max_tokens: fields.max_tokens,
             prompt,
+            prompt_span: fields.prompt_span,
             bytes,
             decoded: coded.then_some(self.decoded),
         })
@@ -283,7 +287,14 @@ impl Visitor for ObjectVisitor {
                 Ok(Want::Text { bytes_max: self.model_bytes_max })
             }
             Key::MaxTokens if kind == Kind::Number => Ok(Want::Text { bytes_max: NUMBER_BYTES_MAX }),
-            Key::Prompt | Key::Salt(_) => Ok(Want::Raw),
+            Key::Prompt => {
+                // As with its hashes, the first one counts.
+                if self.fields.prompt_span.is_empty() {
+                    self.fields.prompt_span = offset..offset;
+                }
+                Ok(Want::Raw)
+            }
+            Key::Salt(_) => Ok(Want::Raw),
             _ => Ok(Want::Nothing),
         }
     }
@@ -305,7 +316,12 @@ impl Visitor for ObjectVisitor {
             }
             Key::Stream => self.fields.stream = value.kind == Kind::True,
             Key::MaxTokens => self.fields.max_tokens = whole_number(&value).or(self.fields.max_tokens),
-            Key::Prompt => self.prompt.end(value.text),
+            Key::Prompt => {
+                if self.fields.prompt_span.is_empty() {
+                    self.fields.prompt_span.end = value.end;
+                }
+                self.prompt.end(value.text);
+            }
             Key::Salt(key) => self.prompt.end_salt(key, value.text),
             _ => {}
         }

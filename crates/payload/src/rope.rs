@@ -46,15 +46,25 @@ impl Rope {
         spliced
     }
 
+    /// The bytes of `span`, where they lie. A span outside the body is cut to it.
+    pub fn slices(&self, span: Range<u64>) -> impl Iterator<Item = &[u8]> {
+        self.spans(span).map(|(chunk, inside)| &chunk[inside])
+    }
+
     /// The bytes of `span`, shared.
     fn pieces(&self, span: Range<u64>) -> impl Iterator<Item = Bytes> {
+        self.spans(span).map(|(chunk, inside)| chunk.slice(inside))
+    }
+
+    /// The chunks that `span` lies in, each with its part of it.
+    fn spans(&self, span: Range<u64>) -> impl Iterator<Item = (&Bytes, Range<usize>)> {
         let mut chunk_start = 0;
         self.chunks.iter().filter_map(move |chunk| {
             let (start, end) = (chunk_start, chunk_start + chunk.len() as u64);
             chunk_start = end;
             let inside = span.start.max(start)..span.end.min(end);
             let cut = |at: u64| (at - start) as usize;
-            (inside.start < inside.end).then(|| chunk.slice(cut(inside.start)..cut(inside.end)))
+            (inside.start < inside.end).then(|| (chunk, cut(inside.start)..cut(inside.end)))
         })
     }
 }

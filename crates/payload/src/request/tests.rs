@@ -252,3 +252,21 @@ proptest! {
         prop_assert_eq!(&*again.unwrap().model.unwrap().name.0, &target);
     }
 }
+
+#[test]
+fn the_prompt_is_told_by_where_it_stands_and_may_be_cut_into_blocks() {
+    let prompt = format!("[{}]", "\"0123456789\", ".repeat(20).trim_end_matches(", "));
+    let body = format!(r#"{{"model":"m","cache_salt":"s","prompt": {prompt} ,"messages":[1,2,3]}}"#);
+    let start = body.find('[').expect("a list") as u64;
+    for cut in [1, 7, usize::MAX] {
+        let request =
+            read(head("/v1/completions", None, None), Limits::default(), body.as_bytes(), cut).unwrap();
+        assert_eq!(request.prompt_span, start..start + prompt.len() as u64, "the first one counts");
+        let rope: Rope = body.as_bytes().chunks(cut).map(Bytes::copy_from_slice).collect();
+        let in_blocks = request.prompt_in_blocks(&rope, 64, 256);
+        assert_eq!((in_blocks.blocks.len(), in_blocks.salt), (prompt.len() / 64, request.prompt.salt));
+        assert_eq!(request.prompt_in_blocks(&rope, 64, 2).blocks[..], in_blocks.blocks[..2]);
+    }
+    let none = parse(chat(), br#"{"model":"m"}"#).unwrap();
+    assert!(none.prompt_in_blocks(&Rope::default(), 64, 256).blocks.is_empty());
+}
