@@ -112,7 +112,14 @@ impl Journey {
         let Some(Backend::Pool(pool)) = rule.draw(&mut self.random).map(|drawn| &drawn.backend) else {
             unreachable!("the route leads to the pool")
         };
-        let arriving = Dispatch { request: &request, objective: None, rewrite: None, subset: None };
+        let arriving = Dispatch {
+            request: &request,
+            objective: None,
+            rewrite: None,
+            subset: None,
+            body: None,
+            test_selection: None,
+        };
         let flight = dispatch(pool, &arriving, &mut self.random, self.world.clock())
             .expect("a pool with ready endpoints");
         self.under_way.push_back(flight);

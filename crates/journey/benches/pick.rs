@@ -72,6 +72,7 @@ impl Yard {
             max_tokens: None,
             matches: &matches,
             subset: None,
+            test_selection: None,
         };
         match self.state.arrive(arrival, self.now) {
             Admission::Send(decision) => decision,

@@ -37,6 +37,8 @@ pub struct Arrival<'a> {
     pub matches: &'a PrefixMatches,
     /// Only these addresses may be picked (the subset hint of the Endpoint Picker Protocol).
     pub subset: Option<&'a [SocketAddr]>,
+    /// `test-epp-endpoint-selection`, read by `header-based-testing-filter` alone.
+    pub test_selection: Option<&'a str>,
 }
 
 /// What becomes of an arrival.

@@ -4,22 +4,15 @@
 
 use crate::TargetModel;
 use payload::ModelName;
+use scheduling::saturation::SaturationDetector;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// When a pool counts as saturated: no ready endpoint has `waiting` and KV use at or below these.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How a pool admits.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct AdmissionSettings {
-    /// Requests waiting in a model server. Default 5.
-    pub queue_depth_max: u32,
-    /// KV cache in use, 0 to 1. Default 0.8.
-    pub kv_used_max: f32,
-}
-
-impl Default for AdmissionSettings {
-    fn default() -> AdmissionSettings {
-        AdmissionSettings { queue_depth_max: 5, kv_used_max: 0.8 }
-    }
+    /// Tells when the pool is saturated. The default: when no ready endpoint has room.
+    pub detector: SaturationDetector,
 }
 
 /// One weighted target of an `InferenceModel` or `InferenceModelRewrite`.

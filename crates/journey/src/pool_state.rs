@@ -12,12 +12,13 @@ use crate::decision::{Admission, Arrival, Candidate, Decision, ReservationId, Ta
 use crate::refusal::Cause;
 use crate::{EndpointKey, Now, Outcome, Refusal};
 use arrayvec::ArrayVec;
-use endpoint::{Ewma, prompt_work};
+use endpoint::{Endpoint, Ewma, prompt_work};
 use health::Readiness;
 use payload::Usage;
 use reservations::{Reservation, Reservations};
 use roster::Roster;
-use scheduling::{ENDPOINTS_MAX, Slot, Weighing};
+use scheduling::filters::HeaderBasedTestingFilter;
+use scheduling::{Ask, ENDPOINTS_MAX, Load, PrefixMatches, Slot, Weighing};
 use signals::Signals;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -88,12 +89,52 @@ pub struct PoolState {
 #[derive(Debug, Default)]
 struct Scratch {
     weighing: Weighing,
-    /// Bytes matched, by slot.
-    matched: Vec<u64>,
+    matched: Matched,
     /// Endpoints that rest, with the moment they come back.
     resting: Vec<(Now, Slot)>,
     /// The subset hint, sorted.
     subset: Vec<SocketAddr>,
+}
+
+/// What prefix indexes found of one prompt, by slot.
+#[derive(Debug, Default)]
+struct Matched {
+    bytes: Vec<u64>,
+    /// Empty where no `prefix-cache-scorer` is configured.
+    blocks: Vec<u16>,
+}
+
+impl Matched {
+    fn note(&mut self, matches: &PrefixMatches, slots: usize) {
+        self.bytes.clear();
+        self.bytes.resize(slots, 0);
+        for &(slot, head) in &matches.heads {
+            if let Some(bytes) = self.bytes.get_mut(slot.0 as usize) {
+                *bytes = head;
+            }
+        }
+        self.blocks.clear();
+        if matches.blocks.heads.is_empty() {
+            return;
+        }
+        self.blocks.resize(slots, 0);
+        for &(slot, head) in &matches.blocks.heads {
+            if let Some(blocks) = self.blocks.get_mut(slot.0 as usize) {
+                *blocks = head;
+            }
+        }
+    }
+
+    /// The endpoint at `slot` as the arrival sees it.
+    fn load(&self, endpoint: &Endpoint, slot: Slot, arrival: &Arrival<'_>, now: Now) -> Load {
+        let place = slot.0 as usize;
+        let mut load = endpoint.load(slot, self.bytes[place], arrival.model, now);
+        load.matched_blocks = self.blocks.get(place).copied().unwrap_or(0);
+        load.test_selected = arrival
+            .test_selection
+            .is_some_and(|named| HeaderBasedTestingFilter::names(named, endpoint.key.address));
+        load
+    }
 }
 
 /// Endpoints of a pool that were not weighed.
@@ -139,12 +180,14 @@ impl PoolState {
             return Admission::Refuse(self.saturation(&arrival, weighed));
         }
         let policy = &arrival.pool.policy;
-        let ranked = policy.rank(&mut self.scratch.weighing, arrival.prompt.bytes, &mut self.random);
+        let ask = Ask { prompt_bytes: arrival.prompt.bytes, prompt_blocks: arrival.matches.blocks.of };
+        let ranked = policy.rank(&mut self.scratch.weighing, &ask, &mut self.random);
         if ranked.is_empty() {
             return Admission::Refuse(no_ready_endpoint(&arrival, weighed, passed));
         }
         let candidates: ArrayVec<Candidate, _> = ranked.iter().map(|&place| self.candidate(place)).collect();
-        let endpoints = candidates.iter().map(|candidate| candidate.target).take(ENDPOINTS_MAX).collect();
+        let endpoints_max = policy.endpoints_max.clamp(1, ENDPOINTS_MAX);
+        let endpoints = candidates.iter().map(|candidate| candidate.target).take(endpoints_max).collect();
         let first = candidates[0];
         let work = prompt_work(arrival.prompt.bytes.saturating_sub(first.matched_bytes));
         self.sequence += 1;
@@ -236,13 +279,7 @@ impl PoolState {
         subset.clear();
         subset.extend(arrival.subset.unwrap_or_default());
         subset.sort_unstable();
-        matched.clear();
-        matched.resize(self.roster.len(), 0);
-        for &(slot, head) in &arrival.matches.heads {
-            if let Some(bytes) = matched.get_mut(slot.0 as usize) {
-                *bytes = head;
-            }
-        }
+        matched.note(arrival.matches, self.roster.len());
         let mut passed = PassedOver::default();
         for &slot in &arrival.pool.slots {
             let Some(endpoint) = self.roster.present(slot) else { continue };
@@ -252,8 +289,7 @@ impl PoolState {
             }
             match endpoint.health.readiness(now) {
                 Readiness::Ready => {
-                    let load = endpoint.load(slot, matched[slot.0 as usize], arrival.model, now);
-                    weighing.candidates.push(load);
+                    weighing.candidates.push(matched.load(endpoint, slot, arrival, now));
                 }
                 Readiness::Resting { until } => resting.push((until, slot)),
             }
@@ -265,7 +301,7 @@ impl PoolState {
             resting.sort_unstable();
             for &(_, slot) in &resting[..forced] {
                 if let Some(endpoint) = self.roster.present(slot) {
-                    let mut load = endpoint.load(slot, matched[slot.0 as usize], arrival.model, now);
+                    let mut load = matched.load(endpoint, slot, arrival, now);
                     load.unseen += FORCED_REQUESTS;
                     weighing.candidates.push(load);
                 }
@@ -275,13 +311,9 @@ impl PoolState {
         passed
     }
 
-    /// No endpoint has room by the pool's settings.
+    /// The endpoints are full by the pool's settings.
     fn saturated(&self, arrival: &Arrival<'_>) -> bool {
-        let settings = arrival.pool.admission;
-        !self.scratch.weighing.candidates.iter().any(|load| {
-            load.queue() <= settings.queue_depth_max
-                && (load.kv_used.is_nan() || load.kv_used <= settings.kv_used_max)
-        })
+        arrival.pool.admission.detector.saturation(&self.scratch.weighing.candidates) >= 1.0
     }
 
     fn saturation(&self, arrival: &Arrival<'_>, ready: u32) -> Refusal {
@@ -291,8 +323,7 @@ impl PoolState {
             pool: arrival.pool.name.clone(),
             priority: arrival.priority,
             ready,
-            queue_depth_max: arrival.pool.admission.queue_depth_max,
-            kv_used_max: arrival.pool.admission.kv_used_max,
+            detector: arrival.pool.admission.detector,
             retry_after: Duration::from_secs_f32(seconds),
         }
     }

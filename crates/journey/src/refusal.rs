@@ -5,6 +5,7 @@ mod examples;
 use crate::counted;
 use http::StatusCode;
 use payload::{Dialect, InferenceRequest, Media, ParseError};
+use scheduling::saturation::SaturationDetector;
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -123,8 +124,7 @@ pub enum Refusal {
     },
     /// The pool is saturated, and the request's priority is below 0.
     #[error(
-        "InferencePool {pool} is saturated and the request's priority is {priority}: {} more than {queue_depth_max} requests waiting or KV use above {kv_used_max}",
-        each_of(*ready)
+        "InferencePool {pool} is saturated and the request's priority is {priority}: {}", detector.why(*ready)
     )]
     Saturated {
         /// The pool.
@@ -133,10 +133,8 @@ pub enum Refusal {
         priority: i32,
         /// Ready endpoints.
         ready: u32,
-        /// The setting.
-        queue_depth_max: u32,
-        /// The setting.
-        kv_used_max: f32,
+        /// What told so.
+        detector: SaturationDetector,
         /// When to come back.
         retry_after: Duration,
     },
@@ -217,13 +215,6 @@ pub enum Cause {
     /// The pool's own filters took every one.
     #[error("the pool's filters left none of them")]
     Filtered,
-}
-
-fn each_of(ready: u32) -> String {
-    match ready {
-        1 => "its one ready endpoint has".to_owned(),
-        _ => format!("each of its {ready} ready endpoints has"),
-    }
 }
 
 /// Models that a message lists; the rest are counted.

@@ -36,6 +36,7 @@ fn a_request_in_the_steady_state_allocates_nothing() {
             max_tokens: None,
             matches: &matches,
             subset: now.is_multiple_of(3).then_some(std::slice::from_ref(&subset)),
+            test_selection: None,
         };
         let Admission::Send(decision) = state.arrive(arrival, Now(now)) else {
             panic!("every request is sent")

@@ -130,11 +130,10 @@ async fn config(State(Shared { world, .. }): State<Shared>) -> Json<Value> {
         })).collect::<Vec<_>>(),
         "pools": snapshot.pools.iter().map(|pool| json!({
             "name": pool.name.to_string(),
+            "filters": pool.view.policy.filters.iter().map(scheduling::filters::Filter::name).collect::<Vec<_>>(),
             "scorers": pool.view.policy.scorer_names().as_slice(),
-            "admission": {
-                "queue_depth_max": pool.view.admission.queue_depth_max,
-                "kv_used_max": pool.view.admission.kv_used_max,
-            },
+            "picker": pool.view.policy.picker.name(),
+            "saturated_when": pool.view.admission.detector.why(pool.endpoints.len() as u32),
             "endpoints": pool.endpoints.iter().map(|(_, key)| key.address).collect::<Vec<_>>(),
             "models": pool.known_models,
         })).collect::<Vec<_>>(),

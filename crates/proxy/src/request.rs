@@ -164,9 +164,9 @@ fn pick(
         }
         Backend::Pool(pool) => {
             account.record.backend = Some(Arc::clone(&pool.view.name));
-            let request = read.and_then(|read| read.request.as_ref());
-            let request = request.ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
-            let asked = Dispatch::told(request, &head.headers);
+            let parsed = read.and_then(|read| Some((read.request.as_ref()?, read.held.rope())));
+            let (request, body) = parsed.ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
+            let asked = Dispatch { body: Some(body), ..Dispatch::told(request, &head.headers) };
             let flight = dispatch(pool, &asked, &mut core.random.borrow_mut(), core.clock)?;
             account.took_off(flight);
             Ok(Destination::Pool)

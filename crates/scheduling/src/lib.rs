@@ -12,11 +12,12 @@ mod load;
 pub mod pickers;
 mod policy;
 mod prefix;
+pub mod saturation;
 pub mod scorers;
 
-pub use load::{AdapterFit, Load, PROMPT_SECONDS_PER_BYTE};
+pub use load::{AdapterFit, Ask, Load, PROMPT_SECONDS_PER_BYTE};
 pub use policy::{Policy, Weighing};
-pub use prefix::{PrefixIndex, PrefixMatches};
+pub use prefix::{BlockIndex, BlockMatches, BlockSettings, PrefixIndex, PrefixMatches};
 
 /// The most endpoints a decision orders: the first is used, the rest are where a retry goes.
 pub const ENDPOINTS_MAX: usize = 4;

@@ -5,7 +5,7 @@ use crate::pickers::{MaxScorePicker, Picker};
 use crate::scorers::{
     InFlightScorer, KvPressureScorer, LoraAffinityScorer, PromptBacklogScorer, Scorer, UncachedPromptScorer,
 };
-use crate::{CANDIDATES_MAX, FILTERS_MAX, Load, SCORERS_MAX};
+use crate::{Ask, BlockSettings, CANDIDATES_MAX, ENDPOINTS_MAX, FILTERS_MAX, Load, SCORERS_MAX};
 use arrayvec::ArrayVec;
 
 /// A pool's way of picking; compiled once, when the snapshot is built.
@@ -17,25 +17,28 @@ pub struct Policy {
     pub scorers: ArrayVec<(Scorer, f32), SCORERS_MAX>,
     /// Orders what is left by the sums.
     pub picker: Picker,
+    /// The most endpoints that a decision names, 1 to [`ENDPOINTS_MAX`]: the picker's `maxNumOfEndpoints`.
+    pub endpoints_max: usize,
 }
 
 impl Default for Policy {
     /// Our own: every part is in seconds of delay, so that nothing has to be normalised and parts may be compared.
     ///
     /// A prompt's own work counts twice, since it also delays whoever comes behind it; an adapter that has to be loaded
-    /// counts a fifth of a second.
+    /// counts a fifth of a second, and an endpoint that tells nothing of adapters is taken to have room for it.
     fn default() -> Policy {
         let scorers = [
             (Scorer::InFlight(InFlightScorer), 1.0),
             (Scorer::PromptBacklog(PromptBacklogScorer), 1.0),
             (Scorer::UncachedPrompt(UncachedPromptScorer), 2.0),
             (Scorer::KvPressure(KvPressureScorer), 1.0),
-            (Scorer::LoraAffinity(LoraAffinityScorer), 0.2),
+            (Scorer::LoraAffinity(LoraAffinityScorer { untold: 0.8 }), 0.2),
         ];
         Policy {
             filters: ArrayVec::new(),
             scorers: scorers.into_iter().collect(),
             picker: Picker::MaxScore(MaxScorePicker),
+            endpoints_max: ENDPOINTS_MAX,
         }
     }
 }
@@ -46,17 +49,25 @@ impl Policy {
         self.scorers.iter().map(|(scorer, _)| scorer.name()).collect()
     }
 
+    /// How prompts are cut for the index of a configured `prefix-cache-scorer`; `None` without one.
+    pub fn blocks(&self) -> Option<BlockSettings> {
+        self.scorers.iter().find_map(|(scorer, _)| match scorer {
+            Scorer::PrefixCache(scorer) => Some(scorer.blocks),
+            _ => None,
+        })
+    }
+
     /// Orders `weighing.candidates`, best first; answers places in it. Empty if nothing is left to pick from.
     pub fn rank(
         &self,
         weighing: &mut Weighing,
-        prompt_bytes: u64,
+        ask: &Ask,
         random: &mut fastrand::Rng,
     ) -> ArrayVec<usize, CANDIDATES_MAX> {
         for filter in &self.filters {
-            filter.keep(&mut weighing.candidates, prompt_bytes);
+            filter.keep(&mut weighing.candidates, &mut weighing.aside, ask, random);
         }
-        weighing.score(&self.scorers, prompt_bytes);
+        weighing.score(&self.scorers, ask);
         self.picker.pick(&weighing.totals, random)
     }
 }
@@ -66,6 +77,8 @@ impl Policy {
 pub struct Weighing {
     /// Who may be picked; filled by the caller, thinned by filters.
     pub candidates: Vec<Load>,
+    /// Candidates that a filter may bring back.
+    aside: Vec<Load>,
     /// Weighted parts: all candidates' of the first scorer, then all of the second …
     parts: Vec<f32>,
     /// Their sums, by candidate.
@@ -88,7 +101,7 @@ impl Weighing {
         parts
     }
 
-    fn score(&mut self, scorers: &[(Scorer, f32)], prompt_bytes: u64) {
+    fn score(&mut self, scorers: &[(Scorer, f32)], ask: &Ask) {
         let count = self.candidates.len();
         self.totals.clear();
         self.totals.resize(count, 0.0);
@@ -96,7 +109,7 @@ impl Weighing {
         self.parts.resize(count * scorers.len(), 0.0);
         let columns = self.parts.chunks_exact_mut(count.max(1));
         for ((scorer, weight), column) in scorers.iter().zip(columns) {
-            scorer.score(&self.candidates, prompt_bytes, column);
+            scorer.score(&self.candidates, ask, column);
             for (part, total) in column.iter_mut().zip(&mut self.totals) {
                 *part *= weight;
                 *total += *part;

@@ -8,16 +8,21 @@
 //! All blocks of a chain lie in one shard, by the chain's first block: a look-up takes one shared lock. Writers order their
 //! endpoint's blocks under that endpoint's own mutex, and take a shard only where a block comes or goes.
 
+mod blocks;
 mod endpoint_set;
 mod recency;
 
+pub use blocks::{BlockIndex, BlockMatches, BlockSettings};
+
 use crate::Slot;
+use blocks::{BYTES_PER_TOKEN, Stride};
 use endpoint_set::EndpointSet;
 use hashbrown::HashTable;
-use payload::{Prompt, block_end};
+use payload::Prompt;
 use recency::Recency;
 use smallvec::SmallVec;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Shards of the index; more than the data threads that write at once.
@@ -30,15 +35,28 @@ const PROBES_MAX: u32 = 64;
 /// The most places in a domain that the index follows; beyond these an endpoint has no prefix affinity.
 const SLOTS_MAX: usize = 1 << 16;
 
-/// Bytes of prompt to a token of KV cache, for the size of an endpoint's part.
-const BYTES_PER_TOKEN: u64 = 4;
-
 /// Prompt heads by endpoint, bounded in memory; read without the pool's mutex, written only from what a decision lists.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PrefixIndex {
     shards: [RwLock<Shard>; SHARDS],
     /// By slot. Grows when a slot is first written to.
     recencies: RwLock<Vec<Arc<Mutex<Recency>>>>,
+    /// Bytes of prompts that an endpoint is taken to hold until its cache size is known.
+    part_bytes: u64,
+    /// Bytes in a block; 0: prompts are cut at growing strides.
+    block_bytes: AtomicU32,
+}
+
+impl Default for PrefixIndex {
+    /// An index of prompts as every prompt is hashed.
+    fn default() -> PrefixIndex {
+        PrefixIndex {
+            shards: Default::default(),
+            recencies: RwLock::default(),
+            part_bytes: recency::CAPACITY_BYTES_DEFAULT,
+            block_bytes: AtomicU32::new(0),
+        }
+    }
 }
 
 /// What the index knows of one prompt: for each endpoint that has any of it, the bytes of the longest head found.
@@ -46,12 +64,28 @@ pub struct PrefixIndex {
 pub struct PrefixMatches {
     /// (endpoint, bytes of the prompt whose hash it holds), longest first; an endpoint that is not listed holds nothing.
     pub heads: SmallVec<[(Slot, u64); 16]>,
+    /// The same in whole blocks, by the index of a configured `prefix-cache-scorer`; nothing without one.
+    pub blocks: BlockMatches,
 }
 
 impl PrefixIndex {
+    /// An index of prompts in blocks of equal size.
+    fn of_blocks(settings: &BlockSettings) -> PrefixIndex {
+        PrefixIndex {
+            part_bytes: u64::from(settings.capacity_blocks) * u64::from(settings.block_bytes),
+            block_bytes: AtomicU32::new(settings.block_bytes.max(1)),
+            ..PrefixIndex::default()
+        }
+    }
+
+    /// Bytes in a block; 0 where prompts are cut at growing strides.
+    fn block_bytes(&self) -> u32 {
+        self.block_bytes.load(Relaxed)
+    }
+
     /// Which endpoints hold how much of the prompt's head, for `model` (the model that will be sent).
     pub fn lookup(&self, model: &str, prompt: &Prompt) -> PrefixMatches {
-        let chain = Chain::new(model, prompt);
+        let chain = self.chain(model, prompt);
         let mut matches = PrefixMatches::default();
         if let Some(home) = chain.home() {
             let shard = self.shards[home].read().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +97,7 @@ impl PrefixIndex {
     /// Notes that the endpoint at `slot` will hold the prompt: call it for each endpoint of a decision that the
     /// request is sent to, after the pool's mutex is released.
     pub fn insert(&self, slot: Slot, model: &str, prompt: &Prompt) {
-        let chain = Chain::new(model, prompt);
+        let chain = self.chain(model, prompt);
         let Some(home) = chain.home() else { return };
         let Some(recency) = self.recency(slot) else { return };
         let mut recency = recency.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +128,11 @@ impl PrefixIndex {
         let Some(recency) = self.recency(slot) else { return };
         let mut recency = recency.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = cache_tokens.saturating_mul(BYTES_PER_TOKEN);
-        recency.resize(bytes.clamp(recency::CAPACITY_BYTES_MIN, recency::CAPACITY_BYTES_MAX));
+        let most = match self.block_bytes() {
+            0 => recency::CAPACITY_BYTES_MAX,
+            bytes => u64::from(bytes) * u64::from(BlockSettings::CAPACITY_MAX),
+        };
+        recency.resize(bytes.clamp(recency::CAPACITY_BYTES_MIN, most));
         self.evict(slot, &mut recency);
     }
 
@@ -102,6 +140,15 @@ impl PrefixIndex {
     pub fn entries(&self) -> u64 {
         let recencies = self.recencies.read().unwrap_or_else(PoisonError::into_inner).clone();
         recencies.iter().map(|part| part.lock().unwrap_or_else(PoisonError::into_inner).len() as u64).sum()
+    }
+
+    fn chain<'p>(&self, model: &str, prompt: &'p Prompt) -> Chain<'p> {
+        let stride = match self.block_bytes() {
+            0 => Stride::Growing,
+            bytes => Stride::Equal(bytes),
+        };
+        let seed = foldhash::fast::FixedState::with_seed(prompt.salt).hash_one(model);
+        Chain { blocks: &prompt.blocks, seed, stride }
     }
 
     /// Takes away what the endpoint's part has no room for, oldest tails first.
@@ -121,7 +168,7 @@ impl PrefixIndex {
         }
         let mut recencies = self.recencies.write().unwrap_or_else(PoisonError::into_inner);
         if recencies.len() <= place {
-            recencies.resize_with(place + 1, Arc::default);
+            recencies.resize_with(place + 1, || Arc::new(Mutex::new(Recency::new(self.part_bytes))));
         }
         Some(Arc::clone(&recencies[place]))
     }
@@ -132,14 +179,10 @@ struct Chain<'a> {
     blocks: &'a [u64],
     /// What else tells caches apart: model and salt.
     seed: u64,
+    stride: Stride,
 }
 
-impl<'a> Chain<'a> {
-    fn new(model: &str, prompt: &'a Prompt) -> Chain<'a> {
-        let model = foldhash::fast::FixedState::with_seed(prompt.salt).hash_one(model);
-        Chain { blocks: &prompt.blocks, seed: model }
-    }
-
+impl Chain<'_> {
     fn key(&self, index: usize) -> u64 {
         // One round of splitmix64: the blocks are good hashes already, the seed has to reach every bit.
         let mixed = (self.blocks[index] ^ self.seed).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -195,7 +238,7 @@ impl<'a> Walk<'a> {
         loop {
             for slot in holders.iter() {
                 if told.is_none_or(|told| !told.contains(slot)) {
-                    matches.heads.push((slot, block_end(at)));
+                    matches.heads.push((slot, self.chain.stride.end(at)));
                 }
             }
             if at == 0 || holders.len() >= first.len() {

@@ -104,11 +104,12 @@ fn compile_pool(
         view: PoolView {
             name: pool.meta.name.to_string().into(),
             slots: placed.endpoints.iter().map(|(slot, _)| *slot).collect(),
-            policy: Arc::default(),
+            policy: Arc::clone(&sources.settings.policy),
             admission: sources.settings.admission,
         },
         endpoints: placed.endpoints,
         policies,
+        blocks: sources.settings.policy.blocks().map(|settings| placed.domain.blocks(settings)),
         known_models: models.into_iter().collect(),
         domain: placed.domain,
     }

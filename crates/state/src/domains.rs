@@ -104,7 +104,7 @@ impl Living {
     fn reconcile(&mut self, keys: Vec<EndpointKey>, now: Now) {
         let reconciled = self.domain.lock().reconcile(&keys, now);
         for slot in reconciled.vacated {
-            self.domain.prefixes.forget(slot);
+            self.domain.forget(slot);
         }
         self.slots = keys.into_iter().zip(reconciled.slots).collect();
     }

@@ -4,7 +4,7 @@ use crate::{Clock, Pool};
 use http::HeaderMap;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE};
 use journey::{Admission, Arrival, Decision, Outcome, Refusal, Target, TargetModel};
-use payload::{InferenceRequest, Prompt, Usage};
+use payload::{InferenceRequest, Prompt, Rope, Usage};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,24 @@ pub struct Dispatch<'a> {
     pub rewrite: Option<&'a str>,
     /// Only these addresses may be picked (the Endpoint Picker Protocol's subset hint).
     pub subset: Option<&'a [SocketAddr]>,
+    /// The body as it was sent, where it is held: a configured `prefix-cache-scorer` reads the prompt there.
+    pub body: Option<&'a Rope>,
+    /// `test-epp-endpoint-selection`, only where the process allows `header-based-testing-filter`.
+    pub test_selection: Option<&'a str>,
 }
 
 impl<'a> Dispatch<'a> {
     /// `request` with what its headers say of it; what its sender may not say has been taken away from them.
     pub fn told(request: &'a InferenceRequest, headers: &'a HeaderMap) -> Dispatch<'a> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        Dispatch { request, objective: text(OBJECTIVE), rewrite: text(MODEL_NAME_REWRITE), subset: None }
+        Dispatch {
+            request,
+            objective: text(OBJECTIVE),
+            rewrite: text(MODEL_NAME_REWRITE),
+            subset: None,
+            body: None,
+            test_selection: None,
+        }
     }
 }
 
@@ -51,7 +62,14 @@ pub fn dispatch(
     let sent = rewrite.as_ref().map(|target| &target.0).or(asked.map(|asked| &asked.0));
     let model = sent.map_or("", |model| &**model);
     let domain = &pool.domain;
-    let matches = domain.prefixes.lookup(model, &request.prompt);
+    let mut matches = domain.prefixes.lookup(model, &request.prompt);
+    let blocks = pool.blocks.as_deref().zip(dispatch.body).map(|(index, body)| {
+        let (block_bytes, blocks_max) = index.cut();
+        (index, request.prompt_in_blocks(body, block_bytes, blocks_max))
+    });
+    if let Some((index, prompt)) = &blocks {
+        matches.blocks = index.lookup(model, prompt);
+    }
     let arrival = Arrival {
         pool: &pool.view,
         priority,
@@ -60,6 +78,7 @@ pub fn dispatch(
         max_tokens: request.max_tokens,
         matches: &matches,
         subset: dispatch.subset,
+        test_selection: dispatch.test_selection,
     };
     let admission = {
         let mut state = domain.lock();
@@ -75,6 +94,7 @@ pub fn dispatch(
                 decision,
                 model,
                 prompt: request.prompt.clone(),
+                blocks: blocks.map(|(_, prompt)| Box::new(prompt)),
                 clock,
                 at: 0,
                 tokens: 0,
@@ -88,8 +108,7 @@ pub fn dispatch(
             pool: Arc::clone(&pool.view.name),
             priority,
             ready: u32::try_from(pool.endpoints.len()).unwrap_or(u32::MAX),
-            queue_depth_max: pool.view.admission.queue_depth_max,
-            kv_used_max: pool.view.admission.kv_used_max,
+            detector: pool.view.admission.detector,
             retry_after: RETRY_WITHOUT_QUEUE,
         }),
     }
@@ -109,6 +128,8 @@ pub struct Flight {
     /// The model that is sent.
     model: Option<Arc<str>>,
     prompt: Prompt,
+    /// The prompt as the pool's configured `prefix-cache-scorer` cuts it.
+    blocks: Option<Box<Prompt>>,
     clock: Clock,
     /// Place in `decision.endpoints`.
     at: usize,
@@ -134,10 +155,14 @@ impl Flight {
         Some(next)
     }
 
-    /// Tells the prefix index that the endpoint will hold the prompt.
+    /// Tells the prefix indexes that the endpoint will hold the prompt.
     fn note_prompt(&self) {
         let model = self.model.as_deref().unwrap_or_default();
-        self.pool.domain.prefixes.insert(self.at().slot, model, &self.prompt);
+        let slot = self.at().slot;
+        self.pool.domain.prefixes.insert(slot, model, &self.prompt);
+        if let Some((index, prompt)) = self.pool.blocks.as_deref().zip(self.blocks.as_deref()) {
+            index.insert(slot, model, prompt);
+        }
     }
 
     /// The first byte of the response's body came.

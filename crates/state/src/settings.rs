@@ -1,6 +1,8 @@
 //! What the process says about the world.
 
 use journey::AdmissionSettings;
+use scheduling::Policy;
+use std::sync::Arc;
 
 /// The controller whose GatewayClasses are ours.
 pub const CONTROLLER_NAME: &str = "pointsman.dev/gateway";
@@ -10,6 +12,8 @@ pub const CONTROLLER_NAME: &str = "pointsman.dev/gateway";
 pub struct Settings {
     /// Who picks for a pool whose endpoint picker is not there.
     pub missing_endpoint_picker: MissingEndpointPicker,
+    /// How pools pick.
+    pub policy: Arc<Policy>,
     /// When pools count as saturated.
     pub admission: AdmissionSettings,
     /// What domains draw from; the same seed, events and times give the same decisions.

@@ -4,10 +4,10 @@ use crate::gateways::takes;
 use journey::{EndpointKey, ModelPolicies, Now, PoolState, PoolView, Restarted};
 use resources::{Finding, ObjectName};
 use routing::{Destination, DestinationKind, RouteTable};
-use scheduling::{PrefixIndex, Slot};
+use scheduling::{BlockIndex, BlockSettings, PrefixIndex, Slot};
 use signals::Signals;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 /// The process's clock: the one place where the journey's [`Now`] comes from.
@@ -121,6 +121,8 @@ pub struct Pool {
     pub known_models: Vec<Arc<str>>,
     /// What was learnt about its endpoints.
     pub domain: Arc<Domain>,
+    /// The index of its `prefix-cache-scorer`, if its policy has one; the domain knows it too.
+    pub blocks: Option<Arc<BlockIndex>>,
 }
 
 /// A picking domain: a pool, or pools that share endpoints. Outlives snapshots.
@@ -130,12 +132,37 @@ pub struct Domain {
     pub state: Mutex<PoolState>,
     /// Read without the mutex.
     pub prefixes: PrefixIndex,
+    /// Indexes of configured `prefix-cache-scorer`s, one for each way of cutting prompts; pools hold them.
+    blocks: Mutex<Vec<Weak<BlockIndex>>>,
 }
 
 impl Domain {
     /// A domain that draws from `seed`.
     pub fn new(seed: u64) -> Domain {
-        Domain { state: Mutex::new(PoolState::new(seed)), prefixes: PrefixIndex::default() }
+        Domain { state: Mutex::new(PoolState::new(seed)), ..Domain::default() }
+    }
+
+    /// The index of prompts that are cut so: the one that some pool has, or a new one.
+    pub fn blocks(&self, settings: BlockSettings) -> Arc<BlockIndex> {
+        let known = self.block_indexes().into_iter().find(|index| *index.settings() == settings);
+        known.unwrap_or_else(|| {
+            let index = Arc::new(BlockIndex::new(settings));
+            let mut indexes = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+            indexes.retain(|index| index.strong_count() > 0);
+            indexes.push(Arc::downgrade(&index));
+            index
+        })
+    }
+
+    /// Empties what every index knows of the endpoint at `slot`: it has restarted or left.
+    pub fn forget(&self, slot: Slot) {
+        self.prefixes.forget(slot);
+        self.block_indexes().iter().for_each(|index| index.forget(slot));
+    }
+
+    fn block_indexes(&self) -> Vec<Arc<BlockIndex>> {
+        let indexes = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        indexes.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Holds the state. After a panic under the lock what its endpoints carry is counted anew from the live reservations.
@@ -148,18 +175,17 @@ impl Domain {
         })
     }
 
-    /// A scrape of the endpoint at `slot` came back (`None`: it failed). Fits the endpoint's part of the prefix index to
+    /// A scrape of the endpoint at `slot` came back (`None`: it failed). Fits the endpoint's part of the prefix indexes to
     /// its cache, and empties it if the server has restarted.
     pub fn signal(&self, slot: Slot, scrape: Option<Signals>, now: Now) -> Restarted {
-        let cache_tokens = scrape
-            .as_ref()
-            .and_then(|signals| Some(u64::from(signals.blocks?) * u64::from(signals.block_tokens?)));
+        let cache = scrape.as_ref().and_then(|signals| Some((signals.block_tokens?, signals.blocks?)));
         let restarted = self.lock().signal(slot, scrape, now);
         if restarted == Restarted::Yes {
-            self.prefixes.forget(slot);
+            self.forget(slot);
         }
-        if let Some(cache_tokens) = cache_tokens {
-            self.prefixes.fit(slot, cache_tokens);
+        if let Some((block_tokens, blocks)) = cache {
+            self.prefixes.fit(slot, u64::from(block_tokens) * u64::from(blocks));
+            self.block_indexes().iter().for_each(|index| index.fit(slot, block_tokens, blocks));
         }
         restarted
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const PROMPT_PIECE_BYTES: u64 = 4096;
 
 /// After this long without a good scrape, what an endpoint reported of its load is no longer believed.
-const SIGNALS_FRESH: Duration = Duration::from_secs(10);
+const SIGNALS_FRESH_SECONDS: f32 = 10.0;
 
 /// Failed requests that count for less than this are forgotten.
 const FAILED_REQUESTS_MIN: f32 = 0.05;
@@ -76,7 +76,11 @@ impl Endpoint {
             adapter: self.adapter_fit(model),
             ..Load::idle(slot)
         };
-        if self.scraped.is_some_and(|scraped| now.since(scraped) <= SIGNALS_FRESH) {
+        if let Some(scraped) = self.scraped {
+            // Without a `Duration`, whose division would be done for every candidate.
+            load.report_age_seconds = now.0.saturating_sub(scraped.0) as f32 * 1e-9;
+        }
+        if load.report_age_seconds <= SIGNALS_FRESH_SECONDS {
             load.unseen += self.foreign as f32;
             load.waiting = self.signals.waiting;
             load.running = self.signals.running.unwrap_or(0);
@@ -182,17 +186,14 @@ impl Endpoint {
 
     /// Adapters as reported: activity, not residency.
     fn adapter_fit(&self, model: &str) -> AdapterFit {
-        let Some(adapters) = &self.signals.adapters else { return AdapterFit::Indifferent };
+        let Some(adapters) = &self.signals.adapters else { return AdapterFit::UNTOLD };
         let among = |names: &[Box<str>]| names.iter().any(|name| **name == *model);
-        if among(&adapters.running) {
-            AdapterFit::Active
-        } else if adapters.running.len() + adapters.waiting.len() < adapters.max as usize {
-            AdapterFit::Room
-        } else if among(&adapters.waiting) {
-            AdapterFit::Waiting
-        } else {
-            AdapterFit::Full
-        }
+        let facts = [
+            (among(&adapters.running), AdapterFit::ACTIVE),
+            (among(&adapters.waiting), AdapterFit::WAITING),
+            (adapters.running.len() + adapters.waiting.len() < adapters.max as usize, AdapterFit::ROOM),
+        ];
+        facts.into_iter().filter(|(told, _)| *told).fold(AdapterFit::FULL, |fit, (_, fact)| fit.and(fact))
     }
 }
 

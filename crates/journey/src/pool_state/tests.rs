@@ -60,8 +60,9 @@ impl Yard {
             model: ask.model,
             prompt: &prompt,
             max_tokens: None,
-            matches: &PrefixMatches { heads },
+            matches: &PrefixMatches { heads, ..PrefixMatches::default() },
             subset: ask.subset,
+            test_selection: None,
         };
         self.state.arrive(arrival, self.now)
     }

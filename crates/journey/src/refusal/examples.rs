@@ -2,6 +2,7 @@
 
 use super::{Cause, Refusal, Unnamed};
 use payload::ParseError;
+use scheduling::saturation::SaturationDetector;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,8 +64,7 @@ fn at_the_pool() -> [Refusal; 5] {
             pool: pool.clone(),
             priority: -1,
             ready: 4,
-            queue_depth_max: 5,
-            kv_used_max: 0.8,
+            detector: SaturationDetector::default(),
             retry_after: Duration::from_secs(2),
         },
         Refusal::NoReadyEndpoint { pool, endpoints: 0, resting: 0, outside_subset: 0, cause: Cause::Empty },

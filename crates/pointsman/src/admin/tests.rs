@@ -121,6 +121,7 @@ fn a_prefix_index_that_pools_share_is_counted_once() {
             policies: Default::default(),
             known_models: Vec::new(),
             domain: Arc::clone(domain),
+            blocks: None,
         })
     };
     let (one, two) = (Arc::<Domain>::default(), Arc::<Domain>::default());

@@ -6,7 +6,7 @@ use super::tell;
 use crate::commands::explain::OfflineRequest;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use journey::Refusal;
-use payload::{BodyHead, InferenceRequest, Limits, RequestParser};
+use payload::{BodyHead, InferenceRequest, Limits, RequestParser, Rope};
 use resources::Folder;
 use routing::RequestHead;
 use state::{Backend, Clock, Dispatch, Listener, World, dispatch, draw, leads_nowhere};
@@ -107,8 +107,9 @@ impl Offline {
                 record.backend = Some(Arc::clone(&pool.view.name));
                 scorers.extend(pool.view.policy.scorer_names());
                 let parsed = parsed.as_ref().ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
+                let body = Rope::from_iter([request.body.clone()]);
                 // Offline, whoever asks is trusted.
-                let asked = Dispatch::told(parsed, &request.headers);
+                let asked = Dispatch { body: Some(&body), ..Dispatch::told(parsed, &request.headers) };
                 let before = self.0.clock().now();
                 let flight = dispatch(pool, &asked, random, self.0.clock())?;
                 record.decided_in = self.0.clock().now().since(before);

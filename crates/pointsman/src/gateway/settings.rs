@@ -2,11 +2,13 @@
 
 use clap::{Args, ValueEnum};
 use journey::AdmissionSettings;
+use scheduling::saturation::{NoRoomDetector, SaturationDetector};
 use serde_json::json;
 use signals::ScrapeSettings;
 use state::MissingEndpointPicker;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a gateway runs.
@@ -74,7 +76,7 @@ impl GatewaySettings {
         let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let proxy = proxy::Settings { bind, free_ports, ..proxy::Settings::default() };
         let scrape = ScrapeSettings::default();
-        let admission = AdmissionSettings::default();
+        let admission = NoRoomDetector::default();
         GatewaySettings {
             config: vec![folder],
             admin,
@@ -95,9 +97,12 @@ impl GatewaySettings {
                 WhoPicks::Builtin => MissingEndpointPicker::Builtin,
                 WhoPicks::Refuse => MissingEndpointPicker::Refuse,
             },
+            policy: Arc::default(),
             admission: AdmissionSettings {
-                queue_depth_max: self.queue_depth_max,
-                kv_used_max: self.kv_used_max,
+                detector: SaturationDetector::NoRoom(NoRoomDetector {
+                    queue_depth_max: self.queue_depth_max,
+                    kv_used_max: self.kv_used_max,
+                }),
             },
             seed: fastrand::u64(..),
         }

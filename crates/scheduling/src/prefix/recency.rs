@@ -2,7 +2,6 @@
 
 use super::Chain;
 use hashbrown::HashTable;
-use payload::block_end;
 
 /// Prompt bytes that an endpoint is taken to hold until its cache size is known: half a million tokens.
 pub(super) const CAPACITY_BYTES_DEFAULT: u64 = 2 << 20;
@@ -38,12 +37,6 @@ pub(super) struct Recency {
     pub(super) fresh: Vec<u64>,
 }
 
-impl Default for Recency {
-    fn default() -> Recency {
-        Recency::new(CAPACITY_BYTES_DEFAULT)
-    }
-}
-
 impl Recency {
     pub(super) fn new(capacity: u64) -> Recency {
         Recency {
@@ -67,10 +60,11 @@ impl Recency {
     /// capacity is cut, or its own tail would be evicted at once.
     pub(super) fn use_chain(&mut self, chain: &Chain<'_>, home: usize) {
         self.fresh.clear();
-        let fitting = (0..chain.blocks.len()).take_while(|&index| block_end(index) <= self.capacity).count();
+        let fitting =
+            (0..chain.blocks.len()).take_while(|&index| chain.stride.end(index) <= self.capacity).count();
         for index in (0..fitting).rev() {
-            let start = index.checked_sub(1).map_or(0, block_end);
-            self.use_block(chain.key(index), (block_end(index) - start) as u32, home as u32);
+            let start = index.checked_sub(1).map_or(0, |before| chain.stride.end(before));
+            self.use_block(chain.key(index), (chain.stride.end(index) - start) as u32, home as u32);
         }
     }
 

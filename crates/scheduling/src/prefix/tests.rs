@@ -1,4 +1,5 @@
 use super::*;
+use payload::block_end;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -195,4 +196,37 @@ fn readers_and_writers_may_meet() {
         }
     });
     assert_eq!(sizes(&index), (0, 0));
+}
+
+#[test]
+fn an_index_of_blocks_tells_the_longest_head_in_blocks() {
+    let index = BlockIndex::new(BlockSettings { capacity_blocks: 100, ..BlockSettings::default() });
+    index.insert(Slot(0), "m", &prompt(1, 10, 0, 12));
+    index.insert(Slot(1), "m", &prompt(1, 10, 1, 30));
+    let found = index.lookup("m", &prompt(1, 10, 1, 20));
+    let heads: BTreeMap<u32, u16> = found.heads.iter().map(|&(slot, blocks)| (slot.0, blocks)).collect();
+    assert_eq!((found.of, heads), (20, BTreeMap::from([(0, 10), (1, 20)])));
+    index.insert(Slot(0), "m", &prompt(2, 0, 0, 95));
+    assert_eq!(
+        index.lookup("m", &prompt(1, 10, 0, 12)).heads.iter().find(|(slot, _)| slot.0 == 0),
+        Some(&(Slot(0), 5))
+    );
+    index.forget(Slot(1));
+    assert_eq!(index.entries(), 100, "an endpoint's part is full, and the other's is empty");
+}
+
+#[test]
+fn blocks_are_cut_as_the_model_server_does_unless_that_is_off() {
+    let tuned = BlockIndex::new(BlockSettings::default());
+    assert_eq!(tuned.cut(), (64, 256));
+    tuned.fit(Slot(0), 32, 4_000);
+    assert_eq!(tuned.cut(), (128, 256));
+    tuned.fit(Slot(0), 0, 4_000);
+    tuned.fit(Slot(0), u32::MAX, 4_000);
+    assert_eq!(tuned.cut(), (128, 256), "no size of a block");
+    let by_tokens =
+        BlockSettings { prefix_bytes_max: Some(1024), auto_tune: false, ..BlockSettings::default() };
+    let fixed = BlockIndex::new(by_tokens);
+    fixed.fit(Slot(0), 32, 4_000);
+    assert_eq!(fixed.cut(), (64, 16));
 }

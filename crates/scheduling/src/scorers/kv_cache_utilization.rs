@@ -1,7 +1,6 @@
 //! `kv-cache-utilization-scorer`: the emptiest KV cache.
 
 use super::each;
-use super::kv_pressure::known;
 use crate::Load;
 
 /// 1 − KV cache in use; an endpoint that never reported counts as empty.
@@ -14,6 +13,6 @@ impl KvCacheUtilizationScorer {
     pub const NAME: &str = "kv-cache-utilization-scorer";
 
     pub(super) fn score(self, candidates: &[Load], scores: &mut [f32]) {
-        each(candidates, scores, |load| 1.0 - known(load.kv_used).clamp(0.0, 1.0));
+        each(candidates, scores, |load| 1.0 - load.kv_used_or_none());
     }
 }

@@ -9,11 +9,6 @@ const PRESSED_AT: f32 = 0.8;
 /// Delay at a full KV cache; it grows evenly up to there.
 const SECONDS_WHEN_FULL: f32 = 1.0;
 
-/// KV use, 0 for an endpoint that never reported.
-pub(super) fn known(kv_used: f32) -> f32 {
-    if kv_used.is_nan() { 0.0 } else { kv_used }
-}
-
 /// Seconds, negated: nothing while the KV cache has room; then the wait until running requests give blocks back, or the
 /// recomputing of those that are thrown out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +20,7 @@ impl KvPressureScorer {
 
     pub(super) fn score(self, candidates: &[Load], scores: &mut [f32]) {
         each(candidates, scores, |load| {
-            let over = (known(load.kv_used) - PRESSED_AT).clamp(0.0, 1.0 - PRESSED_AT);
+            let over = (load.kv_used_or_none() - PRESSED_AT).clamp(0.0, 1.0 - PRESSED_AT);
             -SECONDS_WHEN_FULL * over / (1.0 - PRESSED_AT)
         });
     }

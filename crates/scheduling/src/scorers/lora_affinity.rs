@@ -3,11 +3,13 @@
 use super::each;
 use crate::{AdapterFit, Load};
 
-/// 1 where the adapter is running, 0.8 where a place is free, 0.6 where its requests wait, else 0. An endpoint that tells
-/// nothing of adapters has room.
+/// 1 where the adapter is running, 0.8 where a place is free, 0.6 where its requests wait, else 0.
 /// Source: GAIE, `lora-affinity-scorer`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LoraAffinityScorer;
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LoraAffinityScorer {
+    /// The score of an endpoint that tells nothing of adapters. The reference's, and the default, is 0.
+    pub untold: f32,
+}
 
 impl LoraAffinityScorer {
     /// The plugin's type.
@@ -15,10 +17,11 @@ impl LoraAffinityScorer {
 
     pub(super) fn score(self, candidates: &[Load], scores: &mut [f32]) {
         each(candidates, scores, |load| match load.adapter {
-            AdapterFit::Active => 1.0,
-            AdapterFit::Room | AdapterFit::Indifferent => 0.8,
-            AdapterFit::Waiting => 0.6,
-            AdapterFit::Full => 0.0,
+            AdapterFit::UNTOLD => self.untold,
+            fit if fit.has(AdapterFit::ACTIVE) => 1.0,
+            fit if fit.has(AdapterFit::ROOM) => 0.8,
+            fit if fit.has(AdapterFit::WAITING) => 0.6,
+            _ => 0.0,
         });
     }
 }

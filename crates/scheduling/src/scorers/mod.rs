@@ -24,7 +24,7 @@ pub use queue::QueueScorer;
 pub use running_requests_size::RunningRequestsSizeScorer;
 pub use uncached_prompt::UncachedPromptScorer;
 
-use crate::Load;
+use crate::{Ask, Load};
 
 /// A scorer, by its plugin.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,18 +69,18 @@ impl Scorer {
     }
 
     /// Writes each candidate's score into `scores`, which is as long as `candidates`. Never NaN.
-    pub fn score(&self, candidates: &[Load], prompt_bytes: u64, scores: &mut [f32]) {
+    pub fn score(&self, candidates: &[Load], ask: &Ask, scores: &mut [f32]) {
         match self {
             Scorer::ActiveRequest(scorer) => scorer.score(candidates, scores),
             Scorer::InFlight(scorer) => scorer.score(candidates, scores),
             Scorer::KvCacheUtilization(scorer) => scorer.score(candidates, scores),
             Scorer::KvPressure(scorer) => scorer.score(candidates, scores),
             Scorer::LoraAffinity(scorer) => scorer.score(candidates, scores),
-            Scorer::PrefixCache(scorer) => scorer.score(candidates, prompt_bytes, scores),
+            Scorer::PrefixCache(scorer) => scorer.score(candidates, ask, scores),
             Scorer::PromptBacklog(scorer) => scorer.score(candidates, scores),
             Scorer::Queue(scorer) => scorer.score(candidates, scores),
             Scorer::RunningRequestsSize(scorer) => scorer.score(candidates, scores),
-            Scorer::UncachedPrompt(scorer) => scorer.score(candidates, prompt_bytes, scores),
+            Scorer::UncachedPrompt(scorer) => scorer.score(candidates, ask.prompt_bytes, scores),
         }
     }
 }

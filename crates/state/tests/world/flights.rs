@@ -52,7 +52,14 @@ fn a_prompt_is_known_wherever_a_retry_took_it() {
     let pool = world.load().pools[0].clone();
     let mut request = request("m");
     request.prompt = Prompt { bytes: 2048, blocks: [1, 2].into_iter().collect(), salt: 0 };
-    let at = Dispatch { request: &request, objective: None, rewrite: None, subset: None };
+    let at = Dispatch {
+        request: &request,
+        objective: None,
+        rewrite: None,
+        subset: None,
+        body: None,
+        test_selection: None,
+    };
     let mut flight = dispatch(&pool, &at, &mut fastrand::Rng::with_seed(1), world.clock()).unwrap();
     let first = flight.at().slot;
     let known = || {

@@ -121,6 +121,7 @@ pub(crate) fn request(model: &str) -> InferenceRequest {
         stream: false,
         max_tokens: None,
         prompt: Prompt::default(),
+        prompt_span: 0..0,
         bytes: 0,
         decoded: None,
     }
@@ -129,7 +130,14 @@ pub(crate) fn request(model: &str) -> InferenceRequest {
 /// Sends a request for a model to a pool.
 pub(crate) fn fly(world: &World, pool: &Arc<Pool>, model: &str) -> Result<Flight, Refusal> {
     let request = request(model);
-    let at = Dispatch { request: &request, objective: None, rewrite: None, subset: None };
+    let at = Dispatch {
+        request: &request,
+        objective: None,
+        rewrite: None,
+        subset: None,
+        body: None,
+        test_selection: None,
+    };
     dispatch(pool, &at, &mut fastrand::Rng::with_seed(1), world.clock())
 }
 
