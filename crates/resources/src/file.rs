@@ -8,9 +8,9 @@ use crate::kinds::{AnyObject, Kind, Named, kind_of};
 use crate::object::{NAMESPACE_DEFAULT, Origin};
 use crate::report::Report;
 use crate::schema;
-use crate::tree::{FieldPath, Tree, field};
 use std::path::Path;
 use std::sync::Arc;
+use yaml::{FieldPath, Tree, field};
 
 /// What one file holds.
 #[derive(Debug, Clone, Default)]

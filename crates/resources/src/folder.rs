@@ -4,16 +4,16 @@
 //! objects while the others apply.
 //! Never: a panic, or an order that depends on time: folders in the order given, files by name, objects by line.
 
-use crate::document::TEXT_BYTES_MAX;
 use crate::file::{File, read_file};
 use crate::finding::{Finding, Severity};
 use crate::object::Origin;
 use crate::store::Store;
-use crate::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use yaml::TEXT_BYTES_MAX;
+use yaml::Tree;
 
 /// Files of one folder: what a person may keep in one, with room.
 const FILES_MAX: usize = 10_000;

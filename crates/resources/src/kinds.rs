@@ -11,10 +11,10 @@ use crate::inference_pool::{InferencePool, InferencePoolV1, InferencePoolV1Alpha
 use crate::object::{Meta, Object, Origin};
 use crate::reference_grant::ReferenceGrant;
 use crate::schema::{self, Field, Rules};
-use crate::tree::{FieldPath, Step};
 use crate::{GATEWAY_GROUP, INFERENCE_GROUP, INFERENCE_X_GROUP, Store};
 use std::collections::btree_map;
 use std::sync::Arc;
+use yaml::{FieldPath, SLIPS_MAX, Step};
 
 /// A kind that is read.
 pub(crate) struct Kind {
@@ -74,9 +74,6 @@ impl Kind {
         }
     }
 }
-
-/// At most so many letters may be wrong for a name to be taken for another.
-pub(crate) const SLIPS_MAX: usize = 3;
 
 /// The kind of a document.
 pub(crate) fn kind_of(api_version: &str, kind: &str) -> Named {

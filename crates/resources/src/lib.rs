@@ -23,7 +23,6 @@ mod references;
 mod report;
 mod schema;
 mod store;
-mod tree;
 mod watch;
 
 pub use check::{check, check_text};

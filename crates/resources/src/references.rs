@@ -13,8 +13,8 @@ use crate::finding::Finding;
 use crate::object::{Meta, Origin};
 use crate::report::Report;
 use crate::store::Store;
-use crate::tree::Tree;
 use std::collections::BTreeMap;
+use yaml::Tree;
 
 /// The objects as they were written, by where they stand.
 pub(crate) type Trees<'t> = BTreeMap<&'t Origin, &'t Tree>;

@@ -2,8 +2,8 @@
 
 use crate::finding::{Finding, Severity};
 use crate::object::Origin;
-use crate::tree::{FieldPath, Tree};
 use std::sync::Arc;
+use yaml::{FieldPath, Tree};
 
 /// Findings of one object are cut here: a file of nothing but mistakes must not flood the log.
 const FINDINGS_MAX: usize = 200;

@@ -29,11 +29,11 @@ mod shape;
 
 pub(crate) use shape::{Field, Shape};
 
-use crate::kinds::{Kind, SLIPS_MAX, Scope};
+use crate::kinds::{Kind, Scope};
 use crate::report::Report;
-use crate::tree::{Entry, FieldPath, Tree, Value, field, shorten};
 use shape::{List, Map, Text};
 use std::collections::BTreeSet;
+use yaml::{Entry, FieldPath, Tree, Value, field, nearest, shorten};
 
 /// What the fields of a kind have to do with each other.
 pub(crate) type Rules = fn(&Tree, &mut Report<'_>);
@@ -83,11 +83,7 @@ impl Walk<'_, '_> {
     }
 
     fn unknown(&mut self, name: &str, known: impl Iterator<Item = &'static str>, at: &FieldPath) {
-        let slips = |field: &&str| strsim::levenshtein(&field.to_lowercase(), &name.to_lowercase());
-        let nearest = known.min_by_key(|field| slips(field));
-        // A short name is near to every other short name: at most half of its letters may be wrong.
-        let near = nearest.filter(|field| slips(field) <= SLIPS_MAX.min(field.len() / 2));
-        let message = match near {
+        let message = match nearest(name, known) {
             Some(near) => format!("unknown field `{}`; did you mean `{near}`?", shorten(name)),
             None => format!("unknown field `{}`; it has no effect", shorten(name)),
         };
@@ -173,14 +169,8 @@ impl Walk<'_, '_> {
         if words.contains(&value) {
             return;
         }
-        let nearest =
-            words.iter().min_by_key(|word| strsim::levenshtein(&word.to_lowercase(), &value.to_lowercase()));
-        let hint = match nearest {
-            Some(word) if strsim::levenshtein(&word.to_lowercase(), &value.to_lowercase()) <= SLIPS_MAX => {
-                format!("; did you mean `{word}`?")
-            }
-            _ => String::new(),
-        };
+        let near = nearest(value, words.iter().copied());
+        let hint = near.map_or(String::new(), |word| format!("; did you mean `{word}`?"));
         let message = format!("`{}` must be one of {}{hint}", shorten(value), words.join(", "));
         self.report.error("not-one-of", at, message);
     }

@@ -5,7 +5,7 @@ use crate::gateway::{Gateway, GatewayListener, Protocol};
 use crate::object::ObjectName;
 use crate::report::Report;
 use crate::store::{Grant, Reference, Store};
-use crate::tree::{FieldPath, field};
+use yaml::{FieldPath, field};
 
 impl References<'_> {
     /// Every Gateway.

@@ -9,8 +9,8 @@ use crate::inference_pool::PoolVersion;
 use crate::object::{Labels, ObjectName};
 use crate::report::Report;
 use crate::store::{Grant, Reference, Store};
-use crate::tree::{FieldPath, field};
 use std::sync::Arc;
+use yaml::{FieldPath, field};
 
 impl References<'_> {
     /// Every HTTPRoute.

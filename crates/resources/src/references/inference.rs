@@ -5,8 +5,8 @@ use crate::inference_pool::{InferencePool, PoolVersion};
 use crate::object::ObjectName;
 use crate::report::Report;
 use crate::store::Store;
-use crate::tree::{FieldPath, field};
 use std::collections::BTreeMap;
+use yaml::{FieldPath, field};
 
 impl References<'_> {
     /// Every InferencePool: its endpoints and its picker.

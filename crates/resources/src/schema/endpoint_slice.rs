@@ -6,8 +6,8 @@ use super::shape::{
     text,
 };
 use crate::report::Report;
-use crate::tree::{Tree, field};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use yaml::{Tree, field};
 
 /// All fields.
 pub(crate) const FIELDS: &[Field] = &[

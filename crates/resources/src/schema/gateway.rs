@@ -6,8 +6,8 @@ use super::shape::{
     form_or_empty, list, optional, required, text,
 };
 use crate::report::Report;
-use crate::tree::{FieldPath, Tree, field};
 use std::collections::HashMap;
+use yaml::{FieldPath, Tree, field};
 
 /// All fields.
 pub(crate) const FIELDS: &[Field] = &[required("spec", Shape::Object(SPEC)), optional("status", Shape::Any)];

@@ -2,8 +2,8 @@
 
 use crate::duration::parse_duration;
 use crate::report::Report;
-use crate::tree::{FieldPath, Tree, field, shorten};
 use std::collections::BTreeSet;
+use yaml::{FieldPath, Tree, field, shorten};
 
 /// Matches of all rules together.
 const MATCHES_MAX: usize = 128;

@@ -2,7 +2,7 @@
 
 use super::shape::{Field, GROUP, KIND, OBJECT_NAME, Shape, list, optional, required, text};
 use crate::report::Report;
-use crate::tree::{Tree, field};
+use yaml::{Tree, field};
 
 /// All fields.
 pub(crate) const FIELDS: &[Field] = &[required("spec", Shape::Object(SPEC)), optional("status", Shape::Any)];

@@ -5,7 +5,7 @@ use super::shape::{
     Field, GROUP, KIND, Map, OBJECT_NAME, PORT, Shape, form_or_empty, list, optional, required,
 };
 use crate::report::Report;
-use crate::tree::{Tree, field};
+use yaml::{Tree, field};
 
 /// All fields.
 pub(crate) const FIELDS: &[Field] = &[required("spec", Shape::Object(SPEC)), optional("status", Shape::Any)];

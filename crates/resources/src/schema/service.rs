@@ -3,7 +3,7 @@
 use super::form::Form;
 use super::shape::{Field, INTEGER, LABELS, MANY, PORT, Shape, TEXT, TEXTS, form, list, optional, required};
 use crate::report::Report;
-use crate::tree::{Tree, field};
+use yaml::{Tree, field};
 
 /// All fields.
 pub(crate) const FIELDS: &[Field] = &[optional("spec", Shape::Object(SPEC)), optional("status", Shape::Any)];

@@ -1,7 +1,7 @@
 //! The words in which the tables of the kinds are written.
 
 use crate::schema::form::Form;
-use crate::tree::{Tree, Value};
+use yaml::{Tree, Value};
 
 /// A field of an object.
 pub(crate) struct Field {

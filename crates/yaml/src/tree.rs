@@ -9,37 +9,49 @@ use std::fmt;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Tree {
-    pub(crate) value: Value,
+pub struct Tree {
+    /// The value.
+    pub value: Value,
     /// Line, from 1. A list or map that is a field's value has the line of its first element.
-    pub(crate) line: u32,
+    pub line: u32,
 }
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// `null`, or nothing.
     Null,
+    /// `true`, `false`.
     Boolean(bool),
+    /// A whole number.
     Integer(i64),
+    /// Another number.
     Float(f64),
+    /// A text.
     Text(String),
+    /// A list.
     List(Vec<Tree>),
+    /// A map, in the order of the text.
     Map(Vec<Entry>),
 }
 
 /// A field of a map.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
+pub struct Entry {
+    /// Its name.
+    pub name: String,
     /// The line of its name.
-    pub(crate) line: u32,
-    pub(crate) value: Tree,
+    pub line: u32,
+    /// What it holds.
+    pub value: Tree,
 }
 
 /// One step from a value into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
+    /// Into a field of a map.
     Field(String),
+    /// Into an element of a list, from 0.
     Index(usize),
 }
 
@@ -57,11 +69,11 @@ impl From<usize> for Step {
 
 /// The way to a field: `spec.rules[0].name`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct FieldPath(pub(crate) Vec<Step>);
+pub struct FieldPath(pub Vec<Step>);
 
 impl FieldPath {
     /// This path and one step more.
-    pub(crate) fn then(&self, step: impl Into<Step>) -> FieldPath {
+    pub fn then(&self, step: impl Into<Step>) -> FieldPath {
         let mut steps = self.0.clone();
         steps.push(step.into());
         FieldPath(steps)
@@ -69,11 +81,10 @@ impl FieldPath {
 }
 
 /// `field!["spec", "rules", 0]`.
+#[macro_export]
 macro_rules! field {
-    ($($step:expr),* $(,)?) => { $crate::tree::FieldPath(vec![$($crate::tree::Step::from($step)),*]) };
+    ($($step:expr),* $(,)?) => { $crate::FieldPath(vec![$($crate::Step::from($step)),*]) };
 }
-pub(crate) use field;
-
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, step) in self.0.iter().enumerate() {
@@ -90,19 +101,19 @@ impl fmt::Display for FieldPath {
 
 impl Tree {
     /// The field of a map; `null` is as good as nothing.
-    pub(crate) fn get(&self, name: &str) -> Option<&Tree> {
+    pub fn get(&self, name: &str) -> Option<&Tree> {
         let Value::Map(entries) = &self.value else { return None };
         let entry = entries.iter().find(|entry| entry.name == name)?;
         (entry.value.value != Value::Null).then_some(&entry.value)
     }
 
     /// The text of a field.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_text()
     }
 
     /// The number of a field.
-    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
+    pub fn integer(&self, name: &str) -> Option<i64> {
         match self.get(name)?.value {
             Value::Integer(number) => Some(number),
             _ => None,
@@ -110,14 +121,15 @@ impl Tree {
     }
 
     /// The elements of a field; none if it is missing or not a list.
-    pub(crate) fn list(&self, name: &str) -> &[Tree] {
+    pub fn list(&self, name: &str) -> &[Tree] {
         match self.get(name).map(|field| &field.value) {
             Some(Value::List(elements)) => elements,
             _ => &[],
         }
     }
 
-    pub(crate) fn as_text(&self) -> Option<&str> {
+    /// The text that it is, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
             _ => None,
@@ -125,7 +137,7 @@ impl Tree {
     }
 
     /// The line of a field, or of the last that is there on the way to it.
-    pub(crate) fn line_of(&self, path: &FieldPath) -> u32 {
+    pub fn line_of(&self, path: &FieldPath) -> u32 {
         let mut line = self.line;
         let mut at = self;
         for step in &path.0 {
@@ -145,7 +157,7 @@ impl Tree {
     }
 
     /// The same without lines.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
             Value::Boolean(value) => (*value).into(),
@@ -158,7 +170,7 @@ impl Tree {
     }
 
     /// What it is, for messages.
-    pub(crate) fn what(&self) -> String {
+    pub fn what(&self) -> String {
         match &self.value {
             Value::Null => "null".to_owned(),
             Value::Boolean(value) => format!("the boolean {value}"),
@@ -175,7 +187,7 @@ impl Tree {
 const SHOWN_CHARS_MAX: usize = 80;
 
 /// A value for a message.
-pub(crate) fn shorten(text: &str) -> String {
+pub fn shorten(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
