@@ -7,9 +7,11 @@
 //!
 //! One plugin, one file, one name: `prefix-cache-scorer` is `scorers/prefix_cache.rs` and `PrefixCacheScorer`.
 
+pub mod config;
 pub mod filters;
 mod load;
 pub mod pickers;
+pub mod plugins;
 mod policy;
 mod prefix;
 pub mod saturation;
