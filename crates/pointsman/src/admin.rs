@@ -241,7 +241,7 @@ fn prefix_entries(pools: &[Arc<Pool>]) -> u64 {
     let mut domains: Vec<_> = pools.iter().map(|pool| &pool.domain).collect();
     domains.sort_unstable_by_key(|domain| Arc::as_ptr(domain));
     domains.dedup_by(|one, other| Arc::ptr_eq(one, other));
-    domains.iter().map(|domain| domain.prefixes.entries()).sum()
+    domains.iter().map(|domain| domain.prefix_entries()).sum()
 }
 
 /// The pool's own endpoints; its domain may have those of other pools too.

@@ -36,7 +36,7 @@ enum Command {
     Check(commands::check::Check),
     /// Tell why a request went where it went, or would go.
     Explain(commands::explain::Explain),
-    /// Print the reference of flags, metrics or errors as Markdown.
+    /// Print the reference of flags, metrics, errors or plugins as Markdown.
     Reference(commands::reference::Reference),
 }
 

@@ -160,6 +160,11 @@ impl Domain {
         self.block_indexes().iter().for_each(|index| index.forget(slot));
     }
 
+    /// Blocks that all prefix indexes hold. Takes many mutexes in turn: for a scrape.
+    pub fn prefix_entries(&self) -> u64 {
+        self.prefixes.entries() + self.block_indexes().iter().map(|index| index.entries()).sum::<u64>()
+    }
+
     fn block_indexes(&self) -> Vec<Arc<BlockIndex>> {
         let indexes = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         indexes.iter().filter_map(Weak::upgrade).collect()

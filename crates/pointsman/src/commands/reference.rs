@@ -20,6 +20,8 @@ pub(crate) enum Page {
     Metrics,
     /// Refusals: status, reason, whose fault, whether a retry may help.
     Errors,
+    /// Plugins that an EndpointPickerConfig may name: kind, rule, parameters.
+    Plugins,
 }
 
 impl Reference {
@@ -35,6 +37,7 @@ pub(crate) fn page(page: Page) -> String {
         Page::Flags => flags(),
         Page::Metrics => telemetry::reference(),
         Page::Errors => errors(),
+        Page::Plugins => scheduling::plugins::reference(),
     }
 }
 
@@ -139,9 +142,12 @@ mod tests {
 
     #[test]
     fn the_reference_is_what_the_code_says() {
-        for (which, file) in
-            [(Page::Flags, "flags.md"), (Page::Metrics, "metrics.md"), (Page::Errors, "errors.md")]
-        {
+        for (which, file) in [
+            (Page::Flags, "flags.md"),
+            (Page::Metrics, "metrics.md"),
+            (Page::Errors, "errors.md"),
+            (Page::Plugins, "plugins.md"),
+        ] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
             let there = std::fs::read_to_string(path).unwrap_or_default();
             let page = page(which);

@@ -2,6 +2,7 @@
 
 mod attachment;
 mod backends;
+mod configured;
 mod endpoints;
 mod flights;
 mod reloads;
