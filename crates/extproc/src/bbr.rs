@@ -12,16 +12,12 @@ mod session;
 pub use base_models::{BaseModels, MANAGED_LABELS};
 pub use session::BbrSession;
 
+use crate::BodyMode;
 use arc_swap::ArcSwap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::BbrCounts;
-
-/// The header that tells the model.
-pub const MODEL_NAME: &str = "x-gateway-model-name";
-/// The header that tells the model's base model.
-pub const BASE_MODEL_NAME: &str = "x-gateway-base-model-name";
 
 /// When a body is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +26,6 @@ pub enum PassOn {
     Early,
     /// When it is whole, as the reference does.
     Whole,
-}
-
-/// How bodies come where the gateway does not say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyMode {
-    /// `FULL_DUPLEX_STREAMED`.
-    Streamed,
-    /// `BUFFERED`.
-    Buffered,
 }
 
 /// How the router works.

@@ -3,16 +3,18 @@
 //! An Envoy-based gateway is the data plane and asks: which model does this request name, which endpoint serves it? The
 //! same journey answers as at door 1. This room speaks the protocol, and decides nothing itself.
 //! The files read from the socket inwards: `tls`, `server`, `connection`, `exchange` (messages in, replies out), then a
-//! `session` for each stream: [`bbr`]. `wire` is what stands in the messages, `grpc` how they are framed.
+//! `session` for each stream: [`bbr`], [`epp`]. `wire` is what stands in the messages, `grpc` how they are framed.
 //! Never: a copy of a body that a message boundary does not force; a task for each message; an unbounded queue; I/O or a
 //! clock in a session.
 
 pub mod bbr;
 mod connection;
+pub mod epp;
 mod exchange;
 pub mod grpc;
 mod health;
 mod immediate;
+mod modes;
 mod replies;
 mod server;
 mod session;
@@ -21,6 +23,7 @@ mod tls;
 pub mod wire;
 
 pub use health::{Health, Serving};
+pub use modes::BodyMode;
 pub use replies::Replies;
 pub use server::{Drained, Port, Server, StartError};
 pub use session::{Door, Next, Session};

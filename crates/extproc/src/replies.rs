@@ -10,6 +10,10 @@ use std::io::IoSlice;
 /// A body's piece shorter than this is copied behind its message's head: one piece of memory is cheaper to write than two.
 const COPIED_BYTES_MAX: usize = 2 << 10;
 
+/// What pieces of a body are put together to, bytes: some gateways take no message beyond 64 KiB, and the reference sends
+/// pieces of so many.
+const MESSAGE_BYTES: usize = 62_000;
+
 /// Room taken for small messages at once, bytes.
 const HEAD_BYTES: usize = 1 << 10;
 
@@ -52,6 +56,19 @@ impl Replies {
                 self.packet.push(piece.clone());
             }
         }
+    }
+
+    /// Passes these pieces on in few messages, none longer than [`MESSAGE_BYTES`] unless a piece is.
+    pub fn pass_all(&mut self, phase: Phase, pieces: &[Bytes], end_of_stream: bool) {
+        let (mut start, mut bytes) = (0, 0);
+        for (place, piece) in pieces.iter().enumerate() {
+            if place > start && bytes + piece.len() > MESSAGE_BYTES {
+                self.pass(phase, &pieces[start..place], false);
+                (start, bytes) = (place, 0);
+            }
+            bytes += piece.len();
+        }
+        self.pass(phase, &pieces[start..], end_of_stream);
     }
 
     /// Bytes to be sent.

@@ -22,6 +22,10 @@ pub struct Settings {
     /// Body of a request that is read, bytes; more are answered 413.
     #[arg(long, value_name = "BYTES", env = "POINTSMAN_BODY_BYTES_MAX", default_value_t = Settings::default().body_bytes_max)]
     pub body_bytes_max: u64,
+    /// Request bodies held at one time, all threads together, bytes; a body that asks for more gets 503. Default: a
+    /// quarter of the memory limit (cgroup v2, else physical memory).
+    #[arg(long, value_name = "BYTES", env = "POINTSMAN_HELD_BYTES_MAX", default_value_t = Settings::default().held_bytes_max, hide_default_value = true)]
+    pub held_bytes_max: u64,
     /// One gRPC message, bytes: in BUFFERED mode it carries the whole body.
     #[arg(long, value_name = "BYTES", env = "POINTSMAN_GRPC_MESSAGE_BYTES_MAX", default_value_t = Settings::default().grpc_message_bytes_max)]
     pub grpc_message_bytes_max: usize,
@@ -41,6 +45,7 @@ impl Default for Settings {
             connections_max: 10_000,
             streams_max: 100_000,
             body_bytes_max: 32 << 20,
+            held_bytes_max: state::memory_limit() / 4,
             grpc_message_bytes_max: 40 << 20,
             body_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(120),

@@ -12,7 +12,9 @@ mod metadata;
 mod processing;
 
 pub use body::{BodyMutation, HttpBody, Mutation, StreamedBodyResponse, streamed_body};
-pub use headers::{HeaderMap, HeaderMutation, HeaderValue, HeaderValueOption, HttpHeaders, HttpTrailers};
+pub use headers::{
+    HeaderMap, HeaderMutation, HeaderValue, HeaderValueOption, HttpHeaders, HttpTrailers, key,
+};
 pub use health::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, ServingStatus,
 };

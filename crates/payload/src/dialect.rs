@@ -59,6 +59,11 @@ pub struct BodyHead {
 }
 
 impl BodyHead {
+    /// The head of a request whose body nobody reads.
+    pub fn unread(path: &str) -> BodyHead {
+        BodyHead { dialect: Dialect::of(path), media: Media::Opaque, coding: Coding::Identity }
+    }
+
     /// Reads the head: the path without its query, the values of `Content-Type` and `Content-Encoding`.
     pub fn new(
         path: &str,

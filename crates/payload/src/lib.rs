@@ -9,6 +9,7 @@ mod blocks;
 mod coding;
 mod dialect;
 mod error;
+mod held;
 mod json;
 mod multipart;
 mod parameters;
@@ -19,6 +20,7 @@ mod rope;
 
 pub use dialect::{BodyHead, Coding, Dialect, Media};
 pub use error::ParseError;
+pub use held::{Budget, Gathering, Held, Spent};
 pub use prompt::{PROMPT_BLOCKS_MAX, Prompt, block_end};
 pub use request::{InferenceRequest, Limits, ModelField, ModelName, RequestParser};
 pub use response::{Observed, ResponseObserver, TokenSource, Usage};

@@ -63,6 +63,14 @@ pub struct InferenceRequest {
 }
 
 impl InferenceRequest {
+    /// `body`, as it was sent, with `target` in the place of the model that it asks for; decoded if it was coded. `None` if
+    /// it names none.
+    pub fn asking_for(&self, target: &str, body: &Rope) -> Option<Rope> {
+        let model = self.model.as_ref()?;
+        let body = self.decoded.as_ref().unwrap_or(body);
+        Some(body.splice(model.span.clone(), self.model_value(target)))
+    }
+
     /// The model's value as it must stand in this body to ask for `target`: a JSON string with quotes, or bare in a
     /// form. A line end has no place in a form's field and is left out.
     pub fn model_value(&self, target: &str) -> Bytes {

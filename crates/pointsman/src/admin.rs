@@ -95,19 +95,23 @@ async fn readyz(State(shared): State<Shared>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(Shared { telemetry, world }): State<Shared>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, METRICS_TYPE)], metrics_text(&telemetry, &*world))
+}
+
+/// Every metric, in Prometheus' text format.
+pub(crate) fn metrics_text(telemetry: &Telemetry, world: &dyn World) -> String {
     let (snapshot, now) = (world.snapshot(), world.now());
     let severity =
         |wanted| snapshot.findings.iter().filter(|finding| finding.severity == wanted).count() as u64;
     let pools = snapshot.pools.iter();
-    let gauges = Gauges {
+    telemetry.text(&Gauges {
         pools: pools.map(|pool| PoolGauges { name: name(pool), endpoints: statuses(pool, now) }).collect(),
         held_body_bytes: world.held_body_bytes(),
         prefix_entries: prefix_entries(&snapshot.pools),
         generation: snapshot.generation,
         errors: severity(Severity::Error),
         warnings: severity(Severity::Warning),
-    };
-    ([(CONTENT_TYPE, METRICS_TYPE)], telemetry.text(&gauges))
+    })
 }
 
 async fn config(State(Shared { world, .. }): State<Shared>) -> Json<Value> {

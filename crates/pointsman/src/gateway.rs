@@ -6,15 +6,18 @@
 mod base_models;
 mod control;
 mod offline;
+mod picker;
 mod settings;
 
 pub(crate) use base_models::BaseModelMaps;
 pub(crate) use offline::Offline;
-pub(crate) use settings::GatewaySettings;
+pub(crate) use picker::{Picker, PickerSettings};
+pub(crate) use settings::{GatewaySettings, WorldSettings};
 
 use crate::admin::{self, Admin, Readiness};
 use control::Control;
 use journey::Now;
+use payload::Budget;
 use proxy::{Drained, Proxy};
 use resources::{Finding, Folder, Severity};
 use state::{Clock, Snapshot, World};
@@ -34,6 +37,12 @@ pub(crate) enum StartError {
     /// Nothing to listen on.
     #[error("no Gateway of ours has an HTTP listener in {}; nothing to listen on", list(.0))]
     NoListener(Vec<PathBuf>),
+    /// A port of the ext_proc door is not to be had.
+    #[error(transparent)]
+    ExtProc(#[from] extproc::StartError),
+    /// There is no certificate for it.
+    #[error(transparent)]
+    Tls(#[from] extproc::TlsError),
     /// A port of the proxy door is not to be had.
     #[error(transparent)]
     Bind(#[from] proxy::BindError),
@@ -88,19 +97,19 @@ impl Gateway {
     /// Reads the manifests, binds every port, and serves.
     pub(crate) fn start(settings: GatewaySettings) -> Result<Gateway, StartError> {
         let world = Arc::new(World::new(settings.world(), Clock::start()));
-        let (folder, told) = read(&settings.config, &world)?;
+        let (folder, told) = read(&settings.world.config, &world)?;
+        if world.load().listeners.is_empty() {
+            return Err(StartError::NoListener(settings.world.config));
+        }
         let proxy_settings = settings.proxy();
-        let telemetry = Telemetry::new(proxy_settings.cores, settings.records);
+        let telemetry = Telemetry::new(proxy_settings.cores, settings.world.records);
         let watched = Arc::new(Watched::new(Arc::clone(&world), settings.shown()));
-        let listener = std::net::TcpListener::bind(settings.admin)
-            .map_err(|error| StartError::Admin { address: settings.admin, error })?;
-        let address = listener.local_addr().map_err(StartError::Thread)?;
-        let pages = admin::router(Arc::clone(&telemetry), Arc::clone(&watched) as Arc<dyn admin::World>);
-        let admin = Admin::start(listener, pages).map_err(StartError::Thread)?;
+        let (admin, address) = administer(settings.world.admin, &telemetry, &watched)?;
+        let (scrape, log) = (settings.scrape(), settings.world.access_log);
         let control =
-            Control::start(&world, (folder, told), &telemetry, &settings).map_err(StartError::Thread)?;
+            Control::start(&world, (folder, told), &telemetry, scrape, log).map_err(StartError::Thread)?;
         let proxy = Proxy::start(Arc::clone(&world), proxy_settings, Arc::clone(&telemetry))?;
-        watched.serves(proxy.held_bytes());
+        watched.serves(proxy.budget());
         for (port, address) in proxy.addresses() {
             tracing::info!(port, %address, "listening");
         }
@@ -133,10 +142,20 @@ fn read(config: &[PathBuf], world: &World) -> Result<(Folder, Told), StartError>
     let snapshot = world.load();
     let mut told = Told::default();
     told.tell_new(&snapshot.findings);
-    if snapshot.listeners.is_empty() {
-        return Err(StartError::NoListener(config.to_vec()));
-    }
     Ok((folder, told))
+}
+
+/// Starts the admin server.
+fn administer(
+    address: SocketAddr,
+    telemetry: &Arc<Telemetry>,
+    watched: &Arc<Watched>,
+) -> Result<(Admin, SocketAddr), StartError> {
+    let listener =
+        std::net::TcpListener::bind(address).map_err(|error| StartError::Admin { address, error })?;
+    let address = listener.local_addr().map_err(StartError::Thread)?;
+    let pages = admin::router(Arc::clone(telemetry), Arc::clone(watched) as Arc<dyn admin::World>);
+    Ok((Admin::start(listener, pages).map_err(StartError::Thread)?, address))
 }
 
 /// The findings that stand in the log: a reload tells what it brought, not what was wrong before.
@@ -169,7 +188,7 @@ fn tell(findings: &[Finding]) {
 struct Watched {
     world: Arc<World>,
     readiness: AtomicU8,
-    held: OnceLock<proxy::HeldBytes>,
+    held: OnceLock<Arc<Budget>>,
     settings: serde_json::Value,
 }
 
@@ -183,7 +202,7 @@ impl Watched {
         }
     }
 
-    fn serves(&self, held: proxy::HeldBytes) {
+    fn serves(&self, held: Arc<Budget>) {
         // Set once: a gateway is started once.
         let _ = self.held.set(held);
         self.becomes(Readiness::Ready);
@@ -212,7 +231,7 @@ impl admin::World for Watched {
     }
 
     fn held_body_bytes(&self) -> u64 {
-        self.held.get().map_or(0, proxy::HeldBytes::now)
+        self.held.get().map_or(0, |budget| budget.held())
     }
 
     fn settings(&self) -> serde_json::Value {

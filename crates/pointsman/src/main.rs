@@ -28,6 +28,8 @@ enum Command {
     Run(commands::run::Run),
     /// Run the body-based router behind an Envoy-based gateway.
     Bbr(commands::bbr::BbrCommand),
+    /// Run the endpoint picker of InferencePools behind an Envoy-based gateway.
+    Epp(Box<commands::epp::EppCommand>),
     /// See it work: a gateway, two models behind it (simulated), and every decision shown live.
     Quickstart(commands::quickstart::Quickstart),
     /// Run a simulated model server.
@@ -47,12 +49,14 @@ fn main() -> ExitCode {
     let level = match &cli.command {
         Command::Quickstart(_) => "error",
         Command::Bbr(bbr) => bbr.logging.level(),
+        Command::Epp(epp) => epp.logging.level(),
         _ => "info",
     };
     log::init(&cli.log, level);
     let done = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Bbr(bbr) => bbr.execute(),
+        Command::Epp(epp) => epp.execute(),
         Command::Quickstart(quickstart) => quickstart.execute(),
         Command::Sim(sim) => sim.execute(),
         Command::Check(check) => check.execute(),

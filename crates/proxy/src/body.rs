@@ -2,12 +2,12 @@
 
 use crate::account::Account;
 use crate::deadlines::Deadline;
-use crate::held::Held;
 use crate::upstream::Lease;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use journey::{Outcome, Refusal};
+use payload::Held;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};

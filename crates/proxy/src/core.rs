@@ -7,9 +7,9 @@
 use crate::accept::Loads;
 use crate::connection;
 use crate::deadlines::{Deadlines, TICK};
-use crate::held::Budget;
 use crate::settings::Settings;
 use crate::upstream::Endpoints;
+use payload::Budget;
 use state::{Clock, Reader, Service, Snapshot, World};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

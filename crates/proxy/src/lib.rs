@@ -14,7 +14,6 @@ mod connection;
 mod core;
 mod deadlines;
 mod headers;
-mod held;
 mod mirror;
 mod proxy;
 mod read;
@@ -26,6 +25,5 @@ mod unread_head;
 mod upstream;
 
 pub use accept::BindError;
-pub use held::HeldBytes;
 pub use proxy::{Drained, Handle, Proxy};
 pub use settings::Settings;

@@ -2,8 +2,8 @@
 
 use crate::accept::{Acceptor, Addresses, BindError, Loads, bind};
 use crate::core::{self, Message, Shared};
-use crate::held::{Budget, HeldBytes};
 use crate::settings::Settings;
+use payload::Budget;
 use state::World;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -112,9 +112,9 @@ impl Handle {
         self.addresses.all()
     }
 
-    /// How many bytes of request bodies are held.
-    pub fn held_bytes(&self) -> HeldBytes {
-        HeldBytes(Arc::clone(&self.shared.budget))
+    /// What request bodies are held within.
+    pub fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.shared.budget)
     }
 
     /// Connections from clients now.

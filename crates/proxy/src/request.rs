@@ -191,11 +191,8 @@ fn load(
         return Payload::Streamed(Some(body));
     };
     let target = account.flight().and_then(|flight| flight.rewrite.as_ref());
-    let rewrite = target.zip(request.as_ref()).and_then(|(target, request)| {
-        let model = request.model.as_ref()?;
-        let body = request.decoded.as_ref().unwrap_or(held.rope());
-        Some(body.splice(model.span.clone(), request.model_value(&target.0)))
-    });
+    let rewrite =
+        target.zip(request.as_ref()).and_then(|(target, request)| request.asking_for(&target.0, held.rope()));
     let Some(rope) = rewrite else {
         return if held.rope().is_empty() { Payload::Empty } else { Payload::Held(Rc::new(held)) };
     };

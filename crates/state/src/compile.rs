@@ -100,6 +100,7 @@ fn compile_pool(
     let policies = policies_of(pool, sources.store, findings);
     models.extend(names_in(&policies));
     Pool {
+        version: pool.version,
         name: pool.meta.name.clone(),
         view: PoolView {
             name: pool.meta.name.to_string().into(),

@@ -165,6 +165,33 @@ impl Flight {
         }
     }
 
+    /// The gateway in front sent the request to `address` in the end: if that is not where it is thought to be, the
+    /// endpoints before it failed, and the request is moved there. An address outside the pool changes nothing.
+    pub fn served_at(&mut self, address: SocketAddr) {
+        if self.at().address == address {
+            return;
+        }
+        let listed = self.decision.endpoints.iter().position(|target| target.address == address);
+        let place = listed.or_else(|| {
+            let (slot, _) = self.pool.endpoints.iter().find(|(_, key)| key.address == address)?;
+            let target = Target { slot: *slot, address };
+            if self.decision.endpoints.is_full() {
+                self.decision.endpoints.pop();
+            }
+            self.decision.endpoints.push(target);
+            Some(self.decision.endpoints.len() - 1)
+        });
+        let Some(place) = place else { return };
+        self.at = place;
+        self.tokens = 0;
+        let to = self.at().slot;
+        {
+            let mut state = self.pool.domain.lock();
+            state.moved(self.decision.reservation, to, Outcome::Broken, self.clock.now());
+        }
+        self.note_prompt();
+    }
+
     /// The first byte of the response's body came.
     pub fn first_token(&mut self) {
         let mut state = self.pool.domain.lock();

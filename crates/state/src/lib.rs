@@ -11,6 +11,7 @@ mod endpoints;
 mod findings;
 mod flight;
 mod gateways;
+mod memory;
 mod names;
 mod policies;
 mod route;
@@ -20,6 +21,7 @@ mod world;
 
 pub use endpoints::ENDPOINTS_OF_POOL_MAX;
 pub use flight::{Dispatch, Flight, dispatch};
+pub use memory::memory_limit;
 pub use names::{ADDRESSES_MAX, NAMES_MAX};
 pub use route::{draw, leads_nowhere};
 pub use settings::{CONTROLLER_NAME, MissingEndpointPicker, Settings};

@@ -2,7 +2,7 @@
 
 use crate::gateways::takes;
 use journey::{EndpointKey, ModelPolicies, Now, PoolState, PoolView, Restarted};
-use resources::{Finding, ObjectName};
+use resources::{Finding, ObjectName, PoolVersion};
 use routing::{Destination, DestinationKind, RouteTable};
 use scheduling::{BlockIndex, BlockSettings, PrefixIndex, Slot};
 use signals::Signals;
@@ -45,6 +45,13 @@ impl Snapshot {
         self.listeners.iter().find(|listener| {
             listener.port == port && listener.hostname.as_deref().is_none_or(|pattern| takes(pattern, host))
         })
+    }
+
+    /// The InferencePool of a name; without a version v1, then v1alpha2.
+    pub fn pool(&self, name: &ObjectName, version: Option<PoolVersion>) -> Option<&Arc<Pool>> {
+        let fits =
+            |pool: &&Arc<Pool>| pool.name == *name && version.is_none_or(|version| pool.version == version);
+        self.pools.iter().filter(fits).min_by_key(|pool| pool.version)
     }
 
     /// The ports to listen on, ascending, each once.
@@ -109,6 +116,8 @@ pub struct Service {
 /// An InferencePool, compiled.
 #[derive(Debug)]
 pub struct Pool {
+    /// Which of the two kinds it is.
+    pub version: PoolVersion,
     /// The pool.
     pub name: ObjectName,
     /// How its domain sees it.

@@ -3,17 +3,19 @@
 //! In `FULL_DUPLEX_STREAMED` the headers are answered when the model has been read and the body follows piece by piece; in
 //! `BUFFERED` the gateway sends no body before its headers are answered, so that the header is set by the answer to the body.
 
-use super::{BASE_MODEL_NAME, Bbr, BodyMode, MODEL_NAME, PassOn};
+use super::{Bbr, PassOn};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
+use crate::modes::{BodyMode, Modes, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Session};
 use crate::wire::{
-    BodyResponse, BodySendMode, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders,
-    Phase, ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request, Response, TrailersResponse,
+    BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders, Phase,
+    ProcessingRequest, ProcessingResponse, Request, Response, TrailersResponse, key,
 };
 use bytes::Bytes;
 use http::HeaderValue;
+use journey::headers::{BASE_MODEL_NAME, MODEL_NAME};
 use journey::{Now, Refusal};
 use payload::{BodyHead, Dialect, Limits, Media, RequestParser};
 use std::rc::Rc;
@@ -23,8 +25,7 @@ use telemetry::Routed;
 #[derive(Debug)]
 pub struct BbrSession {
     bbr: Rc<Bbr>,
-    request_mode: BodyMode,
-    response_mode: BodyMode,
+    modes: Modes,
     state: State,
 }
 
@@ -61,32 +62,12 @@ struct Unanswered {
 
 impl BbrSession {
     pub(crate) fn new(bbr: Rc<Bbr>) -> BbrSession {
-        let mode = bbr.settings.body_mode;
-        BbrSession { bbr, request_mode: mode, response_mode: mode, state: State::New }
-    }
-
-    /// Takes over what the gateway says of its modes.
-    fn configure(&mut self, protocol: ProtocolConfiguration) -> Result<(), Status> {
-        self.request_mode = match protocol.request_body_mode() {
-            BodySendMode::FullDuplexStreamed => BodyMode::Streamed,
-            // Without a body there is nothing to wait for: what was left out is answered at once.
-            BodySendMode::Buffered | BodySendMode::None => BodyMode::Buffered,
-            mode @ (BodySendMode::Streamed | BodySendMode::BufferedPartial | BodySendMode::Grpc) => {
-                let message = format!(
-                    "request_body_mode {mode:?} cannot carry a model to a header; set FULL_DUPLEX_STREAMED or BUFFERED"
-                );
-                return Err(Status::new(Code::InvalidArgument, message));
-            }
-        };
-        self.response_mode = match protocol.response_body_mode() {
-            BodySendMode::FullDuplexStreamed => BodyMode::Streamed,
-            _ => BodyMode::Buffered,
-        };
-        Ok(())
+        let modes = Modes::both(bbr.settings.body_mode);
+        BbrSession { bbr, modes, state: State::New }
     }
 
     fn request_headers(&mut self, headers: &HttpHeaders, now: Now, replies: &mut Replies) -> Next {
-        let unanswered = Unanswered::of(headers, self.request_mode);
+        let unanswered = Unanswered::of(headers, self.modes.request);
         let text = |name| headers.get(name).map(|value| &value[..]);
         let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
@@ -108,7 +89,7 @@ impl BbrSession {
             received: 0,
             heard: now,
         };
-        if self.request_mode == BodyMode::Buffered {
+        if self.modes.request != BodyMode::Streamed {
             // What the client may not say is gone before anybody routes by it.
             reading.head.answer(&self.bbr, None, None, replies);
             reading.held = None;
@@ -127,7 +108,7 @@ impl BbrSession {
     fn request_body(&mut self, body: HttpBody, now: Now, replies: &mut Replies) -> Next {
         let reading = match &mut self.state {
             State::New => return out_of_order("request_body before request_headers"),
-            State::Passing => return pass(self.request_mode, Phase::Request, body, replies),
+            State::Passing => return pass(self.modes.request, Phase::Request, body, replies),
             State::Reading(reading) => reading,
         };
         reading.heard = now;
@@ -136,7 +117,7 @@ impl BbrSession {
         if let Err(error) = reading.parser.feed(&body.body) {
             return self.refuse(&error.into(), dialect, replies);
         }
-        if body.end_of_stream || self.request_mode == BodyMode::Buffered {
+        if body.end_of_stream || self.modes.request != BodyMode::Streamed {
             return self.request_ends(Some(body), replies);
         }
         if let Some(held) = &mut reading.held {
@@ -145,7 +126,7 @@ impl BbrSession {
                 && let Some(model) = reading.parser.model()
             {
                 reading.head.answer(&self.bbr, Some(&model.name.0), None, replies);
-                pass_all(held, false, replies);
+                replies.pass_all(Phase::Request, held, false);
                 reading.held = None;
             }
         } else {
@@ -169,7 +150,7 @@ impl BbrSession {
         if model.is_none() {
             self.bbr.counts.add(Routed::NotFound);
         }
-        if self.request_mode == BodyMode::Buffered {
+        if self.modes.request != BodyMode::Streamed {
             let response = common(head.mutation(&self.bbr, model), model.is_some());
             replies.say(Response::RequestBody(BodyResponse { response }));
             return Next::Continue;
@@ -181,7 +162,7 @@ impl BbrSession {
         let mut pieces = held.unwrap_or_default();
         pieces.extend(last.map(|last| last.body));
         if end_of_stream || !pieces.is_empty() {
-            pass_all(&pieces, end_of_stream, replies);
+            replies.pass_all(Phase::Request, &pieces, end_of_stream);
         }
         Next::Continue
     }
@@ -198,7 +179,7 @@ impl Session for BbrSession {
 
     fn on(&mut self, message: ProcessingRequest, now: Now, replies: &mut Replies) -> Next {
         if let Some(protocol) = message.protocol_config
-            && let Err(status) = self.configure(protocol)
+            && let Err(status) = self.modes.take(protocol)
         {
             return Next::End(status);
         }
@@ -216,7 +197,7 @@ impl Session for BbrSession {
                 replies.say(Response::ResponseHeaders(HeadersResponse::default()));
             }
             Some(Request::ResponseBody(body)) => {
-                return pass(self.response_mode, Phase::Response, body, replies);
+                return pass(self.modes.response, Phase::Response, body, replies);
             }
             Some(Request::ResponseTrailers(_)) => {
                 replies.say(Response::ResponseTrailers(TrailersResponse::default()));
@@ -279,7 +260,7 @@ impl Unanswered {
 /// The headers of this request that only the router may set, by the names that they have.
 fn copies(headers: &HttpHeaders) -> Vec<Bytes> {
     let all = headers.headers.iter().flat_map(|map| &map.headers);
-    let is_ours = |key: &Bytes| is_name(key, MODEL_NAME) || is_name(key, BASE_MODEL_NAME);
+    let is_ours = |key: &Bytes| is_name(key, MODEL_NAME.as_str()) || is_name(key, BASE_MODEL_NAME.as_str());
     all.filter(|header| is_ours(&header.key)).map(|header| header.key.clone()).collect()
 }
 
@@ -296,12 +277,12 @@ fn is_name(key: &[u8], name: &str) -> bool {
 fn mutation(set: Option<(Bytes, Option<Bytes>)>, copies: Vec<Bytes>) -> HeaderMutation {
     let mut mutation = HeaderMutation { set_headers: Vec::new(), remove_headers: copies };
     if let Some((model, base)) = set {
-        mutation
-            .remove_headers
-            .retain(|name| *name != MODEL_NAME && (base.is_none() || *name != BASE_MODEL_NAME));
-        mutation.set(MODEL_NAME, model);
+        mutation.remove_headers.retain(|name| {
+            *name != MODEL_NAME.as_str() && (base.is_none() || *name != BASE_MODEL_NAME.as_str())
+        });
+        mutation.set(key(&MODEL_NAME), model);
         if let Some(base) = base {
-            mutation.set(BASE_MODEL_NAME, base);
+            mutation.set(key(&BASE_MODEL_NAME), base);
         }
     }
     mutation
@@ -313,27 +294,6 @@ fn common(mutation: HeaderMutation, clear_route_cache: bool) -> Option<CommonRes
         clear_route_cache,
         ..CommonResponse::default()
     })
-}
-
-/// Answers a piece of a body that nobody looks at.
-fn pass(mode: BodyMode, phase: Phase, body: HttpBody, replies: &mut Replies) -> Next {
-    match (mode, phase) {
-        (BodyMode::Streamed, phase) => replies.pass(phase, &[body.body], body.end_of_stream),
-        (BodyMode::Buffered, Phase::Request) => replies.say(Response::RequestBody(BodyResponse::default())),
-        (BodyMode::Buffered, Phase::Response) => replies.say(Response::ResponseBody(BodyResponse::default())),
-    }
-    Next::Continue
-}
-
-/// Passes the pieces of a body on, each as a message: as large as the gateway itself made them.
-fn pass_all(pieces: &[Bytes], end_of_stream: bool, replies: &mut Replies) {
-    let Some((last, before)) = pieces.split_last() else {
-        return replies.pass(Phase::Request, &[], end_of_stream);
-    };
-    for piece in before.iter().filter(|piece| !piece.is_empty()) {
-        replies.pass(Phase::Request, std::slice::from_ref(piece), false);
-    }
-    replies.pass(Phase::Request, std::slice::from_ref(last), end_of_stream);
 }
 
 fn out_of_order(what: &'static str) -> Next {

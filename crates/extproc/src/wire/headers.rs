@@ -1,6 +1,7 @@
 //! Headers, and what is to be done with them.
 
 use bytes::Bytes;
+use http::HeaderName;
 
 /// The headers of a request or a response.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -52,14 +53,19 @@ pub struct HeaderValue {
 
 impl HeaderValue {
     /// A header with its value in `raw_value`.
-    pub fn raw(key: &'static str, value: impl Into<Bytes>) -> HeaderValue {
-        HeaderValue { key: Bytes::from_static(key.as_bytes()), value: Bytes::new(), raw_value: value.into() }
+    pub fn raw(key: impl Into<Bytes>, value: impl Into<Bytes>) -> HeaderValue {
+        HeaderValue { key: key.into(), value: Bytes::new(), raw_value: value.into() }
     }
 
     /// The value, from wherever it stands.
     pub fn bytes(&self) -> &Bytes {
         if self.raw_value.is_empty() { &self.value } else { &self.raw_value }
     }
+}
+
+/// A header's name as it stands in a message.
+pub fn key(name: &HeaderName) -> Bytes {
+    Bytes::copy_from_slice(name.as_str().as_bytes())
 }
 
 /// Changes of headers.
@@ -75,13 +81,13 @@ pub struct HeaderMutation {
 
 impl HeaderMutation {
     /// Sets a header, in place of any of this name.
-    pub fn set(&mut self, key: &'static str, value: impl Into<Bytes>) {
+    pub fn set(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         self.set_headers.push(HeaderValueOption { header: Some(HeaderValue::raw(key, value)) });
     }
 
     /// Removes every header of this name.
-    pub fn remove(&mut self, key: &'static str) {
-        self.remove_headers.push(Bytes::from_static(key.as_bytes()));
+    pub fn remove(&mut self, name: &HeaderName) {
+        self.remove_headers.push(key(name));
     }
 
     /// True if it changes nothing.

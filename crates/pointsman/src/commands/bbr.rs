@@ -6,8 +6,8 @@ use super::stand_in::{Logging, Meaningless, Plugin, Switch, Transport};
 use crate::admin::Admin;
 use crate::gateway::{BaseModelMaps, serve_page};
 use clap::Args;
-use extproc::bbr::{Bbr, BbrSettings, BodyMode, PassOn};
-use extproc::{Health, Port, Server, Serving, Settings};
+use extproc::bbr::{Bbr, BbrSettings, PassOn};
+use extproc::{BodyMode, Health, Port, Server, Serving, Settings};
 use state::Clock;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,7 +77,7 @@ impl BbrCommand {
     ) -> Result<(Server, Arc<Health>), Box<dyn std::error::Error>> {
         let settings = BbrSettings {
             pass_on: if self.wait_for_body { PassOn::Whole } else { PassOn::Early },
-            body_mode: if self.streaming.is_on() { BodyMode::Streamed } else { BodyMode::Buffered },
+            body_mode: if self.streaming.is_on() { BodyMode::Streamed } else { BodyMode::Answered },
             body_bytes_max: self.door.body_bytes_max,
             body_stall_timeout: self.door.body_stall_timeout,
         };

@@ -2,6 +2,7 @@
 
 pub(crate) mod bbr;
 pub(crate) mod check;
+pub(crate) mod epp;
 pub(crate) mod explain;
 pub(crate) mod quickstart;
 pub(crate) mod reference;

@@ -154,7 +154,8 @@ impl FromStr for Plugin {
         let text = |names: [&str; 2]| names.iter().find_map(|name| parameters[*name].as_str());
         let (field, header) = (text(["fieldName", "field_name"]), text(["headerName", "header_name"]));
         let field_fits = field.is_none_or(|field| field == "model");
-        let header_fits = header.is_none_or(|header| header.eq_ignore_ascii_case(extproc::bbr::MODEL_NAME));
+        let header_fits =
+            header.is_none_or(|header| header.eq_ignore_ascii_case(journey::headers::MODEL_NAME.as_str()));
         if kind == "body-field-to-header" && !(field_fits && header_fits) {
             return Err("only the field `model` goes to a header, and to X-Gateway-Model-Name".to_owned());
         }

@@ -3,7 +3,7 @@
 //! It can neither slow nor stop the data path: what it finds goes into the snapshot (swapped) or a domain (a short lock).
 
 use super::Told;
-use super::settings::{AccessLog, GatewaySettings};
+use super::settings::AccessLog;
 use resources::Folder;
 use scheduling::Slot;
 use signals::{Scrape, ScrapeSettings, Scraper};
@@ -32,12 +32,12 @@ impl Control {
         world: &Arc<World>,
         (folder, told): (Folder, Told),
         telemetry: &Arc<Telemetry>,
-        settings: &GatewaySettings,
+        scrape: ScrapeSettings,
+        log: AccessLog,
     ) -> io::Result<Control> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let (world, telemetry) = (Arc::clone(world), Arc::clone(telemetry));
-        let (scrape, log) = (settings.scrape(), settings.access_log);
         let work = async move {
             let mut log = RequestLog::new(&telemetry, log);
             tokio::select! {

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a gateway runs.
+/// What every program that picks has: where the world is read from, and how it is watched.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct GatewaySettings {
+pub(crate) struct WorldSettings {
     /// Folders or files of manifests; `-` reads standard input. Changes are taken up while the gateway runs.
     #[arg(long, required = true, value_name = "PATH", env = "POINTSMAN_CONFIG", value_delimiter = ',', num_args = 1..)]
     pub(crate) config: Vec<PathBuf>,
@@ -21,30 +21,37 @@ pub(crate) struct GatewaySettings {
     /// loopback, or behind something that asks who is there.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", env = "POINTSMAN_ADMIN")]
     pub(crate) admin: SocketAddr,
-    /// Who picks for a pool whose endpoint picker is a Service that the manifests do not hold.
-    #[arg(long, value_name = "WHO", default_value = "builtin", env = "POINTSMAN_MISSING_ENDPOINT_PICKER")]
-    missing_endpoint_picker: WhoPicks,
     /// A pool is saturated when each of its ready endpoints has more requests waiting than this, or --kv-used-max.
     #[arg(long, value_name = "REQUESTS", default_value_t = 5, env = "POINTSMAN_QUEUE_DEPTH_MAX")]
-    queue_depth_max: u32,
+    pub(crate) queue_depth_max: u32,
     /// A pool is saturated when each of its ready endpoints uses more of its KV cache than this (0 to 1), or
     /// --queue-depth-max. A saturated pool answers 429 to requests of priority below 0.
     #[arg(long, value_name = "FRACTION", default_value_t = 0.8, env = "POINTSMAN_KV_USED_MAX")]
-    kv_used_max: f32,
-    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s.
-    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = resources::parse_duration,
-          env = "POINTSMAN_SCRAPE_INTERVAL")]
-    scrape_interval: Duration,
+    pub(crate) kv_used_max: f32,
     /// For one scrape, connecting included.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = resources::parse_duration,
           env = "POINTSMAN_SCRAPE_TIMEOUT")]
-    scrape_timeout: Duration,
+    pub(crate) scrape_timeout: Duration,
     /// Decision records kept on each data thread for `explain`.
     #[arg(long, value_name = "COUNT", default_value_t = 4096, env = "POINTSMAN_RECORDS")]
     pub(crate) records: usize,
     /// A line for each request that has ended, on standard output. Never a prompt.
     #[arg(long, value_name = "FORM", default_value = "off", env = "POINTSMAN_ACCESS_LOG")]
     pub(crate) access_log: AccessLog,
+}
+
+/// How a gateway runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GatewaySettings {
+    #[command(flatten)]
+    pub(crate) world: WorldSettings,
+    /// Who picks for a pool whose endpoint picker is a Service that the manifests do not hold.
+    #[arg(long, value_name = "WHO", default_value = "builtin", env = "POINTSMAN_MISSING_ENDPOINT_PICKER")]
+    missing_endpoint_picker: WhoPicks,
+    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s.
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = resources::parse_duration,
+          env = "POINTSMAN_SCRAPE_INTERVAL")]
+    scrape_interval: Duration,
     /// Limits and times of the proxy door.
     #[command(flatten)]
     proxy: proxy::Settings,
@@ -70,33 +77,11 @@ pub(crate) enum AccessLog {
     Json,
 }
 
-impl GatewaySettings {
-    /// The defaults, for a gateway of this folder that only this machine sees.
-    pub(crate) fn of_folder(folder: PathBuf, admin: SocketAddr, free_ports: bool) -> GatewaySettings {
-        let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let proxy = proxy::Settings { bind, free_ports, ..proxy::Settings::default() };
-        let scrape = ScrapeSettings::default();
-        let admission = NoRoomDetector::default();
-        GatewaySettings {
-            config: vec![folder],
-            admin,
-            missing_endpoint_picker: WhoPicks::Builtin,
-            queue_depth_max: admission.queue_depth_max,
-            kv_used_max: admission.kv_used_max,
-            scrape_interval: scrape.interval,
-            scrape_timeout: scrape.timeout,
-            records: 4096,
-            access_log: AccessLog::Off,
-            proxy,
-        }
-    }
-
+impl WorldSettings {
+    /// The world's settings, with the built-in picker for a pool whose picker is missing.
     pub(crate) fn world(&self) -> state::Settings {
         state::Settings {
-            missing_endpoint_picker: match self.missing_endpoint_picker {
-                WhoPicks::Builtin => MissingEndpointPicker::Builtin,
-                WhoPicks::Refuse => MissingEndpointPicker::Refuse,
-            },
+            missing_endpoint_picker: MissingEndpointPicker::Builtin,
             policy: Arc::default(),
             admission: AdmissionSettings {
                 detector: SaturationDetector::NoRoom(NoRoomDetector {
@@ -108,29 +93,63 @@ impl GatewaySettings {
         }
     }
 
+    /// How endpoints are scraped, every `interval`.
+    pub(crate) fn scrape(&self, interval: Duration) -> ScrapeSettings {
+        ScrapeSettings { interval, timeout: self.scrape_timeout, ..ScrapeSettings::default() }
+    }
+}
+
+impl GatewaySettings {
+    /// The defaults, for a gateway of this folder that only this machine sees.
+    pub(crate) fn of_folder(folder: PathBuf, admin: SocketAddr, free_ports: bool) -> GatewaySettings {
+        let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let proxy = proxy::Settings { bind, free_ports, ..proxy::Settings::default() };
+        let scrape = ScrapeSettings::default();
+        let admission = NoRoomDetector::default();
+        let world = WorldSettings {
+            config: vec![folder],
+            admin,
+            queue_depth_max: admission.queue_depth_max,
+            kv_used_max: admission.kv_used_max,
+            scrape_timeout: scrape.timeout,
+            records: 4096,
+            access_log: AccessLog::Off,
+        };
+        GatewaySettings {
+            world,
+            missing_endpoint_picker: WhoPicks::Builtin,
+            scrape_interval: scrape.interval,
+            proxy,
+        }
+    }
+
+    pub(crate) fn world(&self) -> state::Settings {
+        let missing_endpoint_picker = match self.missing_endpoint_picker {
+            WhoPicks::Builtin => MissingEndpointPicker::Builtin,
+            WhoPicks::Refuse => MissingEndpointPicker::Refuse,
+        };
+        state::Settings { missing_endpoint_picker, ..self.world.world() }
+    }
+
     pub(crate) fn proxy(&self) -> proxy::Settings {
         self.proxy.clone()
     }
 
     pub(crate) fn scrape(&self) -> ScrapeSettings {
-        ScrapeSettings {
-            interval: self.scrape_interval,
-            timeout: self.scrape_timeout,
-            ..ScrapeSettings::default()
-        }
+        self.world.scrape(self.scrape_interval)
     }
 
     /// The settings as `/config` shows them; there is no secret among them.
     pub(crate) fn shown(&self) -> serde_json::Value {
         json!({
-            "config": self.config,
-            "admin": self.admin,
+            "config": self.world.config,
+            "admin": self.world.admin,
             "missing_endpoint_picker": format!("{:?}", self.missing_endpoint_picker).to_lowercase(),
-            "queue_depth_max": self.queue_depth_max,
-            "kv_used_max": self.kv_used_max,
+            "queue_depth_max": self.world.queue_depth_max,
+            "kv_used_max": self.world.kv_used_max,
             "scrape_interval_seconds": self.scrape_interval.as_secs_f64(),
-            "scrape_timeout_seconds": self.scrape_timeout.as_secs_f64(),
-            "records": self.records,
+            "scrape_timeout_seconds": self.world.scrape_timeout.as_secs_f64(),
+            "records": self.world.records,
             "proxy": format!("{:?}", self.proxy),
         })
     }

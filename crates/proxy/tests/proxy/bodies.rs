@@ -183,14 +183,14 @@ fn a_spent_budget_refuses_the_body_that_asks_for_more_and_is_whole_again_afterwa
     let gate = Gate::with(&by_model(&[("chatbot", &chatbot)]), poor);
     let mut first = gate.client();
     first.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 700\r\n\r\n{}", " ".repeat(600)));
-    until("the first body is held", || (gate.handle().held_bytes().now() == 600).then_some(()));
+    until("the first body is held", || (gate.handle().budget().held() == 600).then_some(()));
     let second = gate.ask(&post("/", "", &format!("{}{CHAT}", " ".repeat(500))));
     assert_eq!((second.status, second.code().as_str()), (503, "body_budget_spent"));
     assert!(second.header("retry-after").is_some());
     drop(first);
-    until("everything is given back", || (gate.handle().held_bytes().now() == 0).then_some(()));
+    until("everything is given back", || (gate.handle().budget().held() == 0).then_some(()));
     assert_eq!(gate.ask(&post("/", "", CHAT)).text(), "chatbot");
-    until("everything is given back", || (gate.handle().held_bytes().now() == 0).then_some(()));
+    until("everything is given back", || (gate.handle().budget().held() == 0).then_some(()));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! back to the [`Budget`] when the last user drops it.
 //! Never: a wait for the budget (waiting on half-read bodies deadlocks), a reservation of what is only announced.
 
+use crate::Rope;
 use bytes::{Bytes, BytesMut};
-use payload::Rope;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -16,40 +16,30 @@ const CHUNK_BYTES_MIN: usize = 2 << 10;
 /// Room for chunks that are copied together, bytes.
 const GATHER_BYTES: usize = 16 << 10;
 
-/// How many bytes of request bodies all data threads may hold together.
+/// How many bytes of request bodies all data threads of a door may hold together.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     held: AtomicU64,
     limit: u64,
 }
 
-/// A look at how many bytes are held; outlives the door.
-#[derive(Debug, Clone)]
-pub struct HeldBytes(pub(crate) Arc<Budget>);
-
-impl HeldBytes {
-    /// Bytes of request bodies held now.
-    pub fn now(&self) -> u64 {
-        self.0.held()
-    }
-}
-
 /// The budget is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spent {
+pub struct Spent {
     /// Bytes held.
-    pub(crate) held: u64,
+    pub held: u64,
     /// The limit.
-    pub(crate) limit: u64,
+    pub limit: u64,
 }
 
 impl Budget {
-    pub(crate) fn new(limit: u64) -> Arc<Budget> {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: u64) -> Arc<Budget> {
         Arc::new(Budget { held: AtomicU64::new(0), limit })
     }
 
     /// Bytes held now.
-    pub(crate) fn held(&self) -> u64 {
+    pub fn held(&self) -> u64 {
         self.held.load(Relaxed)
     }
 
@@ -74,6 +64,14 @@ struct Share {
     bytes: u64,
 }
 
+impl Share {
+    fn take(&mut self, bytes: u64) -> Result<(), Spent> {
+        self.budget.take(bytes)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.budget.give_back(self.bytes);
@@ -82,33 +80,44 @@ impl Drop for Share {
 
 /// A request body, whole.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
     rope: Rope,
-    _share: Share,
+    share: Share,
 }
 
 impl Held {
     /// The body.
-    pub(crate) fn rope(&self) -> &Rope {
+    pub fn rope(&self) -> &Rope {
         &self.rope
     }
 
     /// The same share of the budget, for the body as it is to be sent.
-    pub(crate) fn replaced_by(self, rope: Rope) -> Held {
-        Held { rope, _share: self._share }
+    pub fn replaced_by(self, rope: Rope) -> Held {
+        Held { rope, share: self.share }
+    }
+
+    /// Charges the budget for bytes that will stand in the body's place.
+    pub fn charge(&mut self, bytes: u64) -> Result<(), Spent> {
+        self.share.take(bytes)
+    }
+
+    /// Another body in its place, whose bytes were charged.
+    pub fn replace(&mut self, rope: Rope) {
+        self.rope = rope;
     }
 }
 
 /// A request body that is being read.
 #[derive(Debug)]
-pub(crate) struct Gathering {
+pub struct Gathering {
     rope: Rope,
     tail: BytesMut,
     share: Share,
 }
 
 impl Gathering {
-    pub(crate) fn new(budget: &Arc<Budget>) -> Gathering {
+    /// A body of which nothing came yet.
+    pub fn new(budget: &Arc<Budget>) -> Gathering {
         Gathering {
             rope: Rope::default(),
             tail: BytesMut::new(),
@@ -117,19 +126,17 @@ impl Gathering {
     }
 
     /// Bytes so far.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.share.bytes
     }
 
     /// Charges the budget for bytes that are held elsewhere on behalf of this body.
-    pub(crate) fn charge(&mut self, bytes: u64) -> Result<(), Spent> {
-        self.share.budget.take(bytes)?;
-        self.share.bytes += bytes;
-        Ok(())
+    pub fn charge(&mut self, bytes: u64) -> Result<(), Spent> {
+        self.share.take(bytes)
     }
 
     /// Holds the next chunk.
-    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Spent> {
+    pub fn push(&mut self, chunk: Bytes) -> Result<(), Spent> {
         self.charge(chunk.len() as u64)?;
         let first = self.rope.is_empty() && self.tail.is_empty();
         if chunk.len() >= CHUNK_BYTES_MIN || first {
@@ -146,9 +153,9 @@ impl Gathering {
     }
 
     /// The body is whole.
-    pub(crate) fn finish(mut self) -> Held {
+    pub fn finish(mut self) -> Held {
         self.flush();
-        Held { rope: self.rope, _share: self.share }
+        Held { rope: self.rope, share: self.share }
     }
 
     fn flush(&mut self) {

@@ -1,0 +1,404 @@
+//! One request at the picker, as a state machine.
+//!
+//! The headers are answered when the endpoint is picked: for want of a body at once, else when the body has come whole.
+
+use super::account::Account;
+use super::{Epp, SubsetHint, hints};
+use crate::grpc::{Code, Status};
+use crate::immediate::immediate;
+use crate::modes::{BodyMode, Modes, pass};
+use crate::replies::Replies;
+use crate::session::{Next, Session};
+use crate::wire::{
+    BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders,
+    Metadata, Mutation, Phase, ProcessingRequest, ProcessingResponse, Request, Response, Struct,
+    TrailersResponse, Value, key,
+};
+use bytes::Bytes;
+use http::HeaderName;
+use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE, REQUEST_ID};
+use journey::{Cause, Now, Refusal};
+use payload::{
+    BodyHead, Dialect, Gathering, InferenceRequest, Limits, Media, RequestParser, ResponseObserver, Rope,
+};
+use state::{Dispatch, Flight, dispatch};
+use std::rc::Rc;
+use std::sync::Arc;
+
+const CONTENT_LENGTH: HeaderName = http::header::CONTENT_LENGTH;
+const CONTENT_ENCODING: HeaderName = http::header::CONTENT_ENCODING;
+
+/// One stream.
+#[derive(Debug)]
+pub struct EppSession {
+    epp: Rc<Epp>,
+    port: usize,
+    modes: Modes,
+    state: State,
+    /// Boxed: it lives as long as the stream, most of which is waiting.
+    account: Option<Box<Account>>,
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+enum State {
+    /// Nothing of it was seen.
+    New,
+    /// Its body is being read.
+    Reading(Box<Reading>),
+    /// It was sent on; what is left of its body passes.
+    Sent,
+}
+
+/// What the headers say of a request.
+#[derive(Debug)]
+struct Told {
+    objective: Option<Bytes>,
+    rewrite: Option<Bytes>,
+    has_id: bool,
+    content_length: Option<Bytes>,
+    metadata: Option<Metadata>,
+}
+
+/// A body that is being read.
+#[derive(Debug)]
+struct Reading {
+    told: Told,
+    parser: RequestParser,
+    held: Gathering,
+    received: u64,
+    heard: Now,
+}
+
+impl EppSession {
+    pub(super) fn new(epp: Rc<Epp>, port: usize) -> EppSession {
+        EppSession { epp, port, modes: Modes::both(BodyMode::Streamed), state: State::New, account: None }
+    }
+
+    fn request_headers(
+        &mut self,
+        headers: &HttpHeaders,
+        metadata: Option<Metadata>,
+        now: Now,
+        replies: &mut Replies,
+    ) -> Next {
+        let told = Told::of(headers, metadata);
+        let id = headers.get(REQUEST_ID.as_str()).map(|id| &id[..]);
+        let account = self.account.insert(Box::new(Account::open(&self.epp, id, now)));
+        let text = |name| headers.get(name).map(|value| &value[..]);
+        let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        let head = BodyHead::new(path, text("content-type"), text("content-encoding"));
+        let bodyless = headers.end_of_stream || self.modes.request == BodyMode::Absent;
+        let head = match head {
+            Ok(head) => head,
+            Err(_) if bodyless => BodyHead::unread(path),
+            Err(error) => return self.refuse(&error.into(), replies),
+        };
+        account.record.dialect = head.dialect;
+        let opaque = head.media == Media::Opaque;
+        let limits = Limits { body_bytes_max: self.epp.settings.body_bytes_max, ..Limits::default() };
+        let parser = RequestParser::new(head, limits);
+        if bodyless || opaque {
+            // What nobody reads tells nothing about where to go: it passes without being held.
+            return self.send_on(told, parser, None, replies);
+        }
+        if self.modes.request == BodyMode::Answered {
+            replies.say(Response::RequestHeaders(HeadersResponse::default()));
+        }
+        let held = self.epp.gather();
+        self.state = State::Reading(Box::new(Reading { told, parser, held, received: 0, heard: now }));
+        Next::Continue
+    }
+
+    fn request_body(&mut self, body: HttpBody, now: Now, replies: &mut Replies) -> Next {
+        if let Some(account) = &mut self.account {
+            account.record.request_bytes += body.body.len() as u64;
+        }
+        let reading = match &mut self.state {
+            State::New => {
+                let message = "a body came before its headers; set request_header_mode: SEND";
+                return Next::End(Status::new(Code::InvalidArgument, message));
+            }
+            State::Sent => return pass(self.modes.request, Phase::Request, body, replies),
+            State::Reading(reading) => reading,
+        };
+        reading.heard = now;
+        reading.received += body.body.len() as u64;
+        let taken = reading.parser.feed(&body.body).map_err(Refusal::from).and_then(|()| {
+            let spent = reading.held.push(body.body);
+            spent.map_err(|spent| Refusal::BodyBudgetSpent { held: spent.held, limit: spent.limit })
+        });
+        if let Err(refusal) = taken {
+            return self.refuse(&refusal, replies);
+        }
+        if body.end_of_stream || self.modes.request == BodyMode::Answered {
+            return self.request_ends(true, replies);
+        }
+        Next::Continue
+    }
+
+    /// The body has come whole; `end_of_stream` is false if trailers follow.
+    fn request_ends(&mut self, end_of_stream: bool, replies: &mut Replies) -> Next {
+        let State::Reading(reading) = std::mem::replace(&mut self.state, State::Sent) else {
+            return Next::Continue;
+        };
+        let Reading { told, parser, held, .. } = *reading;
+        self.send_on(told, parser, Some((held, end_of_stream)), replies)
+    }
+
+    /// Steps 3 and 4, admit and pick; then the answer.
+    fn send_on(
+        &mut self,
+        told: Told,
+        parser: RequestParser,
+        body: Option<(Gathering, bool)>,
+        replies: &mut Replies,
+    ) -> Next {
+        let begun = self.epp.clock.now();
+        self.state = State::Sent;
+        let request = match parser.finish() {
+            Ok(request) => request,
+            Err(error) => return self.refuse(&error.into(), replies),
+        };
+        let picked = self.pick(&told, &request);
+        let Some(account) = &mut self.account else { return Next::Continue };
+        account.parsed(&request);
+        let flight = match picked {
+            Ok(flight) => flight,
+            Err(refusal) => return self.refuse(&refusal, replies),
+        };
+        account.record.decided_in = self.epp.clock.now().since(begun);
+        account.took_off(flight);
+        self.answer(&told, &request, body, replies);
+        Next::Continue
+    }
+
+    fn pick(&mut self, told: &Told, request: &InferenceRequest) -> Result<Flight, Refusal> {
+        let epp = &self.epp;
+        let wanted = &epp.settings.pools[self.port];
+        let pool = epp.pool(self.port);
+        if let Some(account) = &mut self.account {
+            let name = pool
+                .as_ref()
+                .map_or_else(|| wanted.name.to_string().into(), |pool| Arc::clone(&pool.view.name));
+            account.record.backend = Some(name);
+        }
+        let pool = pool.ok_or_else(|| Refusal::NoReadyEndpoint {
+            pool: wanted.name.to_string().into(),
+            endpoints: 0,
+            resting: 0,
+            outside_subset: 0,
+            cause: Cause::Empty,
+        })?;
+        let subset = match epp.settings.subset_hint {
+            SubsetHint::Obeyed => hints::subset(told.metadata.as_ref(), &pool),
+            SubsetHint::PassedOver => None,
+        };
+        let asked = Dispatch {
+            request,
+            objective: text(told.objective.as_ref()),
+            rewrite: text(told.rewrite.as_ref()),
+            subset: subset.as_deref(),
+            body: None,
+            test_selection: None,
+        };
+        dispatch(&pool, &asked, &mut epp.random.borrow_mut(), epp.clock)
+    }
+
+    /// Tells the gateway where the request goes, and passes its body on.
+    fn answer(
+        &mut self,
+        told: &Told,
+        request: &InferenceRequest,
+        body: Option<(Gathering, bool)>,
+        replies: &mut Replies,
+    ) {
+        let Some(flight) = self.account.as_ref().and_then(|account| account.flight()) else { return };
+        let settings = &self.epp.settings;
+        let endpoints = destination(flight);
+        let mut mutation = HeaderMutation::default();
+        mutation.set(settings.destination_key.as_bytes().to_vec(), endpoints.clone());
+        if !told.has_id
+            && let Some(account) = &self.account
+        {
+            mutation.set(key(&REQUEST_ID), account.record.id.to_string());
+        }
+        let held = body.map(|(held, end_of_stream)| (held.finish(), end_of_stream));
+        let rewritten = held.as_ref().and_then(|(held, _)| {
+            let target = flight.rewrite.as_ref()?;
+            request.asking_for(&target.0, held.rope())
+        });
+        if rewritten.is_some() && request.decoded.is_some() {
+            mutation.remove(&CONTENT_ENCODING);
+        }
+        let sent = rewritten.as_ref().or(held.as_ref().map(|(held, _)| held.rope()));
+        match (sent, &held) {
+            (Some(rope), Some((_, true))) if told.content_length.is_some() || rewritten.is_some() => {
+                mutation.set(key(&CONTENT_LENGTH), rope.bytes().to_string());
+            }
+            (None, _) => {
+                if let Some(length) = &told.content_length {
+                    mutation.set(key(&CONTENT_LENGTH), length.clone());
+                }
+            }
+            _ => {}
+        }
+        let common = CommonResponse {
+            header_mutation: Some(mutation),
+            clear_route_cache: true,
+            ..CommonResponse::default()
+        };
+        let whole = |rope: &Rope| Bytes::from(rope.chunks().concat());
+        let answered = self.modes.request == BodyMode::Answered && held.is_some();
+        let response = if answered {
+            let body_mutation =
+                rewritten.as_ref().map(|rope| BodyMutation { mutation: Some(Mutation::Body(whole(rope))) });
+            Response::RequestBody(BodyResponse { response: Some(CommonResponse { body_mutation, ..common }) })
+        } else {
+            Response::RequestHeaders(HeadersResponse { response: Some(common) })
+        };
+        replies.send(&ProcessingResponse {
+            response: Some(response),
+            dynamic_metadata: Some(self.metadata(endpoints)),
+            ..ProcessingResponse::default()
+        });
+        if let (Some(rope), Some((_, end_of_stream)), false) = (sent, &held, answered)
+            && (*end_of_stream || !rope.is_empty())
+        {
+            replies.pass_all(Phase::Request, rope.chunks(), *end_of_stream);
+        }
+    }
+
+    fn metadata(&self, endpoints: String) -> Struct {
+        let settings = &self.epp.settings;
+        let destination = Struct::of(&settings.destination_key, Value::string(endpoints));
+        match &*settings.destination_namespace {
+            "" => destination,
+            namespace => Struct::of(namespace, Value::object(destination)),
+        }
+    }
+
+    fn response_headers(&mut self, headers: &HttpHeaders, metadata: Option<&Metadata>) {
+        let Some(account) = &mut self.account else { return };
+        let value = |name| headers.get(name).map(|value| &value[..]);
+        let status = value(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+        let observer =
+            ResponseObserver::new(account.record.dialect, value("content-type"), value("content-encoding"));
+        account.answered(status.unwrap_or(0), hints::served(metadata), observer);
+        if headers.end_of_stream || self.modes.response == BodyMode::Absent {
+            account.served();
+        }
+        if headers.end_of_stream {
+            self.account = None;
+        }
+    }
+
+    fn response_body(&mut self, body: HttpBody, now: Now, replies: &mut Replies) -> Next {
+        // On its way before anybody looks.
+        let (chunk, end_of_stream) = (body.body.clone(), body.end_of_stream);
+        let next = pass(self.modes.response, Phase::Response, body, replies);
+        if let Some(account) = &mut self.account {
+            account.passed(&chunk, now);
+        }
+        if end_of_stream {
+            self.response_ends();
+        }
+        next
+    }
+
+    fn response_ends(&mut self) {
+        if let Some(mut account) = self.account.take() {
+            account.served();
+        }
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, replies: &mut Replies) -> Next {
+        let mut dialect = Dialect::Other;
+        if let Some(mut account) = self.account.take() {
+            dialect = account.record.dialect;
+            account.refused(refusal);
+        }
+        replies.send(&immediate(refusal, dialect));
+        Next::End(Status::OK)
+    }
+}
+
+impl Session for EppSession {
+    type Message = ProcessingRequest;
+
+    fn on(&mut self, message: ProcessingRequest, now: Now, replies: &mut Replies) -> Next {
+        if let Some(said) = message.protocol_config
+            && let Err(status) = self.modes.take(said)
+        {
+            return Next::End(status);
+        }
+        match message.request {
+            Some(Request::RequestHeaders(headers)) => {
+                return self.request_headers(&headers, message.metadata_context, now, replies);
+            }
+            Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
+            Some(Request::RequestTrailers(_)) => {
+                let next = self.request_ends(false, replies);
+                if next != Next::Continue {
+                    return next;
+                }
+                replies.say(Response::RequestTrailers(TrailersResponse::default()));
+            }
+            Some(Request::ResponseHeaders(headers)) => {
+                replies.say(Response::ResponseHeaders(HeadersResponse::default()));
+                self.response_headers(&headers, message.metadata_context.as_ref());
+            }
+            Some(Request::ResponseBody(body)) => return self.response_body(body, now, replies),
+            Some(Request::ResponseTrailers(_)) => {
+                replies.say(Response::ResponseTrailers(TrailersResponse::default()));
+                self.response_ends();
+            }
+            None => replies.send(&ProcessingResponse::default()),
+        }
+        Next::Continue
+    }
+
+    fn deadline(&self) -> Option<Now> {
+        match &self.state {
+            State::Reading(reading) => Some(reading.heard.plus(self.epp.settings.body_stall_timeout)),
+            State::New | State::Sent => None,
+        }
+    }
+
+    fn late(&mut self, _now: Now, replies: &mut Replies) -> Next {
+        let State::Reading(reading) = &self.state else { return Next::Continue };
+        let stalled = self.epp.settings.body_stall_timeout;
+        self.refuse(&Refusal::BodyStalled { received: reading.received, stalled }, replies)
+    }
+}
+
+impl Told {
+    fn of(headers: &HttpHeaders, metadata: Option<Metadata>) -> Told {
+        let value = |name: &HeaderName| headers.get(name.as_str()).cloned();
+        Told {
+            objective: value(&OBJECTIVE),
+            rewrite: value(&MODEL_NAME_REWRITE),
+            has_id: headers.get(REQUEST_ID.as_str()).is_some(),
+            content_length: value(&CONTENT_LENGTH).filter(|_| !headers.end_of_stream),
+            metadata,
+        }
+    }
+}
+
+fn text(value: Option<&Bytes>) -> Option<&str> {
+    std::str::from_utf8(value?).ok()
+}
+
+/// The endpoints of a decision, best first, joined by commas.
+fn destination(flight: &Flight) -> String {
+    let mut endpoints = String::with_capacity(64);
+    for target in &flight.decision.endpoints {
+        use std::fmt::Write;
+        if !endpoints.is_empty() {
+            endpoints.push(',');
+        }
+        let _ = write!(endpoints, "{}", target.address);
+    }
+    endpoints
+}

@@ -1,0 +1,275 @@
+//! `pointsman epp`: the endpoint picker behind an Envoy-based gateway.
+
+use super::Done;
+use super::sim::stopped;
+use super::stand_in::{Logging, Meaningless, Switch, Transport};
+use crate::gateway::{Picker, PickerSettings, WorldSettings};
+use clap::Args;
+use extproc::Settings;
+use extproc::epp::{EppSettings, PoolReference, SubsetHint};
+use resources::{ObjectName, PoolVersion};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs the endpoint picker of one or more InferencePools behind an Envoy-based gateway.
+///
+/// Answers Envoy's ext_proc by the Endpoint Picker Protocol. Takes the flags and environment variables of the reference
+/// endpoint picker (GAIE v0.5.1 to v1.5) in each of their spellings.
+#[derive(Debug, Args)]
+pub(crate) struct EppCommand {
+    #[command(flatten)]
+    world: WorldSettings,
+    #[command(flatten)]
+    pool: OnePool,
+    /// A further pool with a port of its own, as `NAMESPACE/NAME=PORT`.
+    #[arg(long = "pool", value_name = "POOL=PORT", env = "POINTSMAN_POOLS", value_delimiter = ',')]
+    pools: Vec<PoolOnPort>,
+    /// Port of gRPC health checks, in the clear: `liveness`, `readiness`, `inference-extension`, the ext_proc service, ``.
+    #[arg(long, value_name = "PORT", default_value_t = 9003, env = "GRPC_HEALTH_PORT")]
+    grpc_health_port: u16,
+    /// Port of `/metrics`, in the clear.
+    #[arg(long, value_name = "PORT", default_value_t = 9090, env = "METRICS_PORT")]
+    metrics_port: u16,
+    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s.
+    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = resources::parse_duration, env = "REFRESH_METRICS_INTERVAL")]
+    refresh_metrics_interval: Duration,
+    /// The header and the metadata key that carry the endpoints.
+    #[arg(
+        long,
+        value_name = "KEY",
+        default_value = "x-gateway-destination-endpoint",
+        env = "DESTINATION_ENDPOINT_HINT_KEY"
+    )]
+    destination_endpoint_hint_key: Arc<str>,
+    /// The namespace of that metadata key; empty puts it at the root.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        default_value = "envoy.lb",
+        env = "DESTINATION_ENDPOINT_HINT_METADATA_NAMESPACE"
+    )]
+    destination_endpoint_hint_metadata_namespace: Arc<str>,
+    /// Pass over the subset of endpoints that the gateway would take.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "SWITCH")]
+    disable_endpoint_subset_filter: Switch,
+    #[command(flatten)]
+    transport: Transport,
+    #[command(flatten)]
+    pub(crate) logging: Logging,
+    #[command(flatten)]
+    meaningless: Meaningless,
+    #[command(flatten)]
+    of_reference: OfReference,
+    /// Limits and times of the ext_proc door.
+    #[command(flatten)]
+    door: Settings,
+}
+
+/// The one pool that the reference serves.
+#[derive(Debug, Args)]
+struct OnePool {
+    /// The InferencePool that --grpc-port picks for.
+    #[arg(long, value_name = "NAME", env = "POOL_NAME", required_unless_present = "pools")]
+    pool_name: Option<String>,
+    /// Its namespace. Default: the environment's NAMESPACE, else `default`.
+    #[arg(long, value_name = "NAMESPACE", env = "POOL_NAMESPACE")]
+    pool_namespace: Option<String>,
+    /// Its API group: `inference.networking.k8s.io` (v1) or `inference.networking.x-k8s.io` (v1alpha2). Default: whichever
+    /// has it, v1 first.
+    #[arg(long, value_name = "GROUP", env = "POOL_GROUP")]
+    pool_group: Option<Group>,
+    /// Port of ext_proc, over gRPC, for that pool.
+    #[arg(long, value_name = "PORT", default_value_t = 9002, env = "GRPC_PORT")]
+    grpc_port: u16,
+}
+
+/// Flags of the reference that steer what works otherwise here: accepted, and noted.
+#[derive(Debug, Args)]
+struct OfReference {
+    #[arg(long, hide = true, value_name = "DURATION", env = "REFRESH_PROMETHEUS_METRICS_INTERVAL")]
+    refresh_prometheus_metrics_interval: Option<String>,
+    #[arg(long, hide = true)]
+    metrics_staleness_threshold: Option<String>,
+    #[arg(long, hide = true)]
+    total_queued_requests_metric: Option<String>,
+    #[arg(long, hide = true)]
+    total_running_requests_metric: Option<String>,
+    #[arg(long, hide = true)]
+    kv_cache_usage_percentage_metric: Option<String>,
+    #[arg(long, hide = true)]
+    lora_info_metric: Option<String>,
+    #[arg(long, hide = true)]
+    cache_info_metric: Option<String>,
+    #[arg(long, hide = true, env = "MODEL_SERVER_METRICS_PORT")]
+    model_server_metrics_port: Option<String>,
+    #[arg(long, hide = true, env = "MODEL_SERVER_METRICS_PATH")]
+    model_server_metrics_path: Option<String>,
+    #[arg(long, hide = true, env = "MODEL_SERVER_METRICS_SCHEME")]
+    model_server_metrics_scheme: Option<String>,
+    #[arg(long, hide = true, env = "MODEL_SERVER_METRICS_HTTPS_INSECURE_SKIP_VERIFY")]
+    model_server_metrics_https_insecure_skip_verify: Option<String>,
+    #[arg(long, hide = true)]
+    endpoint_selector: Option<String>,
+    #[arg(long, hide = true)]
+    endpoint_target_ports: Option<String>,
+    #[arg(long, hide = true)]
+    config_file: Option<String>,
+    #[arg(long, hide = true)]
+    config_text: Option<String>,
+}
+
+/// An API group of InferencePools.
+#[derive(Debug, Clone, Copy)]
+struct Group(PoolVersion);
+
+impl FromStr for Group {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Group, String> {
+        let versions = [PoolVersion::V1, PoolVersion::V1Alpha2];
+        versions.into_iter().find(|version| version.group() == text).map(Group).ok_or_else(|| {
+            let known = versions.map(PoolVersion::group).join(" and ");
+            format!("no InferencePool is of the group {text:?}; known are {known}")
+        })
+    }
+}
+
+/// A pool and its port.
+#[derive(Debug, Clone)]
+struct PoolOnPort(PoolReference, u16);
+
+impl FromStr for PoolOnPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PoolOnPort, String> {
+        let (pool, port) = text.rsplit_once('=').ok_or("it must be NAMESPACE/NAME=PORT")?;
+        let port = port.parse().map_err(|_| format!("{port:?} is not a port"))?;
+        let (namespace, name) = pool.split_once('/').unwrap_or((resources::NAMESPACE_DEFAULT, pool));
+        if name.is_empty() || namespace.is_empty() || name.contains('/') {
+            return Err("it must be NAMESPACE/NAME=PORT".to_owned());
+        }
+        Ok(PoolOnPort(PoolReference { name: ObjectName::new(namespace, name), version: None }, port))
+    }
+}
+
+impl EppCommand {
+    pub(crate) fn execute(self) -> Done {
+        self.meaningless.note();
+        self.of_reference.note()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let picker = Picker::start(self.settings()?)?;
+        runtime.block_on(until_stopped(picker));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn settings(self) -> Result<PickerSettings, Box<dyn std::error::Error>> {
+        let (pools, ports) =
+            self.pool.reference().into_iter().chain(self.pools).map(|pool| (pool.0, pool.1)).unzip();
+        let epp = EppSettings {
+            pools,
+            destination_key: self.destination_endpoint_hint_key.to_ascii_lowercase().into(),
+            destination_namespace: self.destination_endpoint_hint_metadata_namespace,
+            subset_hint: match self.disable_endpoint_subset_filter.is_on() {
+                true => SubsetHint::PassedOver,
+                false => SubsetHint::Obeyed,
+            },
+            body_bytes_max: self.door.body_bytes_max,
+            body_stall_timeout: self.door.body_stall_timeout,
+        };
+        Ok(PickerSettings {
+            world: self.world,
+            scrape_interval: self.refresh_metrics_interval,
+            ports,
+            health_port: self.grpc_health_port,
+            metrics_port: self.metrics_port,
+            tls: self.transport.tls()?,
+            health_on_process_ports: self.transport.health_on_process_port(),
+            epp,
+            door: self.door,
+        })
+    }
+}
+
+impl OnePool {
+    fn reference(&self) -> Option<PoolOnPort> {
+        let name = self.pool_name.as_deref().filter(|name| !name.is_empty())?;
+        let given = self.pool_namespace.clone().filter(|namespace| !namespace.is_empty());
+        let namespace =
+            given.or_else(|| std::env::var("NAMESPACE").ok().filter(|namespace| !namespace.is_empty()));
+        let namespace = namespace.as_deref().unwrap_or(resources::NAMESPACE_DEFAULT);
+        let version = self.pool_group.map(|Group(version)| version);
+        Some(PoolOnPort(PoolReference { name: ObjectName::new(namespace, name), version }, self.grpc_port))
+    }
+}
+
+impl OfReference {
+    fn note(&self) -> Result<(), String> {
+        if self.endpoint_selector.is_some() || self.endpoint_target_ports.is_some() {
+            return Err(
+                "--endpoint-selector and --endpoint-target-ports are not read: declare an InferencePool"
+                    .to_owned(),
+            );
+        }
+        let engines = "every engine's metrics are known by their names";
+        let given = [
+            (
+                &self.refresh_prometheus_metrics_interval,
+                "refresh-prometheus-metrics-interval",
+                "gauges are made when asked for",
+            ),
+            (
+                &self.metrics_staleness_threshold,
+                "metrics-staleness-threshold",
+                "own requests in flight are the first signal",
+            ),
+            (&self.total_queued_requests_metric, "total-queued-requests-metric", engines),
+            (&self.total_running_requests_metric, "total-running-requests-metric", engines),
+            (&self.kv_cache_usage_percentage_metric, "kv-cache-usage-percentage-metric", engines),
+            (&self.lora_info_metric, "lora-info-metric", engines),
+            (&self.cache_info_metric, "cache-info-metric", engines),
+            (
+                &self.model_server_metrics_port,
+                "model-server-metrics-port",
+                "the endpoint's own port is asked",
+            ),
+            (
+                &self.model_server_metrics_path,
+                "model-server-metrics-path",
+                "/metrics and /prometheus/metrics are tried",
+            ),
+            (
+                &self.model_server_metrics_scheme,
+                "model-server-metrics-scheme",
+                "metrics are asked for over http",
+            ),
+            (
+                &self.model_server_metrics_https_insecure_skip_verify,
+                "model-server-metrics-https-insecure-skip-verify",
+                "metrics are asked for over http",
+            ),
+            (&self.config_file, "config-file", "the built-in policy picks"),
+            (&self.config_text, "config-text", "the built-in policy picks"),
+        ];
+        for (_, flag, why) in
+            given.into_iter().filter(|(given, ..)| given.as_ref().is_some_and(|value| !value.is_empty()))
+        {
+            tracing::warn!(flag, "this flag of the reference means nothing here: {why}");
+        }
+        Ok(())
+    }
+}
+
+/// Serves until the process is told to stop, then drains; a second signal ends the drain.
+async fn until_stopped(picker: Picker) {
+    tokio::select! {
+        () = stopped() => {}
+        () = picker.keep_health_told() => {}
+    }
+    tracing::info!("stopping: streams under way end, no new connections are taken");
+    tokio::select! {
+        drained = picker.drain() => tracing::info!(cut = drained.cut, "stopped"),
+        () = stopped() => tracing::warn!("stopped at once"),
+    }
+}

@@ -1,0 +1,156 @@
+//! An endpoint picker in this process: the world, the ext_proc door, and what watches over them.
+//!
+//! In: [`PickerSettings`]. Out: a running [`Picker`], until [`Picker::drain`]. Only wiring, as for a gateway.
+
+use super::control::Control;
+use super::settings::WorldSettings;
+use super::{StartError, Watched, administer, read, serve_page};
+use crate::admin::{self, Admin, Readiness};
+use extproc::epp::{Epp, EppSettings, PoolReference};
+use extproc::{Drained, Health, Port, Server, Serving};
+use payload::Budget;
+use state::{Clock, World};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::Telemetry;
+use tokio_rustls::rustls::ServerConfig;
+
+/// Services that are alive as long as the process is.
+const LIVE: &[&str] = &["liveness"];
+
+/// Services that serve once the pools are known: the names that the reference and its charts ask for.
+const READY: &[&str] = &["", "readiness", "inference-extension", extproc::wire::SERVICE];
+
+/// How a picker runs.
+#[derive(Debug)]
+pub(crate) struct PickerSettings {
+    pub(crate) world: WorldSettings,
+    pub(crate) scrape_interval: Duration,
+    /// The ports of ext_proc, in the order of `epp.pools`.
+    pub(crate) ports: Vec<u16>,
+    pub(crate) health_port: u16,
+    pub(crate) metrics_port: u16,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Whether the ports of ext_proc tell health too.
+    pub(crate) health_on_process_ports: bool,
+    pub(crate) epp: EppSettings,
+    pub(crate) door: extproc::Settings,
+}
+
+/// A running picker. Dropped, it stops at once.
+pub(crate) struct Picker {
+    server: Server,
+    health: Arc<Health>,
+    watched: Arc<Watched>,
+    world: Arc<World>,
+    pools: Vec<PoolReference>,
+    _admin: Admin,
+    _metrics: Admin,
+    _control: Control,
+}
+
+impl Picker {
+    /// Reads the manifests, binds every port, and serves.
+    pub(crate) fn start(settings: PickerSettings) -> Result<Picker, StartError> {
+        let world = Arc::new(World::new(settings.world.world(), Clock::start()));
+        let (folder, told) = read(&settings.world.config, &world)?;
+        let telemetry = Telemetry::new(settings.door.cores, settings.world.records);
+        let watched = Arc::new(Watched::new(Arc::clone(&world), settings.shown()));
+        let (admin, admin_address) = administer(settings.world.admin, &telemetry, &watched)?;
+        let metrics_address = SocketAddr::new(settings.door.bind, settings.metrics_port);
+        let page = (Arc::clone(&telemetry), Arc::clone(&watched));
+        let metrics = serve_page(metrics_address, move || admin::metrics_text(&page.0, &*page.1))?;
+        let (scrape, log) = (settings.world.scrape(settings.scrape_interval), settings.world.access_log);
+        let control =
+            Control::start(&world, (folder, told), &telemetry, scrape, log).map_err(StartError::Thread)?;
+        let health = Arc::new(Health::of_names(LIVE, READY));
+        let budget = Budget::new(settings.door.held_bytes_max);
+        let pools = settings.epp.pools.clone();
+        let server = serve(settings, &world, &telemetry, &budget, &health)?;
+        watched.serves(budget);
+        tracing::info!(metrics = %metrics_address, admin = %admin_address, "metrics and admin server listening");
+        Ok(Picker {
+            server,
+            health,
+            watched,
+            world,
+            pools,
+            _admin: admin,
+            _metrics: metrics,
+            _control: control,
+        })
+    }
+
+    /// Tells health as it changes with the manifests: the process is ready while every pool is declared. Without end.
+    pub(crate) async fn keep_health_told(&self) {
+        let mut changes = self.world.changes();
+        loop {
+            changes.mark_unchanged();
+            let snapshot = self.world.load();
+            let missing = self.pools.iter().find(|pool| snapshot.pool(&pool.name, pool.version).is_none());
+            if let Some(missing) = missing {
+                tracing::warn!(pool = %missing.name, "not ready: the InferencePool is not declared");
+            }
+            self.health.becomes(if missing.is_none() { Serving::Yes } else { Serving::No });
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Accepts no more connections and lets the streams under way end.
+    pub(crate) async fn drain(self) -> Drained {
+        self.health.becomes(Serving::No);
+        self.watched.becomes(Readiness::Draining);
+        self.server.drain().await
+    }
+}
+
+impl PickerSettings {
+    /// The settings as `/config` shows them; there is no secret among them.
+    fn shown(&self) -> serde_json::Value {
+        serde_json::json!({
+            "config": self.world.config,
+            "admin": self.world.admin,
+            "queue_depth_max": self.world.queue_depth_max,
+            "kv_used_max": self.world.kv_used_max,
+            "scrape_interval_seconds": self.scrape_interval.as_secs_f64(),
+            "scrape_timeout_seconds": self.world.scrape_timeout.as_secs_f64(),
+            "records": self.world.records,
+            "pools": self.epp.pools.iter().map(|pool| pool.name.to_string()).collect::<Vec<_>>(),
+            "ext_proc": format!("{:?}", self.door),
+        })
+    }
+}
+
+fn serve(
+    settings: PickerSettings,
+    world: &Arc<World>,
+    telemetry: &Arc<Telemetry>,
+    budget: &Arc<Budget>,
+    health: &Arc<Health>,
+) -> Result<Server, StartError> {
+    let of_process = settings.health_on_process_ports.then(|| Arc::clone(health));
+    let process = settings.ports.iter().enumerate().map(|(place, number)| Port {
+        number: *number,
+        tls: settings.tls.clone(),
+        process: Some(place),
+        health: of_process.clone(),
+    });
+    let of_health =
+        Port { number: settings.health_port, health: Some(Arc::clone(health)), ..Port::default() };
+    let ports: Vec<Port> = process.chain([of_health]).collect();
+    let epp = Arc::new(settings.epp);
+    let told = Arc::clone(&epp);
+    let (for_doors, telemetry, budget) = (Arc::clone(world), Arc::clone(telemetry), Arc::clone(budget));
+    let make = move |index| Epp::new(&epp, &budget, &for_doors, &telemetry, index);
+    let server = Server::start(settings.door, &ports, world.clock(), make)?;
+    for (pool, address) in told.pools.iter().zip(server.addresses()) {
+        tracing::info!(pool = %pool.name, %address, "the endpoint picker listens");
+    }
+    if let Some(address) = server.addresses().last() {
+        tracing::info!(%address, "health is told");
+    }
+    Ok(server)
+}
