@@ -1,0 +1,46 @@
+{{- /* The account that the router runs as. */ -}}
+{{- define "bbr.serviceAccount" -}}
+{{ .Values.bbr.name }}-{{ .Release.Name }}
+{{- end -}}
+
+{{- /* The role that reads the adapters' ConfigMaps. A ClusterRole has the namespace in its name: two routers share none. */ -}}
+{{- define "bbr.configMapReader" -}}
+{{- if .Values.bbr.multiNamespace -}}
+{{ .Release.Namespace }}-{{ include "bbr.serviceAccount" . }}-configmap-reader
+{{- else -}}
+{{ include "bbr.serviceAccount" . }}-configmap-reader
+{{- end -}}
+{{- end -}}
+
+{{- /* One policy for each router of a namespace; the reference's name for the reference's router. */ -}}
+{{- define "bbr.healthCheckPolicy" -}}
+{{- if eq .Values.bbr.name "body-based-router" -}}
+bbr-healthcheck
+{{- else -}}
+{{ .Values.bbr.name }}-healthcheck
+{{- end -}}
+{{- end -}}
+
+{{- /* registry/repository:tag; hub/name:tag is how the charts up to v1.4 spelt it. */ -}}
+{{- define "bbr.image" -}}
+{{- $image := .Values.bbr.image -}}
+{{- $registry := $image.hub | default $image.registry -}}
+{{- with $registry }}{{ . }}/{{ end -}}
+{{ $image.name | default $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- /* Flags as --name=value, each quoted: a bare boolean or a number would be no string. */ -}}
+{{- define "bbr.flags" -}}
+{{- range $name, $value := .Values.bbr.flags }}
+- {{ printf "--%s=%v" $name $value | quote }}
+{{- end }}
+{{- range .Values.bbr.plugins }}
+- {{ printf "--plugin=%s:%s%s" .type .name (ternary (printf ":%s" (toJson .json)) "" (not (empty .json))) | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "bbr.validate" -}}
+{{- if and (ne .Values.provider.istio.envoyFilter.operation "INSERT_FIRST") (not .Values.provider.istio.envoyFilter.anchorSubFilter) -}}
+{{- fail (printf "provider.istio.envoyFilter.operation is %s: name the filter to insert at in provider.istio.envoyFilter.anchorSubFilter" .Values.provider.istio.envoyFilter.operation) -}}
+{{- end -}}
+{{- end -}}
