@@ -32,15 +32,21 @@ bbr-healthcheck
 {{- /* Flags as --name=value, each quoted: a bare boolean or a number would be no string. */ -}}
 {{- define "bbr.flags" -}}
 {{- range $name, $value := .Values.bbr.flags }}
-- {{ printf "--%s=%v" $name $value | quote }}
+- {{ printf "--%s=%s" $name (kindIs "string" $value | ternary $value (toJson $value)) | quote }}
 {{- end }}
 {{- range .Values.bbr.plugins }}
-- {{ printf "--plugin=%s:%s%s" .type .name (ternary (printf ":%s" (toJson .json)) "" (not (empty .json))) | quote }}
+- {{ printf "--plugin=%s:%s%s" .type .name (empty .json | ternary "" (printf ":%s" (toJson .json))) | quote }}
 {{- end }}
 {{- end -}}
 
+{{- /* What a schema cannot say, or not well. */ -}}
 {{- define "bbr.validate" -}}
-{{- if and (ne .Values.provider.istio.envoyFilter.operation "INSERT_FIRST") (not .Values.provider.istio.envoyFilter.anchorSubFilter) -}}
-{{- fail (printf "provider.istio.envoyFilter.operation is %s: name the filter to insert at in provider.istio.envoyFilter.anchorSubFilter" .Values.provider.istio.envoyFilter.operation) -}}
+{{- $own := dict "grpc-port" "bbr.port" "grpc-health-port" "bbr.healthCheckPort" "metrics-port" "bbr.metricsPort" "plugin" "bbr.plugins" "tracing" "bbr.tracing.enabled" "streaming" "nothing: the gateway streams" -}}
+{{- range $name, $value := .Values.bbr.flags -}}
+{{- with get $own $name }}{{ fail (printf "bbr.flags.%s: set %s instead" $name .) }}{{ end -}}
+{{- end -}}
+{{- $filter := .Values.provider.istio.envoyFilter -}}
+{{- if and (eq $filter.operation "INSERT_AFTER") (not $filter.anchorSubFilter) -}}
+{{- fail "provider.istio.envoyFilter.operation is INSERT_AFTER: name the filter in provider.istio.envoyFilter.anchorSubFilter" -}}
 {{- end -}}
 {{- end -}}
