@@ -29,10 +29,10 @@ bbr-healthcheck
 {{ $image.name | default $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- end -}}
 
-{{- /* Flags as --name=value, each quoted: a bare boolean or a number would be no string. */ -}}
+{{- /* Flags as --name=value, and --name for what is true: each quoted, or a number would be no string. */ -}}
 {{- define "bbr.flags" -}}
 {{- range $name, $value := .Values.bbr.flags }}
-- {{ printf "--%s=%s" $name (kindIs "string" $value | ternary $value (toJson $value)) | quote }}
+- {{ eq (toString $value) "true" | ternary (printf "--%s" $name) (printf "--%s=%s" $name (kindIs "string" $value | ternary $value (toJson $value))) | quote }}
 {{- end }}
 {{- range .Values.bbr.plugins }}
 - {{ printf "--plugin=%s:%s%s" .type .name (empty .json | ternary "" (printf ":%s" (toJson .json))) | quote }}

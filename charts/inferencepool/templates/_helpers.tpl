@@ -24,11 +24,6 @@ inferencepool: {{ include "epp.name" . }}
 {{ $image.name | default $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- end -}}
 
-{{- /* More than one replica: one leads, the others wait, as the reference has it. */ -}}
-{{- define "epp.leaderElection" -}}
-{{- if gt (int .Values.inferenceExtension.replicas) 1 }}true{{ end -}}
-{{- end -}}
-
 {{- /* Ports of the model servers; targetPortNumber is how the chart of v0.5.1 spelt the only one. */ -}}
 {{- define "epp.targetPorts" -}}
 {{- $ports := .Values.inferencePool.targetPorts -}}
@@ -38,7 +33,7 @@ inferencepool: {{ include "epp.name" . }}
 {{- toYaml $ports -}}
 {{- end -}}
 
-{{- /* Flags as --name=value, each quoted: a bare boolean or a number would be no string. */ -}}
+{{- /* Flags as --name=value, and --name for what is true: each quoted, or a number would be no string. */ -}}
 {{- define "epp.flags" -}}
 {{- $metrics := .Values.inferenceExtension.metricsDataSource -}}
 {{- if ne $metrics.scheme "http" }}
@@ -54,7 +49,7 @@ inferencepool: {{ include "epp.name" . }}
 - --enable-pprof={{ .Values.inferenceExtension.enablePprof }}
 {{- end }}
 {{- range $name, $value := .Values.inferenceExtension.flags }}
-- {{ printf "--%s=%s" $name (kindIs "string" $value | ternary $value (toJson $value)) | quote }}
+- {{ eq (toString $value) "true" | ternary (printf "--%s" $name) (printf "--%s=%s" $name (kindIs "string" $value | ternary $value (toJson $value))) | quote }}
 {{- end }}
 {{- end -}}
 

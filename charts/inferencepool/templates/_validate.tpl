@@ -4,7 +4,7 @@
 {{- if not .Values.inferencePool.modelServers.matchLabels -}}
 {{- fail "inferencePool.modelServers.matchLabels is required: the labels of the model servers' Pods" -}}
 {{- end -}}
-{{- $own := dict "grpc-port" "inferenceExtension.extProcPort" "metrics-port" "inferenceExtension.metricsPort" "pool-name" "the release's name" "pool-namespace" "the release's namespace" "pool-group" "nothing: it is inference.networking.k8s.io" "config-file" "inferenceExtension.pluginsConfigFile" "config-text" "inferenceExtension.pluginsCustomConfig" "tracing" "inferenceExtension.tracing.enabled" "ha-enable-leader-election" "inferenceExtension.replicas" "metrics-endpoint-auth" "inferenceExtension.monitoring.prometheus.auth.enabled" "grpc-health-port" "nothing: the probes ask 9003" -}}
+{{- $own := dict "grpc-port" "inferenceExtension.extProcPort" "metrics-port" "inferenceExtension.metricsPort" "pool-name" "the release's name" "pool-namespace" "the release's namespace" "pool-group" "nothing: it is inference.networking.k8s.io" "config-file" "inferenceExtension.pluginsConfigFile" "config-text" "inferenceExtension.pluginsCustomConfig" "tracing" "inferenceExtension.tracing.enabled" "metrics-endpoint-auth" "inferenceExtension.monitoring.prometheus.auth.enabled" "grpc-health-port" "nothing: the probes ask 9003" -}}
 {{- range $name, $value := $epp.flags -}}
 {{- with get $own $name }}{{ fail (printf "inferenceExtension.flags.%s: set %s instead" $name .) }}{{ end -}}
 {{- end -}}
