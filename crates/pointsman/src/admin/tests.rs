@@ -115,6 +115,7 @@ fn a_prefix_index_that_pools_share_is_counted_once() {
             admission: journey::AdmissionSettings::default(),
         };
         Arc::new(Pool {
+            version: resources::PoolVersion::V1,
             name,
             view,
             endpoints: Vec::new(),
