@@ -1,5 +1,6 @@
 //! One connection: TLS, then HTTP/2, then a stream for each call.
 
+use crate::authority::AnyAuthority;
 use crate::exchange::Exchange;
 use crate::grpc::{Code, Status};
 use crate::health::{Asked, CHECK_PATH, Health, LIST_PATH};
@@ -106,7 +107,7 @@ async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(AnyAuthority::new(stream)), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
