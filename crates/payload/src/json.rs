@@ -99,11 +99,20 @@ pub(crate) struct Ended<'a> {
     pub(crate) end: u64,
 }
 
+/// Whether a visitor asks for the value of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// It hears of the value.
+    Asked,
+    /// It hears of the next key.
+    None,
+}
+
 /// Who listens. `depth` counts the containers around a value: those of the outermost object have depth 1.
 pub(crate) trait Visitor {
     /// A key of the object at `depth`, escapes resolved.
-    fn key(&mut self, depth: usize, key: &[u8]);
-    /// A value begins, after its key or as the next of its array.
+    fn key(&mut self, depth: usize, key: &[u8]) -> Interest;
+    /// A value that was asked for begins, or the next of an array.
     fn begin(&mut self, depth: usize, kind: Kind, offset: u64) -> Result<Want, ParseError>;
     /// The next bytes of the value that was wanted raw, which goes on in the next chunk.
     fn raw(&mut self, bytes: &[u8]);
@@ -143,8 +152,10 @@ pub(crate) struct Scanner {
     offset: u64,
     nesting: Nesting,
     seams: Seams,
-    /// The depth of the innermost values that the visitor is told of.
+    /// The depth of the innermost keys and values that the visitor hears of.
     told: usize,
+    /// The same, but one less while a value passes that it did not ask for.
+    asked: usize,
     utf8: Utf8,
     escape: Escape,
     /// The text being kept, and how much of it is wanted.
@@ -164,6 +175,7 @@ impl Scanner {
             nesting: Nesting::new(depth_max),
             seams: Seams::default(),
             told: 1,
+            asked: 1,
             utf8: Utf8::default(),
             escape: Escape::default(),
             text: SmallVec::new(),
@@ -180,7 +192,7 @@ impl Scanner {
         self.offset = 0;
         self.nesting.restart();
         self.seams.forget();
-        self.told = 1;
+        (self.told, self.asked) = (1, 1);
         self.utf8 = Utf8::default();
         self.escape = Escape::default();
         self.text.clear();
@@ -237,11 +249,15 @@ impl Scanner {
         from: usize,
         visitor: &mut V,
     ) -> Result<usize, ParseError> {
-        let chunk = stops.chunk();
-        let at = if self.nesting.depth() > self.told { self.stride(stops, from) } else { from };
-        if at > from {
-            return Ok(at);
+        if let State::Key | State::KeyOrEnd | State::Value | State::ValueOrEnd | State::CommaOrEnd =
+            self.state
+        {
+            let at = self.stride(stops, from, visitor)?;
+            if at > from {
+                return Ok(at);
+            }
         }
+        let (chunk, at) = (stops.chunk(), from);
         match (self.state, chunk[at]) {
             (_, b' ' | b'\n' | b'\r' | b'\t') => {}
             (State::Key | State::KeyOrEnd, b'"') => {
@@ -294,16 +310,8 @@ impl Scanner {
         visitor: &mut V,
     ) -> Result<usize, ParseError> {
         let Some(kind) = Kind::of(byte) else { return self.refuse(at, "expected a value") };
-        let depth = self.nesting.depth();
-        let mut text_bytes_max = 0;
-        if depth <= self.told {
-            match visitor.begin(depth, kind, self.offset + at as u64)? {
-                Want::Nothing => {}
-                Want::Inside => self.told = depth + 1,
-                Want::Text { bytes_max } => text_bytes_max = bytes_max,
-                Want::Raw => (self.raw, self.raw_from) = (true, at),
-            }
-        }
+        let asked = self.nesting.depth() <= self.asked;
+        let text_bytes_max = if asked { self.begin(kind, at, visitor)? } else { 0 };
         match kind {
             Kind::Object => {
                 self.nesting.open(Container::Object)?;
@@ -327,6 +335,29 @@ impl Scanner {
         Ok(at + 1)
     }
 
+    /// Whether the visitor asks for the value of this key.
+    #[inline(always)]
+    fn ask<V: Visitor>(&mut self, key: &[u8], visitor: &mut V) {
+        let depth = self.nesting.depth();
+        self.asked = match visitor.key(depth, key) {
+            Interest::Asked => depth,
+            Interest::None => depth - 1,
+        };
+    }
+
+    /// Tells of a value that begins and was asked for. Answers how much of its text is wanted.
+    #[inline(always)]
+    fn begin<V: Visitor>(&mut self, kind: Kind, at: usize, visitor: &mut V) -> Result<usize, ParseError> {
+        let depth = self.nesting.depth();
+        match visitor.begin(depth, kind, self.offset + at as u64)? {
+            Want::Nothing => {}
+            Want::Inside => (self.told, self.asked) = (depth + 1, depth + 1),
+            Want::Text { bytes_max } => return Ok(bytes_max),
+            Want::Raw => (self.raw, self.raw_from) = (true, at),
+        }
+        Ok(0)
+    }
+
     fn close<V: Visitor>(
         &mut self,
         kind: Kind,
@@ -334,13 +365,22 @@ impl Scanner {
         visitor: &mut V,
         chunk: &[u8],
     ) -> Result<(), ParseError> {
-        self.nesting.close();
+        self.leave();
         if self.nesting.depth() == 0 {
             self.state = State::Done;
             return Ok(());
         }
-        self.told = self.told.min(self.nesting.depth());
         self.end_value(kind, &[], chunk, at + 1, visitor)
+    }
+
+    /// A container ended. What the visitor looked into, it had asked for.
+    #[inline(always)]
+    fn leave(&mut self) {
+        self.nesting.close();
+        let depth = self.nesting.depth();
+        if depth < self.told {
+            (self.told, self.asked) = (depth, depth);
+        }
     }
 
     /// A value ended before `end`.
@@ -355,11 +395,17 @@ impl Scanner {
     ) -> Result<(), ParseError> {
         self.state = State::CommaOrEnd;
         let depth = self.nesting.depth();
-        if depth > self.told {
+        if depth > self.asked {
             return Ok(());
         }
         let text = if std::mem::take(&mut self.raw) { &chunk[self.raw_from..end] } else { text };
         visitor.end(depth, Ended { kind, text, cut: self.text_cut, end: self.offset + end as u64 })
+    }
+
+    /// Where the byte in hand stands, if that can be told in a word.
+    #[inline]
+    fn place(&self) -> Option<nesting::Place> {
+        self.nesting.place(self.told)
     }
 
     #[inline]
@@ -374,6 +420,13 @@ impl Scanner {
         self.text.clear();
         self.text_bytes_max = bytes_max;
         self.text_cut = false;
+    }
+
+    /// The stride left a text that begins with these bytes.
+    #[cold]
+    fn stop_in_text(&mut self, role: Role, bytes_max: usize, bytes: &[u8]) {
+        self.open_text(role, bytes_max);
+        self.keep(bytes);
     }
 
     /// Keeps text as far as it is wanted.
@@ -453,7 +506,7 @@ impl Scanner {
             }
             Role::Key => {
                 if self.nesting.depth() <= self.told {
-                    visitor.key(self.nesting.depth(), text);
+                    self.ask(text, visitor);
                 }
                 // The colon stands next, as a rule.
                 let colon = chunk.get(end) == Some(&b':');

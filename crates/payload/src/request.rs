@@ -1,7 +1,7 @@
 //! The incremental reader of a request body.
 
 use crate::coding::Decoder;
-use crate::json::{Ended, Kind, Scanner, Visitor, Want};
+use crate::json::{Ended, Interest, Kind, Scanner, Visitor, Want};
 use crate::multipart::FormReader;
 use crate::prompt::PromptHasher;
 use crate::{BodyHead, Dialect, Media, ParseError, Prompt, Rope};
@@ -275,7 +275,7 @@ impl Key {
 const NUMBER_BYTES_MAX: usize = 20;
 
 impl Visitor for ObjectVisitor {
-    fn key(&mut self, _depth: usize, key: &[u8]) {
+    fn key(&mut self, _depth: usize, key: &[u8]) -> Interest {
         self.key = match Key::of(key) {
             // The prompt of an API that is not known is not known.
             Key::Prompt | Key::Salt(_) if self.dialect == Dialect::Other => Key::Other,
@@ -283,6 +283,7 @@ impl Visitor for ObjectVisitor {
             Key::Prompt if self.dialect == Dialect::Responses && key == b"prompt" => Key::Salt(5),
             key => key,
         };
+        if self.key == Key::Other { Interest::None } else { Interest::Asked }
     }
 
     fn begin(&mut self, _depth: usize, kind: Kind, offset: u64) -> Result<Want, ParseError> {
@@ -339,8 +340,14 @@ impl Visitor for ObjectVisitor {
 
 /// A number without sign, point and exponent; what is beyond `u32` is its largest, what is beyond `u64` no number.
 pub(crate) fn whole_number(value: &Ended<'_>) -> Option<u32> {
-    let digits = std::str::from_utf8(value.text).ok().filter(|_| value.kind == Kind::Number && !value.cut)?;
-    digits.parse().ok().map(|number: u64| number.try_into().unwrap_or(u32::MAX))
+    if value.kind != Kind::Number || value.cut {
+        return None;
+    }
+    let number = value.text.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    number.map(|number| number.try_into().unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -214,6 +214,9 @@ fn what_stands_between_long_texts_agrees_with_a_dom_parser_when_it_comes_again_e
         r#"{"a":[["T"],["T"],["T"],["T"],[["T"],["T"]]],"b":["T"],["T"]}"#,
         r#"{"a":[{"k":"T","k":"T","k":"T"},["T","k":"T"]]}"#,
         r#"{"a":{"b":{"k":"T"},"model":"T"},"c":{"k":"T"},"model":"T"}"#,
+        r#"{"a":["T"],"stream":true,"a":["T"],"stream":false,"a":["T"],"stream":true,"a":["T"]}"#,
+        r#"{"a":"T","max_tokens":1,"a":"T","max_tokens":2,"a":"T","max_tokens":1,"a":"T"}"#,
+        r#"{"input":[["T"],["T"]],"model":"T","input":[["T"],["T"]],"modem":"T"}"#,
     ] {
         check_at_every_cut(&body.replace('T', text));
     }

@@ -5,7 +5,7 @@
 //! uses another's places for something else.
 
 use crate::ParseError;
-use crate::json::{Ended, Kind, Visitor, Want};
+use crate::json::{Ended, Interest, Kind, Visitor, Want};
 use crate::request::whole_number;
 
 /// `choices[0].delta.tool_calls[0]` is the deepest that is looked at.
@@ -21,7 +21,6 @@ const NUMBER_BYTES_MAX: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Place {
     #[default]
-    Elsewhere,
     Root,
     /// `type` of an event.
     Type,
@@ -49,9 +48,9 @@ enum Place {
 }
 
 impl Place {
-    /// The place of the value of `key` in the object at this place.
-    fn step(self, key: &[u8]) -> Place {
-        match (self, key) {
+    /// The place of the value of `key` in the object at this place, if it counts.
+    fn step(self, key: &[u8]) -> Option<Place> {
+        Some(match (self, key) {
             (Place::Root, b"type") => Place::Type,
             (Place::Root, b"choices") => Place::Choices,
             (Place::Root, b"response") => Place::Response,
@@ -68,8 +67,8 @@ impl Place {
             (Place::Usage | Place::FirstUsage, b"cache_creation_input_tokens") => Place::CacheCreation,
             (Place::Usage, b"prompt_tokens_details" | b"input_tokens_details") => Place::Details,
             (Place::Details, b"cached_tokens") => Place::Cached,
-            _ => Place::Elsewhere,
-        }
+            _ => return None,
+        })
     }
 }
 
@@ -98,7 +97,7 @@ struct Around {
 }
 
 /// Reads one object after the other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) counts: Counts,
     event: Event,
@@ -107,15 +106,6 @@ pub(super) struct Reading {
     /// The place that the last key led to, and the one of the value that began last.
     keyed: Place,
     value: Place,
-}
-
-impl Default for Reading {
-    fn default() -> Reading {
-        let mut around = [Around::default(); DEPTH + 2];
-        around[1].place = Place::Root;
-        let (counts, event) = (Counts::default(), Event::default());
-        Reading { counts, event, around, keyed: Place::Elsewhere, value: Place::Elsewhere }
-    }
 }
 
 impl Reading {
@@ -135,8 +125,10 @@ impl Reading {
 }
 
 impl Visitor for Reading {
-    fn key(&mut self, depth: usize, key: &[u8]) {
-        self.keyed = self.around[depth].place.step(key);
+    fn key(&mut self, depth: usize, key: &[u8]) -> Interest {
+        let Some(place) = self.around[depth].place.step(key) else { return Interest::None };
+        self.keyed = place;
+        Interest::Asked
     }
 
     fn begin(&mut self, depth: usize, kind: Kind, _offset: u64) -> Result<Want, ParseError> {
@@ -146,9 +138,8 @@ impl Visitor for Reading {
             (Kind::Object | Kind::Array, place) => {
                 self.event.has_content |= around.array && place == Place::ToolCalls;
                 self.around[depth + 1] = Around { place, array: kind == Kind::Array };
-                if place == Place::Elsewhere || depth == DEPTH { Want::Nothing } else { Want::Inside }
+                if depth == DEPTH { Want::Nothing } else { Want::Inside }
             }
-            (_, Place::Elsewhere) => Want::Nothing,
             (Kind::String, Place::Content) => Want::Text { bytes_max: 1 },
             (Kind::String, Place::Type) => Want::Text { bytes_max: TYPE_BYTES_MAX },
             (Kind::Number, _) => Want::Text { bytes_max: NUMBER_BYTES_MAX },
