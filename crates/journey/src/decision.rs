@@ -101,7 +101,7 @@ pub struct Decision {
     pub reservation: ReservationId,
     /// Best first; never empty. The first is reserved, the rest are where a retry goes.
     pub endpoints: ArrayVec<Target, ENDPOINTS_MAX>,
-    /// The best candidates, in full.
+    /// The best candidates, in full; none if somebody else picked.
     pub candidates: ArrayVec<Candidate, CANDIDATES_MAX>,
     /// Endpoints that were weighed.
     pub weighed: u32,

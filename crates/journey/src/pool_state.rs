@@ -202,6 +202,26 @@ impl PoolState {
         })
     }
 
+    /// Takes on a pick that somebody else made: reserves at the first of `targets`, as [`PoolState::arrive`] does for its
+    /// own. Those that are no endpoint of the domain any more are left out; `None` if none is left.
+    pub fn assigned(&mut self, targets: &[Target], prompt_bytes: u64, now: Now) -> Option<Decision> {
+        let present = |target: &&Target| {
+            self.roster.present(target.slot).is_some_and(|endpoint| endpoint.key.address == target.address)
+        };
+        let endpoints: ArrayVec<Target, ENDPOINTS_MAX> =
+            targets.iter().filter(present).copied().take(ENDPOINTS_MAX).collect();
+        let first = endpoints.first()?;
+        self.sequence += 1;
+        Some(Decision {
+            reservation: self.reserve(first.slot, prompt_bytes, prompt_work(prompt_bytes), now),
+            endpoints,
+            candidates: ArrayVec::new(),
+            weighed: 0,
+            passed_over: 0,
+            sequence: self.sequence,
+        })
+    }
+
     /// Moves a reservation to another endpoint of the decision after the one it was at failed with `outcome`.
     pub fn moved(&mut self, reservation: ReservationId, to: Slot, outcome: Outcome, now: Now) {
         let Some(held) = self.reservations.get(reservation).copied() else { return };

@@ -154,6 +154,18 @@ pub enum Refusal {
         /// The likely cause.
         cause: Cause,
     },
+    /// The pool's own endpoint picker, a Service, did not pick, and its `failureMode` is `FailClose`.
+    #[error(
+        "{picker}, the endpoint picker of InferencePool {pool}, failed, and its failureMode is FailClose: {why}"
+    )]
+    EndpointPickerFailed {
+        /// The pool.
+        pool: Arc<str>,
+        /// The picker, as `namespace/service:port`.
+        picker: Arc<str>,
+        /// What happened.
+        why: String,
+    },
     /// Every endpoint tried failed before a response came.
     #[error("{} tried, none answered; the last, {last}: {why}", counted(*tried, "endpoint"))]
     EveryEndpointFailed {
@@ -288,6 +300,7 @@ impl Refusal {
             Refusal::BackendUnresolved { .. } => (500, Step::Route, "backend_unresolved", Ours, Useless),
             Refusal::Saturated { .. } => (429, Step::Admit, "saturated", Upstream, Helps),
             Refusal::NoReadyEndpoint { .. } => (503, Step::Pick, "no_ready_endpoint", Upstream, Helps),
+            Refusal::EndpointPickerFailed { .. } => (503, Step::Pick, "endpoint_picker_failed", Ours, Helps),
             Refusal::EveryEndpointFailed { .. } => {
                 (503, Step::Upstream, "every_endpoint_failed", Upstream, Helps)
             }
@@ -328,9 +341,10 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::Saturated { retry_after, .. } => Some(*retry_after),
-            Refusal::BodyBudgetSpent { .. } | Refusal::NoReadyEndpoint { .. } | Refusal::Stopping => {
-                Some(RETRY_AFTER_DEFAULT)
-            }
+            Refusal::BodyBudgetSpent { .. }
+            | Refusal::NoReadyEndpoint { .. }
+            | Refusal::EndpointPickerFailed { .. }
+            | Refusal::Stopping => Some(RETRY_AFTER_DEFAULT),
             _ => None,
         }
     }

@@ -496,6 +496,26 @@ fn the_parents_of_a_route_are_checked() {
     assert_eq!(codes, ["route-not-allowed", "reference-not-granted"]);
 }
 
+/// Two Services of endpoint pickers; only one has an endpoint.
+const EPP: &str = "
+---
+apiVersion: v1
+kind: Service
+metadata: {name: epp}
+spec: {ports: [{port: 9002}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: lonely}
+spec: {ports: [{port: 9002}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: epp, labels: {kubernetes.io/service-name: epp}}
+addressType: IPv4
+ports: [{port: 9002}]
+endpoints: [{addresses: [10.0.0.9]}]";
+
 #[test]
 fn what_the_inference_kinds_refer_to_is_checked() {
     let pool = "  selector: {matchLabels: {app: none}}\n  targetPorts: [{number: 1}]";
@@ -504,6 +524,17 @@ fn what_the_inference_kinds_refer_to_is_checked() {
     let old =
         format!("{OLD_POOL}  selector: {{app: pool}}\n  targetPortNumber: 1\n  extensionRef: {{name: epp}}");
     assert_eq!(in_world(&old), [("endpoint-picker-not-found", "spec.extensionRef.name".to_owned(), 8)]);
+    let asks = |service: &str, port: u16| {
+        let reference = format!("  endpointPickerRef: {{name: {service}, port: {{number: {port}}}}}");
+        let pool = "  selector: {matchLabels: {app: pool}}\n  targetPorts: [{number: 1}]";
+        let found =
+            in_world(&format!("{}{pool}\n{reference}{EPP}", POOL.replace("name: pool", "name: asks")));
+        found.into_iter().map(|(code, field, _)| (code, field)).collect::<Vec<_>>()
+    };
+    assert_eq!(asks("epp", 9002), []);
+    let unready = [("endpoint-picker-without-endpoints", "spec.endpointPickerRef.name".to_owned())];
+    assert_eq!(asks("epp", 9003), unready, "a port that it does not have");
+    assert_eq!(asks("lonely", 9002), unready, "no endpoint");
     let lost = in_world(&format!("{MODEL}  modelName: a\n  poolRef: {{name: other}}"));
     assert_eq!(lost, [("pool-not-found", "spec.poolRef.name".to_owned(), 7)]);
     let model = format!("{MODEL}  modelName: a\n  poolRef: {{name: pool}}");

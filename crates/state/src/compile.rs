@@ -9,14 +9,15 @@ use crate::endpoints::{EndpointReader, keys};
 use crate::findings::{Findings, about};
 use crate::gateways::listeners;
 use crate::names::{Addresses, NAMES_MAX};
+use crate::pickers::{missing_picker, picker_of};
 use crate::policies::{names_in, policies_of};
 use crate::settings::{MissingEndpointPicker, Settings};
 use crate::{Listener, Pool, Snapshot};
 use journey::headers::MODEL_NAME;
 use journey::{Now, PoolView};
 use resources::{
-    AppProtocol, BackendKind, Finding, HttpRoute, HttpRouteRule, InferencePool, Object, ObjectName,
-    PoolVersion, Severity, Store, ValueMatch,
+    AppProtocol, BackendKind, Finding, HttpRoute, HttpRouteRule, InferencePool, Object, Severity, Store,
+    ValueMatch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -83,9 +84,11 @@ fn compile_pools(
     let placed = domains.place(&with_keys, sources.settings.seed, now);
     let mut models = models_by_pool(store);
     let compiled = declared.into_iter().zip(placed).map(|((id, pool), placed)| {
-        tell_about(pool, sources, placed.endpoints.len(), findings);
+        tell_about(pool, placed.endpoints.len(), findings);
         let of_routes = models.remove(id).unwrap_or_default();
-        (id.clone(), Arc::new(compile_pool(pool, placed, of_routes, sources, findings)))
+        let picker = picker_of(pool, reader, sources.settings.missing_endpoint_picker, findings);
+        let compiled = compile_pool(pool, placed, of_routes, sources, findings);
+        (id.clone(), Arc::new(Pool { picker, ..compiled }))
     });
     compiled.collect()
 }
@@ -113,6 +116,7 @@ fn compile_pool(
         blocks: sources.settings.policy.blocks().map(|settings| placed.domain.blocks(settings)),
         known_models: models.into_iter().collect(),
         domain: placed.domain,
+        picker: None,
     }
 }
 
@@ -140,13 +144,6 @@ fn models_of(rule: &HttpRouteRule) -> impl Iterator<Item = Arc<str>> + '_ {
     })
 }
 
-/// The name of a pool's endpoint picker, if it is a Service that is not declared.
-fn missing_picker(pool: &InferencePool, store: &Store) -> Option<ObjectName> {
-    let picker = pool.endpoint_picker.as_ref()?;
-    let name = ObjectName::new(pool.meta.name.namespace.clone(), picker.name.clone());
-    (!store.services.contains_key(&name)).then_some(name)
-}
-
 fn usable((id, pool): &(PoolId, Arc<Pool>), sources: &Sources<'_>) -> Result<Arc<Pool>, Arc<str>> {
     let store = sources.store;
     let missing = store.inference_pools.get(id).and_then(|pool| missing_picker(pool, store));
@@ -160,27 +157,8 @@ fn usable((id, pool): &(PoolId, Arc<Pool>), sources: &Sources<'_>) -> Result<Arc
     }
 }
 
-fn tell_about(pool: &InferencePool, sources: &Sources<'_>, endpoints: usize, findings: &mut Findings) {
+fn tell_about(pool: &InferencePool, endpoints: usize, findings: &mut Findings) {
     let told = |code| about(&pool.meta, "InferencePool", Severity::Warning, code);
-    let picker = match pool.version {
-        PoolVersion::V1 => "spec.endpointPickerRef",
-        PoolVersion::V1Alpha2 => "spec.extensionRef",
-    };
-    match (&pool.endpoint_picker, missing_picker(pool, sources.store)) {
-        (Some(_), Some(missing)) => {
-            let instead = match sources.settings.missing_endpoint_picker {
-                MissingEndpointPicker::Builtin => "the built-in picker picks",
-                MissingEndpointPicker::Refuse => "requests for this pool are refused",
-            };
-            let message = format!("the endpoint picker, Service {missing}, is not declared: {instead}");
-            findings.push_field(told("endpoint-picker-not-found"), picker.to_owned(), message);
-        }
-        (Some(_), None) => {
-            let message = "endpoint pickers of others are not asked: the built-in picker picks".to_owned();
-            findings.push_field(told("endpoint-picker-not-asked"), picker.to_owned(), message);
-        }
-        (None, _) => {}
-    }
     if pool.app_protocol == AppProtocol::H2c {
         let message = "endpoints are spoken to in HTTP/1.1".to_owned();
         findings.push_field(told("protocol-not-spoken"), "spec.appProtocol".to_owned(), message);

@@ -1,10 +1,12 @@
 //! A request under way: what it reserved, and what is learnt from it.
 
 use crate::{Clock, Pool};
+use arrayvec::ArrayVec;
 use http::HeaderMap;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE};
 use journey::{Admission, Arrival, Decision, Outcome, Refusal, Target, TargetModel};
 use payload::{InferenceRequest, Prompt, Rope, Usage};
+use scheduling::{BlockIndex, ENDPOINTS_MAX};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,10 +65,7 @@ pub fn dispatch(
     let model = sent.map_or("", |model| &**model);
     let domain = &pool.domain;
     let mut matches = domain.prefixes.lookup(model, &request.prompt);
-    let blocks = pool.blocks.as_deref().zip(dispatch.body).map(|(index, body)| {
-        let (block_bytes, blocks_max) = index.cut();
-        (index, request.prompt_in_blocks(body, block_bytes, blocks_max))
-    });
+    let blocks = in_blocks(pool, dispatch);
     if let Some((index, prompt)) = &blocks {
         matches.blocks = index.lookup(model, prompt);
     }
@@ -112,6 +111,50 @@ pub fn dispatch(
             retry_after: RETRY_WITHOUT_QUEUE,
         }),
     }
+}
+
+/// The prompt as the pool's configured `prefix-cache-scorer` cuts it.
+fn in_blocks<'p>(pool: &'p Pool, dispatch: &Dispatch<'_>) -> Option<(&'p BlockIndex, Prompt)> {
+    let (index, body) = (pool.blocks.as_deref()?, dispatch.body?);
+    let (block_bytes, blocks_max) = index.cut();
+    Some((index, dispatch.request.prompt_in_blocks(body, block_bytes, blocks_max)))
+}
+
+/// Takes a request to the endpoints that the pool's own endpoint picker chose, in its order; that picker has admitted it,
+/// and has rewritten its body if it is to be rewritten. The first endpoint is reserved when this returns, so that the
+/// built-in picker knows of it. Addresses that are not of the pool are left out; `None` if none is left.
+pub fn assign(
+    pool: &Arc<Pool>,
+    dispatch: &Dispatch<'_>,
+    chosen: &[SocketAddr],
+    clock: Clock,
+) -> Option<Flight> {
+    let target = |address: &SocketAddr| {
+        let place = pool.endpoints.binary_search_by_key(address, |(_, key)| key.address).ok()?;
+        Some(Target { slot: pool.endpoints[place].0, address: *address })
+    };
+    let targets: ArrayVec<Target, ENDPOINTS_MAX> =
+        chosen.iter().filter_map(target).take(ENDPOINTS_MAX).collect();
+    let request = dispatch.request;
+    let decision = {
+        let mut state = pool.domain.lock();
+        state.assigned(&targets, request.prompt.bytes, clock.now())
+    }?;
+    let flight = Flight {
+        pool: Arc::clone(pool),
+        priority: 0,
+        rewrite: None,
+        decision,
+        model: request.model.as_ref().map(|model| Arc::clone(&model.name.0)),
+        prompt: request.prompt.clone(),
+        blocks: in_blocks(pool, dispatch).map(|(_, prompt)| Box::new(prompt)),
+        clock,
+        at: 0,
+        tokens: 0,
+        ended: false,
+    };
+    flight.note_prompt();
+    Some(flight)
 }
 
 /// A request under way. Dropped without [`Flight::finish`] it counts as [`Outcome::Cancelled`].

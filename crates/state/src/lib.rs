@@ -2,7 +2,8 @@
 //!
 //! In: the [`resources`] of a folder. Out: listeners with their route tables, pools with their endpoints; and beside the
 //! snapshot the [`Domain`]s, which hold what was learnt and survive every reload. [`dispatch`] is the one call by which
-//! both doors admit and pick; the [`Flight`] it gives learns, and releases what was reserved whatever happens.
+//! both doors admit and pick, [`assign`] takes on what a pool's own endpoint picker picked; the [`Flight`] they give learns,
+//! and releases what was reserved whatever happens.
 
 mod backends;
 mod compile;
@@ -13,6 +14,7 @@ mod flight;
 mod gateways;
 mod memory;
 mod names;
+mod pickers;
 mod policies;
 mod route;
 mod settings;
@@ -20,10 +22,11 @@ mod snapshot;
 mod world;
 
 pub use endpoints::ENDPOINTS_OF_POOL_MAX;
-pub use flight::{Dispatch, Flight, dispatch};
+pub use flight::{Dispatch, Flight, assign, dispatch};
 pub use memory::memory_limit;
 pub use names::{ADDRESSES_MAX, NAMES_MAX};
+pub use resources::FailureMode;
 pub use route::{draw, leads_nowhere};
 pub use settings::{CONTROLLER_NAME, MissingEndpointPicker, Settings};
-pub use snapshot::{Backend, Clock, Domain, Listener, Pool, Service, Snapshot};
+pub use snapshot::{Backend, Clock, Domain, EndpointPicker, Listener, Pool, Service, Snapshot, Transport};
 pub use world::{Applied, Reader, World};

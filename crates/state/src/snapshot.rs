@@ -2,7 +2,7 @@
 
 use crate::gateways::takes;
 use journey::{EndpointKey, ModelPolicies, Now, PoolState, PoolView, Restarted};
-use resources::{Finding, ObjectName, PoolVersion};
+use resources::{FailureMode, Finding, ObjectName, PoolVersion};
 use routing::{Destination, DestinationKind, RouteTable};
 use scheduling::{BlockIndex, BlockSettings, PrefixIndex, Slot};
 use signals::Signals;
@@ -122,7 +122,7 @@ pub struct Pool {
     pub name: ObjectName,
     /// How its domain sees it.
     pub view: PoolView,
-    /// Its endpoints, with their places in the domain.
+    /// Its endpoints, with their places in the domain, in the order of their addresses.
     pub endpoints: Vec<(Slot, EndpointKey)>,
     /// Its models, objectives and rewrites.
     pub policies: ModelPolicies,
@@ -132,6 +132,32 @@ pub struct Pool {
     pub domain: Arc<Domain>,
     /// The index of its `prefix-cache-scorer`, if its policy has one; the domain knows it too.
     pub blocks: Option<Arc<BlockIndex>>,
+    /// Somebody else's endpoint picker, if it has one that is declared; else the built-in one picks.
+    pub picker: Option<Arc<EndpointPicker>>,
+}
+
+/// An endpoint picker that is a Service: asked over ext_proc where each request goes.
+#[derive(Debug)]
+pub struct EndpointPicker {
+    /// As `namespace/service:port`.
+    pub name: Arc<str>,
+    /// Its host name in a cluster, for TLS: `service.namespace.svc`.
+    pub host: Arc<str>,
+    /// Addresses and ports, from EndpointSlices; perhaps none.
+    pub endpoints: Vec<SocketAddr>,
+    /// How they are spoken to.
+    pub transport: Transport,
+    /// What becomes of requests while none of them picks.
+    pub failure_mode: FailureMode,
+}
+
+/// How an endpoint picker is spoken to: HTTP/2 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Over TLS; by the standard its certificate is not verified.
+    Tls,
+    /// Without TLS.
+    Plaintext,
 }
 
 /// A picking domain: a pool, or pools that share endpoints. Outlives snapshots.

@@ -720,3 +720,23 @@ proptest! {
         prop_assert_eq!(play(&events), play(&events));
     }
 }
+
+#[test]
+fn a_pick_of_somebody_else_counts_as_load_and_is_retried_in_its_order() {
+    let mut yard = Yard::new(3);
+    let target = |index: u32| Target { slot: yard.view.slots[index as usize], address: address(index) };
+    let gone = Target { address: address(9), ..target(0) };
+    let targets = [gone, target(2), target(1)];
+    let decision = yard.state.assigned(&targets, 4096, yard.now).expect("two of three are there");
+    assert_eq!(decision.endpoints[..], targets[1..]);
+    assert!(decision.candidates.is_empty());
+    let in_flight = |yard: &Yard| -> Vec<u32> {
+        yard.state.endpoints(yard.now).iter().map(|endpoint| endpoint.in_flight).collect()
+    };
+    assert_eq!(in_flight(&yard), [0, 0, 1]);
+    yard.state.moved(decision.reservation, targets[2].slot, Outcome::Broken, yard.now);
+    assert_eq!(in_flight(&yard), [0, 1, 0]);
+    yard.state.done(decision.reservation, Outcome::Served, Usage::default(), yard.now);
+    assert_eq!(in_flight(&yard), [0, 0, 0]);
+    assert!(yard.state.assigned(&[gone], 0, yard.now).is_none());
+}

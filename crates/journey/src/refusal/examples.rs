@@ -56,7 +56,7 @@ fn before_the_pool() -> [Refusal; 11] {
     ]
 }
 
-fn at_the_pool() -> [Refusal; 5] {
+fn at_the_pool() -> [Refusal; 6] {
     let pool: Arc<str> = Arc::from("default/gemma3");
     let endpoint = SocketAddr::from(([10, 0, 1, 7], 8000));
     [
@@ -67,7 +67,18 @@ fn at_the_pool() -> [Refusal; 5] {
             detector: SaturationDetector::default(),
             retry_after: Duration::from_secs(2),
         },
-        Refusal::NoReadyEndpoint { pool, endpoints: 0, resting: 0, outside_subset: 0, cause: Cause::Empty },
+        Refusal::NoReadyEndpoint {
+            pool: pool.clone(),
+            endpoints: 0,
+            resting: 0,
+            outside_subset: 0,
+            cause: Cause::Empty,
+        },
+        Refusal::EndpointPickerFailed {
+            pool,
+            picker: Arc::from("default/gemma3-epp:9002"),
+            why: "10.0.1.9:9002 did not answer within 10s".to_owned(),
+        },
         Refusal::EveryEndpointFailed { tried: 3, last: endpoint, why: "connection refused".to_owned() },
         Refusal::UpstreamReset { endpoint, why: "connection reset by peer".to_owned() },
         Refusal::UpstreamTimeout { endpoint, limit: Duration::from_secs(60) },

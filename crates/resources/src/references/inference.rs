@@ -1,7 +1,7 @@
 //! What InferencePools refer to, and what refers to them.
 
 use super::{References, names};
-use crate::inference_pool::{InferencePool, PoolVersion};
+use crate::inference_pool::{FailureMode, InferencePool, PoolVersion};
 use crate::object::ObjectName;
 use crate::report::Report;
 use crate::store::Store;
@@ -87,7 +87,32 @@ fn picker(store: &Store, pool: &InferencePool, report: &mut Report<'_>) {
             picker.kind
         );
         report.warning("endpoint-picker-not-found", &picker_field(pool), message);
+        return;
     }
+    if let Some(why) = unready(store, &name, picker.port) {
+        let instead = match picker.failure_mode {
+            FailureMode::FailOpen => "the built-in endpoint picker picks for this pool",
+            FailureMode::FailClose => "requests for this pool get 503",
+        };
+        let message = format!("the endpoint picker, Service `{name}`, cannot be asked: {why}: {instead}");
+        report.warning("endpoint-picker-without-endpoints", &picker_field(pool), message);
+    }
+}
+
+/// Why nothing answers at a port of a Service.
+fn unready(store: &Store, name: &ObjectName, port: Option<u16>) -> Option<String> {
+    let service = &store.services[name];
+    if service.spec.r#type.as_deref() == Some("ExternalName") {
+        return Some("it is of type ExternalName, which the standard forbids".to_owned());
+    }
+    if let Some(port) = port
+        && !service.spec.ports.iter().any(|own| own.port == port)
+    {
+        return Some(format!("it has no port {port}"));
+    }
+    let mut endpoints = store.slices_of(name).flat_map(|slice| &slice.endpoints);
+    let answers = endpoints.any(|endpoint| endpoint.conditions.is_ready());
+    (!answers).then(|| "no EndpointSlice of it has a ready endpoint".to_owned())
 }
 
 fn endpoints(store: &Store, pool: &InferencePool, report: &mut Report<'_>) {

@@ -2,7 +2,7 @@
 
 use crate::support::{GATEWAY, backend, load, pool, route, slice, told, world};
 use routing::Model;
-use state::{Backend, Clock, MissingEndpointPicker, Settings, World};
+use state::{Backend, Clock, EndpointPicker, FailureMode, MissingEndpointPicker, Settings, Transport, World};
 
 /// What a route to this backendRef gets, beside these manifests.
 fn reached(backend_ref: &str, manifests: &str) -> String {
@@ -110,4 +110,83 @@ fn a_pool_whose_picker_is_not_declared_is_picked_for_or_refused() {
     assert_eq!(told_with(MissingEndpointPicker::Builtin), "pool default/p");
     let refused = told_with(MissingEndpointPicker::Refuse);
     assert!(refused.contains("Service default/epp, is not declared"), "{refused}");
+}
+
+/// A pool of this version whose endpoint picker is the Service `epp`, and the endpoint picker that it has.
+fn picker(pool: &str, manifests: &str) -> (Option<std::sync::Arc<EndpointPicker>>, Vec<&'static str>) {
+    let slice = slice("s", "app: p", 1);
+    let world = world(&[GATEWAY, pool, &slice, manifests].concat());
+    let snapshot = world.load();
+    (snapshot.pools[0].picker.clone(), crate::support::codes(&snapshot))
+}
+
+fn v1(reference: &str) -> String {
+    pool("p").replace("targetPorts", &format!("endpointPickerRef: {{{reference}}}, targetPorts"))
+}
+
+const EPP: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: epp}
+spec: {ports: [{name: grpc, port: 9002, appProtocol: http2}, {name: plain, port: 9005, appProtocol: kubernetes.io/h2c}]}
+---
+";
+
+const EPP_SLICE: &str = "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: epp-1, labels: {kubernetes.io/service-name: epp}}
+addressType: IPv4
+ports: [{name: grpc, port: 19002}, {name: plain, port: 19005}]
+endpoints: [{addresses: [10.0.0.7]}, {addresses: [10.0.0.8], conditions: {ready: false}}]
+---
+";
+
+#[test]
+fn a_pools_endpoint_picker_is_the_service_that_it_names() {
+    let declared = [EPP, EPP_SLICE].concat();
+    let alpha = "
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferencePool
+metadata: {name: p}
+spec: {selector: {app: p}, targetPortNumber: 8000, extensionRef: {name: epp}}
+---
+";
+    let table = [
+        (v1("name: epp, port: {number: 9002}"), "10.0.0.7:19002", Transport::Tls, FailureMode::FailClose),
+        (
+            v1("name: epp, port: {number: 9005}, failureMode: FailOpen"),
+            "10.0.0.7:19005",
+            Transport::Plaintext,
+            FailureMode::FailOpen,
+        ),
+        (alpha.to_owned(), "10.0.0.7:19002", Transport::Tls, FailureMode::FailClose),
+    ];
+    for (pool, address, transport, mode) in table {
+        let (picker, codes) = picker(&pool, &declared);
+        let picker = picker.expect("a declared Service is honoured");
+        assert_eq!(picker.endpoints, [address.parse().unwrap()]);
+        assert_eq!((picker.transport, picker.failure_mode), (transport, mode));
+        assert_eq!(&*picker.host, "epp.default.svc");
+        assert_eq!(codes, Vec::<&str>::new(), "{pool}");
+    }
+}
+
+#[test]
+fn an_endpoint_picker_that_cannot_be_asked_is_told() {
+    let external = EPP.replace("ports:", "type: ExternalName, externalName: a.example, ports:");
+    let table = [
+        (v1("name: epp, port: {number: 9002}"), EPP.to_owned()),
+        (v1("name: epp, port: {number: 9003}"), [EPP, EPP_SLICE].concat()),
+        (v1("name: epp, port: {number: 9002}"), [&external, EPP_SLICE].concat()),
+    ];
+    for (pool, manifests) in table {
+        let (picker, codes) = picker(&pool, &manifests);
+        assert_eq!(picker.expect("it is declared").endpoints, []);
+        assert_eq!(codes, ["endpoint-picker-without-endpoints"], "{manifests}");
+    }
+    let other_kind = v1("name: epp, kind: Deployment, group: apps, port: {number: 9002}");
+    let (nobody, codes) = picker(&other_kind, &[EPP, EPP_SLICE].concat());
+    assert!(nobody.is_none());
+    assert_eq!(codes, ["endpoint-picker-not-found"]);
 }

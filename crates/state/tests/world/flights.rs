@@ -1,9 +1,9 @@
 //! Requests reserve, learn, move on and release.
 
-use crate::support::{addresses, fly, in_flight, load, pool, request, slice, world};
+use crate::support::{GATEWAY, addresses, fly, in_flight, load, pool, request, slice, world};
 use journey::{Outcome, Refusal};
 use payload::{Prompt, Usage};
-use state::{Dispatch, dispatch};
+use state::{Dispatch, assign, dispatch};
 
 fn two_endpoints() -> String {
     [pool("p"), slice("a", "app: p", 1), slice("b", "app: p", 2)].concat()
@@ -139,4 +139,23 @@ spec: {{modelName: chatbot, criticality: Critical, poolRef: {{name: p}}, targetM
     assert!(crate::support::codes(&snapshot).contains(&"model-name-in-use"));
     let known: Vec<_> = snapshot.pools[0].known_models.iter().map(|model| &**model).collect();
     assert_eq!(known, ["chatbot", "old"]);
+}
+
+#[test]
+fn what_somebody_elses_picker_picked_is_in_flight_here_and_stays_in_the_pool() {
+    let slices = [slice("a", "app: p", 1), slice("b", "app: p", 2), slice("c", "app: other", 3)].concat();
+    let world = world(&[GATEWAY, &pool("p"), &pool("other"), &slices].concat());
+    let snapshot = world.load();
+    let pool = snapshot.pools.iter().find(|pool| &*pool.name.name == "p").expect("it is declared");
+    let chosen = ["127.0.0.1:3", "127.0.0.1:2", "127.0.0.1:1"].map(|address| address.parse().unwrap());
+    let (request, headers) = (request("m"), http::HeaderMap::new());
+    let asked = Dispatch::told(&request, &headers);
+    let mut flight = assign(pool, &asked, &chosen, world.clock()).expect("two are of the pool");
+    assert_eq!(flight.at().address, chosen[1]);
+    assert_eq!(in_flight(&world, pool), [("127.0.0.1:1".to_owned(), 0), ("127.0.0.1:2".to_owned(), 1)]);
+    assert_eq!(flight.retry(Outcome::Broken).map(|target| target.address), Some(chosen[2]));
+    assert_eq!(flight.retry(Outcome::Broken), None);
+    drop(flight);
+    assert_eq!(in_flight(&world, pool), [("127.0.0.1:1".to_owned(), 0), ("127.0.0.1:2".to_owned(), 0)]);
+    assert!(assign(pool, &asked, &chosen[..1], world.clock()).is_none());
 }
