@@ -79,6 +79,7 @@ fn record() -> Record {
         prompt_bytes: 1_000,
         request_bytes: 1_024,
         response_bytes: 4_096,
+        picker: None,
         decision: Some(decision),
         attempts: ArrayVec::from_iter([Attempt { endpoint: target(1).address, outcome: Outcome::Served }]),
         status: 200,

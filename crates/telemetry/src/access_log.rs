@@ -30,6 +30,7 @@ pub fn access_log(record: &Record, format: LogFormat) -> String {
 /// The fields of a line, in their order. What is not there is left out.
 fn fields(record: &Record) -> Vec<(&'static str, Value)> {
     let refusal = record.refusal.as_ref();
+    let picker = record.picker.as_deref();
     let mut fields: Vec<(&'static str, Value)> = vec![
         ("time", timestamp(record.at).into()),
         ("id", record.id.as_str().into()),
@@ -37,6 +38,10 @@ fn fields(record: &Record) -> Vec<(&'static str, Value)> {
         ("model", record.model.as_ref().map(|model| &*model.0).into()),
         ("target_model", record.target_model.as_ref().map(|target| &*target.0).into()),
         ("backend", record.backend.as_deref().into()),
+        ("picker", picker.map(|asked| &*asked.picker).into()),
+        ("picker_outcome", picker.map(|asked| names::picker_outcome(asked.outcome)).into()),
+        ("picker_seconds", picker.map(|asked| seconds(asked.took)).into()),
+        ("picker_error", picker.and_then(|asked| asked.why.as_deref()).into()),
         ("endpoint", record.attempts.last().map(|attempt| attempt.endpoint.to_string()).into()),
         ("rule", record.rule.as_deref().into()),
         ("dialect", names::dialect(record.dialect).into()),
@@ -103,7 +108,7 @@ pub(crate) fn seconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::{refused, served};
+    use crate::record::tests::{picked_elsewhere, refused, served};
 
     #[test]
     fn a_line_of_json_says_what_happened() {
@@ -113,6 +118,14 @@ mod tests {
         assert_eq!((&line["endpoint"], &line["attempts"]), (&"127.0.0.1:8002".into(), &2.into()));
         assert_eq!((&line["duration_seconds"], &line["tokens"]), (&1.25.into(), &"estimated".into()));
         assert!(line.get("reason").is_none() && line.get("headers_removed").is_none());
+    }
+
+    #[test]
+    fn a_line_says_who_picked_if_it_was_somebody_else() {
+        let line = access_log(&picked_elsewhere(), LogFormat::Plain);
+        let expected = " picker=default/epp:9002 picker_outcome=picked picker_seconds=0.0015 endpoint=";
+        assert!(line.contains(expected), "{line}");
+        assert!(!access_log(&served(), LogFormat::Plain).contains("picker"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! for a person (it is `Display`). Never: a prompt.
 
 use crate::access_log::{seconds, timestamp};
-use crate::{Attempt, Record, names};
+use crate::{AskedPicker, Attempt, PickerOutcome, Record, names};
 use journey::{Candidate, Decision, Outcome, counted};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -26,11 +26,23 @@ pub struct Explanation {
     headers_removed: u32,
     rule: Option<String>,
     backend: Option<String>,
+    picker: Option<Asked>,
     decision: Option<Decided>,
     attempts: Vec<Tried>,
     cached_tokens: CachedTokens,
     answer: Option<Answer>,
     refusal: Option<Why>,
+}
+
+/// The pool's own endpoint picker.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Asked {
+    name: String,
+    outcome: &'static str,
+    took_seconds: f64,
+    why: Option<String>,
+    #[serde(skip)]
+    did: PickerOutcome,
 }
 
 /// The pick.
@@ -110,6 +122,7 @@ impl Explanation {
             headers_removed: record.headers_removed,
             rule: record.rule.as_deref().map(str::to_owned),
             backend: record.backend.as_deref().map(str::to_owned),
+            picker: record.picker.as_deref().map(Asked::new),
             decision: record.decision.as_ref().map(|decision| Decided::new(record, decision, scorers)),
             attempts: record.attempts.iter().map(Tried::new).collect(),
             cached_tokens: CachedTokens {
@@ -118,6 +131,18 @@ impl Explanation {
             },
             answer: Answer::new(record),
             refusal: why,
+        }
+    }
+}
+
+impl Asked {
+    fn new(asked: &AskedPicker) -> Asked {
+        Asked {
+            name: asked.picker.to_string(),
+            outcome: names::picker_outcome(asked.outcome),
+            took_seconds: seconds(asked.took),
+            why: asked.why.as_deref().map(str::to_owned),
+            did: asked.outcome,
         }
     }
 }
@@ -205,6 +230,9 @@ impl Display for Explanation {
         }
         writeln!(f, "rule      {}", self.rule.as_deref().unwrap_or("none matched"))?;
         writeln!(f, "backend   {}", self.backend.as_deref().unwrap_or("none"))?;
+        if let Some(picker) = &self.picker {
+            picker.fmt(f)?;
+        }
         if let Some(decision) = &self.decision {
             decision.fmt(f)?;
         }
@@ -228,10 +256,32 @@ impl Display for Explanation {
     }
 }
 
+impl Display for Asked {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Asked { name, took_seconds, .. } = self;
+        let why = self.why.as_deref().unwrap_or_default().escape_debug();
+        match self.did {
+            PickerOutcome::Picked => write!(f, "picked    by {name} in {:.3} ms", took_seconds * 1e3)?,
+            PickerOutcome::Answered => {
+                write!(f, "picker    {name} answered itself in {:.3} ms", took_seconds * 1e3)?;
+            }
+            PickerOutcome::Failed => write!(f, "picker    {name} failed after {took_seconds:.3} s")?,
+            PickerOutcome::NotAsked => {
+                write!(f, "picker    {name} picks in a running gateway; here the built-in one stands in")?;
+            }
+        }
+        if self.why.is_some() { writeln!(f, ": {why}") } else { writeln!(f) }
+    }
+}
+
 impl Display for Decided {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Decided { decided_in_seconds, sequence, weighed, passed_over, .. } = self;
         let micros = decided_in_seconds * 1e6;
+        if self.candidates.is_empty() {
+            let endpoints: Vec<String> = self.endpoints.iter().map(ToString::to_string).collect();
+            return writeln!(f, "ordered   {} (event {sequence})", endpoints.join(", "));
+        }
         writeln!(
             f,
             "decided   in {micros:.1} µs: {weighed} weighed, {passed_over} passed over (event {sequence})"
@@ -281,7 +331,7 @@ fn quoted(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::{refused, served};
+    use crate::record::tests::{picked_elsewhere, refused, served};
 
     const SCORERS: [&str; 2] = ["queue-scorer", "prefix-cache-scorer"];
 
@@ -319,6 +369,23 @@ cached    25 prompt tokens predicted, 16 reported
 answered  200 after 1.250 s, 4096 bytes, first byte after 0.250 s, 11 tokens (estimated)
 "#;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_pick_of_somebody_else_is_told_with_its_time_and_its_failure() {
+        let text = Explanation::new(&picked_elsewhere(), &SCORERS).to_string();
+        let expected = "picked    by default/epp:9002 in 1.500 ms
+ordered   127.0.0.1:8001, 127.0.0.1:8002 (event 17)
+attempt 1";
+        assert!(text.contains(expected), "{text}");
+        let mut failed = served();
+        failed.picker = picked_elsewhere().picker.map(|asked| {
+            let why = Some("no answer within 10s".into());
+            Box::new(AskedPicker { outcome: PickerOutcome::Failed, why, ..*asked })
+        });
+        let text = Explanation::new(&failed, &SCORERS).to_string();
+        let expected = "picker    default/epp:9002 failed after 0.002 s: no answer within 10s\ndecided   in";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! How plain values are called in metrics, logs and explanations: one spelling everywhere.
 
+use crate::PickerOutcome;
 use journey::{Outcome, Step};
 use payload::{Dialect, TokenSource};
 
@@ -22,6 +23,16 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Broken => "broken",
         Outcome::TimedOut => "timed_out",
         Outcome::Cancelled => "cancelled",
+    }
+}
+
+/// What an endpoint picker did, in `snake_case`.
+pub(crate) fn picker_outcome(outcome: PickerOutcome) -> &'static str {
+    match outcome {
+        PickerOutcome::Picked => "picked",
+        PickerOutcome::Answered => "answered",
+        PickerOutcome::Failed => "failed",
+        PickerOutcome::NotAsked => "not_asked",
     }
 }
 

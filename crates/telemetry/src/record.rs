@@ -31,6 +31,32 @@ pub struct Refused {
     pub message: Box<str>,
 }
 
+/// What became of asking a pool's own endpoint picker, a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedPicker {
+    /// The picker, as `namespace/service:port`.
+    pub picker: Arc<str>,
+    /// What it did.
+    pub outcome: PickerOutcome,
+    /// How long that took.
+    pub took: Duration,
+    /// Why it failed, be it only at the head of the response.
+    pub why: Option<Box<str>>,
+}
+
+/// What an endpoint picker did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PickerOutcome {
+    /// It picked.
+    Picked,
+    /// It answered the client itself.
+    Answered,
+    /// Neither: the pool's `failureMode` says what becomes of the request.
+    Failed,
+    /// It is asked by a running gateway only.
+    NotAsked,
+}
+
 /// What is kept of a request; never a prompt. Cheap to write: names are shared, the rest is plain data.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -60,6 +86,8 @@ pub struct Record {
     pub request_bytes: u64,
     /// Bytes of the response's body.
     pub response_bytes: u64,
+    /// The pool's own endpoint picker; `None` if the built-in one is the pool's.
+    pub picker: Option<Box<AskedPicker>>,
     /// Where it was sent, and why; `None` if no pick was made.
     pub decision: Option<Decision>,
     /// The tries, in order.
@@ -99,6 +127,7 @@ impl Record {
             prompt_bytes: 0,
             request_bytes: 0,
             response_bytes: 0,
+            picker: None,
             decision: None,
             attempts: ArrayVec::new_const(),
             status: 0,
@@ -159,6 +188,7 @@ pub(crate) mod tests {
             prompt_bytes: 1536,
             request_bytes: 2048,
             response_bytes: 4096,
+            picker: None,
             decision: Some(decision),
             attempts: ArrayVec::from_iter([
                 failed,
@@ -178,6 +208,22 @@ pub(crate) mod tests {
                 source: Some(TokenSource::Estimated),
             },
         }
+    }
+
+    /// The same, picked for by somebody else.
+    pub(crate) fn picked_elsewhere() -> Record {
+        let mut record = served();
+        if let Some(decision) = &mut record.decision {
+            decision.candidates.clear();
+            (decision.weighed, decision.passed_over) = (0, 0);
+        }
+        let picker = AskedPicker {
+            picker: "default/epp:9002".into(),
+            outcome: PickerOutcome::Picked,
+            took: Duration::from_micros(1_500),
+            why: None,
+        };
+        Record { picker: Some(Box::new(picker)), ..record }
     }
 
     /// A request for a model that no rule knows.

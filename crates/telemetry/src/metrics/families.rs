@@ -72,6 +72,8 @@ const TPOT: &[f64] = &[
 ];
 const NTPOT: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 const DECISION: &[f64] = &[0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
+const PICKER: &[f64] =
+    &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 const RATIO: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 /// 2⁶ to 2³⁰.
 const REQUEST_BYTES: &[f64] = &powers_of_two::<25>(64.0);
@@ -188,6 +190,10 @@ families! {
         "Tries at an endpoint, by how they went.");
     RETRIES = counter("pointsman_retries_total", &[],
         "Tries after the first.");
+    PICKER_REQUESTS = counter("pointsman_endpoint_picker_requests_total", &["picker", "outcome"],
+        "Requests that an endpoint picker of somebody else was asked for: picked, answered by it, or failed.");
+    PICKER_DURATION = histogram("pointsman_endpoint_picker_duration_seconds", &["picker"], "seconds", PICKER,
+        "From asking an endpoint picker of somebody else to its pick, its answer or its failure.");
     TOKENS_ESTIMATED = counter("pointsman_responses_estimated_tokens_total", &[],
         "Responses without usage, whose tokens were counted from the stream's events.");
     HEADERS_REMOVED = counter("pointsman_steering_headers_removed_total", &[],

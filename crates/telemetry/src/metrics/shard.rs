@@ -2,11 +2,11 @@
 
 use crate::metrics::cell::{Count, Histogram};
 use crate::metrics::families::{
-    CACHED_TOKENS, Family, INPUT_TOKEN_COUNTS, NORMALIZED_TPOT, OUTPUT_TOKEN_COUNTS, PREFIX_BYTES,
-    PREFIX_RATIO, REQUEST_DURATION, REQUEST_SIZES, RESPONSE_SIZES, SCHEDULER_DURATION, TIME_PER_OUTPUT_TOKEN,
-    TTFT,
+    CACHED_TOKENS, Family, INPUT_TOKEN_COUNTS, NORMALIZED_TPOT, OUTPUT_TOKEN_COUNTS, PICKER_DURATION,
+    PREFIX_BYTES, PREFIX_RATIO, REQUEST_DURATION, REQUEST_SIZES, RESPONSE_SIZES, SCHEDULER_DURATION,
+    TIME_PER_OUTPUT_TOKEN, TTFT,
 };
-use crate::{Record, Ring};
+use crate::{AskedPicker, PickerOutcome, Record, Ring};
 use hashbrown::hash_map::EntryRef;
 use hashbrown::{Equivalent, HashMap};
 use journey::{Outcome, Step};
@@ -149,6 +149,32 @@ impl RequestSeries {
     }
 }
 
+/// What is counted for an endpoint picker of somebody else.
+#[derive(Debug)]
+pub(crate) struct PickerSeries {
+    pub(crate) outcomes: [Count; PICKER_OUTCOMES.len()],
+    pub(crate) took: Histogram,
+}
+
+/// What an endpoint picker does, in the order of [`PickerSeries::outcomes`].
+pub(crate) const PICKER_OUTCOMES: [PickerOutcome; 3] =
+    [PickerOutcome::Picked, PickerOutcome::Answered, PickerOutcome::Failed];
+
+impl Default for PickerSeries {
+    fn default() -> PickerSeries {
+        PickerSeries { outcomes: Default::default(), took: Histogram::new(PICKER_DURATION.bounds) }
+    }
+}
+
+impl PickerSeries {
+    fn count(&self, asked: &AskedPicker) {
+        if let Some(place) = PICKER_OUTCOMES.iter().position(|outcome| *outcome == asked.outcome) {
+            self.outcomes[place].add(1);
+            self.took.observe(asked.took.as_secs_f64());
+        }
+    }
+}
+
 /// The place in [`ERROR_CODES`] of a request that failed. Whatever a model server answers from 400 on is its error.
 fn error_code(record: &Record) -> Option<usize> {
     let code = match (&record.refusal, record.status) {
@@ -193,6 +219,7 @@ pub(crate) struct Shard {
     pub(crate) requests: Shelf<RequestLabels, RequestSeries>,
     pub(crate) refusals: Shelf<(Step, &'static str), Count>,
     pub(crate) responses: Shelf<u16, Count>,
+    pub(crate) pickers: Shelf<Arc<str>, PickerSeries>,
     pub(crate) begun: Count,
     pub(crate) ended: Count,
     pub(crate) cancelled: Count,
@@ -242,6 +269,7 @@ impl Shard {
             requests: Shelf::default(),
             refusals: Shelf::default(),
             responses: Shelf::default(),
+            pickers: Shelf::default(),
             begun: Count::default(),
             ended: Count::default(),
             cancelled: Count::default(),
@@ -291,6 +319,7 @@ pub(crate) struct Handles {
     requests: Map<RequestLabels, RequestSeries>,
     refusals: Map<(Step, &'static str), Count>,
     responses: Map<u16, Count>,
+    pickers: Map<Arc<str>, PickerSeries>,
 }
 
 impl Handles {
@@ -309,6 +338,17 @@ impl Handles {
         }
     }
 
+    /// The cells of an endpoint picker; those of `unknown` if there are too many.
+    fn picker(&mut self, shard: &Shard, asked: &AskedPicker) -> &Arc<PickerSeries> {
+        let full = self.pickers.len() >= LABEL_SETS_MAX && !self.pickers.contains_key(&asked.picker);
+        let name = if full { Arc::from(UNKNOWN) } else { Arc::clone(&asked.picker) };
+        self.pickers.entry(name).or_insert_with_key(|name| {
+            let cell = Arc::default();
+            shard.pickers.put(Arc::clone(name), &cell);
+            cell
+        })
+    }
+
     /// Counts a record, in the shard and in the cells of its labels.
     pub(crate) fn count(&mut self, shard: &Shard, record: &Record) {
         shard.count(record);
@@ -318,6 +358,9 @@ impl Handles {
         }
         if let Some(refused) = &record.refusal {
             cell(&mut self.refusals, &shard.refusals, (refused.step, refused.reason)).add(1);
+        }
+        if let Some(asked) = &record.picker {
+            self.picker(shard, asked).count(asked);
         }
         if let Some(pool) = &record.backend {
             let model =

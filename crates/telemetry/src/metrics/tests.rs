@@ -1,7 +1,7 @@
 use super::families::{BBR_FAMILIES, FAMILIES};
 use super::{Core, Gauges, PoolGauges, ScrapeResult, Side, Telemetry, reference};
 use crate::Record;
-use crate::record::tests::{endpoint, refused, served};
+use crate::record::tests::{endpoint, picked_elsewhere, refused, served};
 use journey::{EndpointKey, EndpointStatus};
 use payload::ModelName;
 use std::sync::Arc;
@@ -47,6 +47,22 @@ fn buckets_ascend_and_have_the_references_typo() {
     let page = page(&telemetry);
     assert!(page.contains(r#"inference_objective_input_tokens_bucket{model_name="chatbot",target_model_name="gemma3",inference_pool="default/gemma3",le="32778"} 1"#));
     assert!(page.contains(r#",le="1073741824"} 1"#) && page.contains(r#",le="+Inf"} 1"#));
+}
+
+#[test]
+fn what_somebody_elses_picker_does_is_counted_by_its_name() {
+    let telemetry = Telemetry::new(1, 1);
+    let core = telemetry.core(0);
+    finish(&core, picked_elsewhere());
+    finish(&core, served());
+    let page = page(&telemetry);
+    let requests = |outcome| {
+        let labels = format!(r#"{{picker="default/epp:9002",outcome="{outcome}"}}"#);
+        value(&page, &format!("pointsman_endpoint_picker_requests_total{labels}"))
+    };
+    assert_eq!((requests("picked"), requests("failed")), (Some(1.0), Some(0.0)));
+    let took = r#"pointsman_endpoint_picker_duration_seconds_sum{picker="default/epp:9002"}"#;
+    assert_eq!(value(&page, took), Some(0.0015));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use crate::metrics::cell::{Count, Summed};
 use crate::metrics::families::{self as family, Family};
-use crate::metrics::shard::{ERROR_CODES, OUTCOMES, REQUEST_HISTOGRAMS, RequestLabels, Shard};
+use crate::metrics::shard::{
+    ERROR_CODES, OUTCOMES, PICKER_OUTCOMES, REQUEST_HISTOGRAMS, RequestLabels, Shard,
+};
 use crate::{Gauges, PoolGauges, Side, names};
 use journey::EndpointStatus;
 use std::collections::BTreeMap;
@@ -165,8 +167,31 @@ fn answers(page: &mut Page, shards: &[Arc<Shard>]) {
         OUTCOMES.into_iter().enumerate().map(|(at, outcome)| (names::outcome(outcome), attempts(at))),
     );
     page.one(&family::RETRIES, total(shards, |shard| &shard.retries));
+    pickers(page, shards);
     page.one(&family::TOKENS_ESTIMATED, total(shards, |shard| &shard.tokens_estimated));
     page.one(&family::HEADERS_REMOVED, total(shards, |shard| &shard.headers_removed));
+}
+
+fn pickers(page: &mut Page, shards: &[Arc<Shard>]) {
+    let mut totals: BTreeMap<Arc<str>, ([u64; PICKER_OUTCOMES.len()], Summed)> = BTreeMap::new();
+    for (name, series) in shards.iter().flat_map(|shard| shard.pickers.list()) {
+        let none = || ([0; PICKER_OUTCOMES.len()], Summed::new(family::PICKER_DURATION.bounds));
+        let (outcomes, took) = totals.entry(name).or_insert_with(none);
+        for (sum, count) in outcomes.iter_mut().zip(&series.outcomes) {
+            *sum += count.get();
+        }
+        took.add(&series.took);
+    }
+    page.head(&family::PICKER_REQUESTS);
+    for (name, (outcomes, _)) in &totals {
+        for (outcome, count) in PICKER_OUTCOMES.into_iter().zip(outcomes) {
+            page.sample(&family::PICKER_REQUESTS, &[name, names::picker_outcome(outcome)], count);
+        }
+    }
+    page.head(&family::PICKER_DURATION);
+    for (name, (_, took)) in &totals {
+        page.histogram(&family::PICKER_DURATION, &[name], took);
+    }
 }
 
 fn connections(page: &mut Page, shards: &[Arc<Shard>]) {
