@@ -4,11 +4,13 @@
 //! same journey answers as at door 1. This room speaks the protocol, and decides nothing itself.
 //! The files read from the socket inwards: `tls`, `server`, `authority`, `connection`, `exchange` (messages in, replies out),
 //! then a `session` for each stream: [`bbr`], [`epp`]. `wire` is what stands in the messages, `grpc` how they are framed.
+//! [`client`] is the other side: door 1 asks somebody else's endpoint picker.
 //! Never: a copy of a body that a message boundary does not force; a task for each message; an unbounded queue; I/O or a
 //! clock in a session.
 
 mod authority;
 pub mod bbr;
+pub mod client;
 mod connection;
 pub mod epp;
 mod exchange;

@@ -32,7 +32,12 @@ fn header_map() -> impl Strategy<Value = Option<ours::HeaderMap>> {
 }
 
 fn mutation() -> impl Strategy<Value = Option<ours::HeaderMutation>> {
-    let set = proptest::option::of(header()).prop_map(|header| ours::HeaderValueOption { header });
+    let set = (proptest::option::of(header()), proptest::option::of(any::<bool>()), 0..4);
+    let set = set.prop_map(|(header, append, append_action)| ours::HeaderValueOption {
+        header,
+        append,
+        append_action,
+    });
     let both = (vec(set, 0..3), vec(text(), 0..3));
     proptest::option::of(
         both.prop_map(|(set_headers, remove_headers)| ours::HeaderMutation { set_headers, remove_headers }),

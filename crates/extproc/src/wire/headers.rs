@@ -82,7 +82,8 @@ pub struct HeaderMutation {
 impl HeaderMutation {
     /// Sets a header, in place of any of this name.
     pub fn set(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.set_headers.push(HeaderValueOption { header: Some(HeaderValue::raw(key, value)) });
+        let header = Some(HeaderValue::raw(key, value));
+        self.set_headers.push(HeaderValueOption { header, ..HeaderValueOption::default() });
     }
 
     /// Removes every header of this name.
@@ -96,10 +97,16 @@ impl HeaderMutation {
     }
 }
 
-/// A header to be set. Neither `append` nor `append_action` is written: then Envoy overwrites.
+/// A header to be set. This room's own answers write neither `append` nor `append_action`: then Envoy overwrites.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct HeaderValueOption {
     /// The header.
     #[prost(message, optional, tag = "1")]
     pub header: Option<HeaderValue>,
+    /// Whether it is added to those of its name, or replaces them; goes before `append_action`. A `BoolValue`.
+    #[prost(message, optional, tag = "2")]
+    pub append: Option<bool>,
+    /// The same with more choices, of which 0 is not told from nothing.
+    #[prost(int32, tag = "3")]
+    pub append_action: i32,
 }

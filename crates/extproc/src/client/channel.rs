@@ -1,0 +1,380 @@
+//! Connections to pickers: each data thread has its own, and every request is one stream of one of them.
+//!
+//! A picker's endpoint has one connection, and further ones, at most [`CONNECTIONS_MAX`], while those that it has are at
+//! the limit of streams that the peer sets. One is opened at a time; requests that need it wait for it. An endpoint that
+//! cannot be reached, or falls silent, rests between 100 ms and 5 s; the Service's next endpoint is asked meanwhile.
+//! Never: a ping (servers of gRPC in Go close connections that ping oftener than every 5 minutes).
+
+use super::Failure;
+use super::exchange::Outgoing;
+use super::message::subset_hint;
+use super::tls;
+use bytes::Bytes;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::rt::{Executor, Read, Write};
+use hyper_util::rt::TokioIo;
+use state::{EndpointPicker, Pool, Transport};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::fmt::{self, Debug, Formatter};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+/// Connections of one data thread to one endpoint of a picker.
+pub const CONNECTIONS_MAX: usize = 16;
+
+/// How long an endpoint rests after its first failure, and at most; doubling between.
+const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Bytes that a picker may send before they are read: of one stream, and of a connection.
+const WINDOW_BYTES: (u32, u32) = (1 << 20, 8 << 20);
+
+/// The settings of the client.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Connecting to a picker, TLS included.
+    pub connect_timeout: Duration,
+    /// The longest body that a picker may give back, bytes.
+    pub body_bytes_max: u64,
+}
+
+/// The pickers of one data thread.
+#[derive(Debug)]
+pub struct Pickers {
+    pub(super) settings: Settings,
+    peers: RefCell<HashMap<(SocketAddr, Transport), Rc<Peer>>>,
+    tls: OnceCell<Connector>,
+    /// Subset hints as they are sent, by the pool of the snapshot.
+    hints: RefCell<HashMap<Arc<str>, Hint>>,
+}
+
+/// The subset hint of a pool, as long as the pool is that of the snapshot.
+type Hint = (Weak<Pool>, Bytes);
+
+impl Pickers {
+    /// No connection yet.
+    pub fn new(settings: Settings) -> Pickers {
+        Pickers { settings, peers: RefCell::default(), tls: OnceCell::new(), hints: RefCell::default() }
+    }
+
+    /// A place on a connection to one of the picker's endpoints: the first that is not resting, from `turn` on.
+    pub(super) async fn place(&self, picker: &EndpointPicker, turn: usize) -> Result<Place, Failure> {
+        let mut last = Failure::NoEndpoint;
+        let count = picker.endpoints.len();
+        for &endpoint in picker.endpoints.iter().cycle().skip(turn % count.max(1)).take(count) {
+            match self.peer(picker, endpoint).place().await {
+                Ok(place) => return Ok(place),
+                Err(why) => last = Failure::Unreachable { endpoint, why: why.to_string() },
+            }
+        }
+        Err(last)
+    }
+
+    fn peer(&self, picker: &EndpointPicker, endpoint: SocketAddr) -> Rc<Peer> {
+        let mut peers = self.peers.borrow_mut();
+        let peer = peers.entry((endpoint, picker.transport)).or_insert_with(|| {
+            let security = (picker.transport == Transport::Tls).then(|| {
+                let name = ServerName::try_from(picker.host.to_string());
+                let name = name.unwrap_or_else(|_| ServerName::from(endpoint.ip()));
+                (self.tls.get_or_init(|| Connector(tls::connector())).clone(), name)
+            });
+            Rc::new(Peer::new(endpoint, security, self.settings.connect_timeout))
+        });
+        Rc::clone(peer)
+    }
+
+    /// The pool's endpoints, as the picker is told of them.
+    pub(super) fn hint(&self, pool: &Arc<Pool>) -> Bytes {
+        let mut hints = self.hints.borrow_mut();
+        let of_now = |(of, _): &&Hint| std::ptr::eq(of.as_ptr(), Arc::as_ptr(pool));
+        if let Some((_, hint)) = hints.get(&pool.view.name).filter(of_now) {
+            return hint.clone();
+        }
+        hints.retain(|_, (of, _)| of.strong_count() > 0);
+        let hint = subset_hint(pool.endpoints.iter().map(|(_, key)| key.address));
+        hints.insert(Arc::clone(&pool.view.name), (Arc::downgrade(pool), hint.clone()));
+        hint
+    }
+
+    /// Forgets endpoints that nobody has asked for some time; their connections close.
+    pub fn reap(&self) {
+        self.peers.borrow_mut().retain(|_, peer| peer.is_wanted());
+    }
+
+    /// Closes everything that carries no stream.
+    pub fn clear(&self) {
+        self.peers.borrow_mut().clear();
+    }
+}
+
+/// How long an endpoint of a picker is remembered that nobody asks.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Speaks TLS.
+#[derive(Clone)]
+struct Connector(TlsConnector);
+
+impl Debug for Connector {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+/// One endpoint of a picker.
+#[derive(Debug)]
+pub(super) struct Peer {
+    endpoint: SocketAddr,
+    security: Option<(Connector, ServerName<'static>)>,
+    connect_timeout: Duration,
+    channels: RefCell<Vec<Rc<Channel>>>,
+    /// A connection is being opened; those who wait for it are notified.
+    opening: Cell<bool>,
+    opened: Notify,
+    rest: RefCell<Rest>,
+    asked: Cell<Instant>,
+}
+
+/// Failures in a row, what the last one was, and until when nothing is tried.
+#[derive(Debug, Default)]
+struct Rest {
+    failures: u32,
+    until: Option<Instant>,
+    why: String,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Channel {
+    sender: SendRequest<Outgoing>,
+    streams: Cell<usize>,
+    streams_max: StreamsMax,
+    /// It fell silent: no further stream.
+    retired: Cell<bool>,
+    heard: Cell<Instant>,
+}
+
+/// A stream's place on a connection; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    peer: Rc<Peer>,
+    channel: Rc<Channel>,
+}
+
+impl Peer {
+    fn new(
+        endpoint: SocketAddr,
+        security: Option<(Connector, ServerName<'static>)>,
+        connect_timeout: Duration,
+    ) -> Peer {
+        Peer {
+            endpoint,
+            security,
+            connect_timeout,
+            channels: RefCell::default(),
+            opening: Cell::new(false),
+            opened: Notify::new(),
+            rest: RefCell::default(),
+            asked: Cell::new(Instant::now()),
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        let streams = self.channels.borrow().iter().any(|channel| channel.streams.get() > 0);
+        streams || self.opening.get() || self.asked.get().elapsed() < IDLE_TIMEOUT
+    }
+
+    /// A place on a connection, which is opened if there is none with room.
+    async fn place(self: &Rc<Self>) -> Result<Place, Resting> {
+        self.asked.set(Instant::now());
+        loop {
+            if let Some(channel) = self.channel_with_room() {
+                channel.streams.set(channel.streams.get() + 1);
+                return Ok(Place { peer: Rc::clone(self), channel });
+            }
+            self.resting()?;
+            let opened = self.opened.notified();
+            if !self.opening.replace(true) {
+                tokio::task::spawn_local(Rc::clone(self).open());
+            }
+            opened.await;
+        }
+    }
+
+    /// The connection with the fewest streams, if it has room or there may be no further one.
+    fn channel_with_room(&self) -> Option<Rc<Channel>> {
+        let mut channels = self.channels.borrow_mut();
+        channels.retain(|channel| !channel.sender.is_closed() && !channel.retired.get());
+        let idlest = channels.iter().min_by_key(|channel| channel.streams.get())?;
+        let has_room = idlest.streams.get() < idlest.streams_max.0();
+        // Beyond the last connection streams wait for each other, as long as their requests may.
+        let may_open = channels.len() < CONNECTIONS_MAX && self.resting().is_ok();
+        (has_room || !may_open).then(|| Rc::clone(idlest))
+    }
+
+    fn resting(&self) -> Result<(), Resting> {
+        let rest = self.rest.borrow();
+        match rest.until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(left) if !left.is_zero() => Err(Resting { why: rest.why.clone(), left }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn open(self: Rc<Self>) {
+        let opened = match timeout(self.connect_timeout, self.connect()).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                let why = format!("no connection within {}s", self.connect_timeout.as_secs_f32());
+                Err(io::Error::new(io::ErrorKind::TimedOut, why))
+            }
+        };
+        match opened {
+            Ok((sender, streams_max)) => {
+                let channel = Channel {
+                    sender,
+                    streams: Cell::new(0),
+                    streams_max,
+                    retired: Cell::new(false),
+                    heard: Cell::new(Instant::now()),
+                };
+                self.channels.borrow_mut().push(Rc::new(channel));
+            }
+            Err(error) => self.fails(&error.to_string()),
+        }
+        self.opening.set(false);
+        self.opened.notify_waiters();
+    }
+
+    async fn connect(&self) -> io::Result<Opened> {
+        let stream = TcpStream::connect(self.endpoint).await?;
+        stream.set_nodelay(true)?;
+        match &self.security {
+            None => start(TokioIo::new(stream)).await,
+            Some((connector, name)) => {
+                start(TokioIo::new(connector.0.connect(name.clone(), stream).await?)).await
+            }
+        }
+    }
+
+    fn fails(&self, why: &str) {
+        let mut rest = self.rest.borrow_mut();
+        let (first, most) = REST;
+        let pause = first.saturating_mul(1 << rest.failures.min(16)).min(most);
+        rest.failures += 1;
+        rest.until = Some(Instant::now() + pause);
+        why.clone_into(&mut rest.why);
+    }
+
+    fn works(&self) {
+        let mut rest = self.rest.borrow_mut();
+        if rest.failures > 0 {
+            *rest = Rest::default();
+        }
+    }
+}
+
+/// An endpoint that failed and is not tried for a while.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}; the next try is in {}s", left.as_secs_f32())]
+struct Resting {
+    why: String,
+    left: Duration,
+}
+
+/// A connection's handle, and how many streams the peer allows.
+type Opened = (SendRequest<Outgoing>, StreamsMax);
+
+/// How many streams a peer allows at the moment; 0 until it has told its settings.
+struct StreamsMax(Box<dyn Fn() -> usize>);
+
+impl Debug for StreamsMax {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0())
+    }
+}
+
+/// How often a fresh connection is looked at until the peer has told its settings: hyper has no word for it.
+const SETTINGS_LOOK: Duration = Duration::from_millis(1);
+
+/// Speaks HTTP/2, on a task of this thread. Returns once the peer has told its settings: so it speaks HTTP/2 too, and no
+/// stream is opened that it would refuse.
+async fn start<T: Read + Write + Unpin + 'static>(io: T) -> io::Result<Opened> {
+    let (of_stream, of_connection) = WINDOW_BYTES;
+    let (sender, connection) = http2::Builder::new(OnThisThread)
+        .initial_max_send_streams(0)
+        .initial_stream_window_size(of_stream)
+        .initial_connection_window_size(of_connection)
+        .handshake(io)
+        .await
+        .map_err(io::Error::other)?;
+    let connection = Rc::new(RefCell::new(Some(connection)));
+    let driven = Rc::clone(&connection);
+    tokio::task::spawn_local(std::future::poll_fn(move |cx| {
+        let mut connection = driven.borrow_mut();
+        let ended = connection.as_mut().map_or(Poll::Ready(()), |open| Pin::new(open).poll(cx).map(drop));
+        if ended.is_ready() {
+            // How it ended is told to each of its streams; dropped, it takes no more.
+            *connection = None;
+        }
+        ended
+    }));
+    let streams_max = StreamsMax(Box::new(move || {
+        connection.borrow().as_ref().map_or(0, http2::Connection::current_max_send_streams)
+    }));
+    while streams_max.0() == 0 {
+        if sender.is_closed() {
+            return Err(io::Error::other("it does not speak HTTP/2"));
+        }
+        sleep(SETTINGS_LOOK).await;
+    }
+    Ok((sender, streams_max))
+}
+
+/// Runs what hyper has to run beside a connection.
+#[derive(Debug, Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+impl Place {
+    pub(super) fn endpoint(&self) -> SocketAddr {
+        self.peer.endpoint
+    }
+
+    pub(super) fn sender(&self) -> SendRequest<Outgoing> {
+        self.channel.sender.clone()
+    }
+
+    /// Something came over the connection: its endpoint works.
+    pub(super) fn heard(&self) {
+        self.channel.heard.set(Instant::now());
+        self.peer.works();
+    }
+
+    /// Nothing came for this stream in time. A connection over which nothing at all came since `begun` is given up, and its
+    /// endpoint rests: a process that hangs still accepts.
+    pub(super) fn silent_since(&self, begun: Instant, why: &str) {
+        if self.channel.heard.get() < begun && !self.channel.retired.replace(true) {
+            self.peer.fails(why);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.channel.streams.set(self.channel.streams.get() - 1);
+    }
+}

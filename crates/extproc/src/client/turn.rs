@@ -1,0 +1,304 @@
+//! What the answers of a picker come to: pure, message by message.
+//!
+//! In: the answers in their order. Out: a [`Verdict`], once the headers are answered and it is known what becomes of the
+//! body. A body that comes back as it went is compared as it comes and not held a second time.
+//! Source: Endpoint Picker Protocol, "Destination Endpoint"; ext_proc, FULL_DUPLEX_STREAMED: what goes on is what the
+//! answers carry. Beyond it an answer without a mutation passes its part of the body on, and may come before the headers'
+//! answer (some pickers of the field do that).
+
+use super::message::LB_NAMESPACE;
+use crate::wire::{
+    BodyResponse, CommonResponse, HeaderMutation, HeaderSendMode, HeadersResponse, ImmediateResponse, Kind,
+    Mutation, ProcessingResponse, Response, ResponseStatus, Struct,
+};
+use bytes::Bytes;
+use http::StatusCode;
+use journey::headers::DESTINATION_ENDPOINT;
+use payload::Rope;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// The longest piece of an answer that a message repeats, bytes.
+const TOLD_BYTES_MAX: usize = 128;
+
+/// What a picker says of a request.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Where it goes.
+    Picked(Box<Chosen>),
+    /// It goes nowhere: the client is answered thus.
+    Answered(Answer),
+}
+
+/// Where a request goes, and as what.
+#[derive(Debug, Clone, Default)]
+pub struct Chosen {
+    /// In the order of preference; never empty.
+    pub endpoints: SmallVec<[SocketAddr; 4]>,
+    /// Changes of its headers: see [`apply`](super::apply).
+    pub headers: HeaderMutation,
+    /// Its body, if it is another one than was sent.
+    pub body: Option<Rope>,
+}
+
+/// A picker's own answer to the client.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, as changes of none.
+    pub headers: HeaderMutation,
+    /// Its body.
+    pub body: Bytes,
+    /// A word for the log; perhaps empty.
+    pub details: String,
+}
+
+/// Whether the head of the response is to be shown to the picker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResponseHeaders {
+    Shown,
+    Skipped,
+}
+
+/// Why an answer cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It is not the protocol.
+    Garbage(String),
+    /// Its body does not fit a limit.
+    TooLarge(String),
+}
+
+/// How many bytes of a changed body may be held: answers why not.
+pub(super) type Charge<'a> = &'a mut dyn FnMut(u64) -> Result<(), String>;
+
+/// One request at a picker.
+#[derive(Debug)]
+pub(super) struct Turn {
+    chosen: Option<Chosen>,
+    echo: Echo,
+    pub(super) response_headers: ResponseHeaders,
+}
+
+impl Turn {
+    /// A request whose `body` was sent in messages of these `parts`.
+    pub(super) fn new(body: &Rope, parts: Vec<usize>) -> Turn {
+        Turn { chosen: None, echo: Echo::new(body, parts), response_headers: ResponseHeaders::Shown }
+    }
+
+    /// The next answer. `None`: more is to come.
+    pub(super) fn take(
+        &mut self,
+        answer: ProcessingResponse,
+        charge: Charge<'_>,
+    ) -> Result<Option<Verdict>, Wrong> {
+        if let Some(mode) = &answer.mode_override
+            && mode.response_header_mode() == HeaderSendMode::Skip
+        {
+            self.response_headers = ResponseHeaders::Skipped;
+        }
+        match answer.response {
+            Some(Response::ImmediateResponse(immediate)) => return answered(immediate).map(Some),
+            Some(Response::RequestHeaders(headers)) if self.chosen.is_none() => {
+                self.headers(headers, answer.dynamic_metadata.as_ref(), charge)?;
+            }
+            Some(Response::RequestBody(body)) => self.body(body, charge)?,
+            // What a picker says of trailers is about none: there are none.
+            Some(Response::RequestTrailers(_)) => {}
+            Some(Response::RequestHeaders(_)) => {
+                return Err(garbage("the request's headers are answered twice"));
+            }
+            Some(_) => return Err(garbage("a response is answered before the request")),
+            None => return Err(garbage("an answer to nothing")),
+        }
+        if !self.echo.ended {
+            return Ok(None);
+        }
+        let Some(chosen) = self.chosen.take() else { return Ok(None) };
+        let chosen = Chosen { body: self.echo.changed(), ..chosen };
+        Ok(Some(Verdict::Picked(Box::new(chosen))))
+    }
+
+    fn headers(
+        &mut self,
+        HeadersResponse { response }: HeadersResponse,
+        metadata: Option<&Struct>,
+        charge: Charge<'_>,
+    ) -> Result<(), Wrong> {
+        let CommonResponse { status, header_mutation, body_mutation, .. } = response.unwrap_or_default();
+        let headers = header_mutation.unwrap_or_default();
+        let named = headers
+            .set_headers
+            .iter()
+            .filter_map(|option| option.header.as_ref())
+            .find(|header| header.key.eq_ignore_ascii_case(DESTINATION_ENDPOINT.as_str().as_bytes()))
+            .map(|header| header.bytes().clone())
+            .or_else(|| destination_in(metadata?));
+        let named = named.ok_or_else(|| garbage("its answer names no x-gateway-destination-endpoint"))?;
+        self.chosen = Some(Chosen { endpoints: endpoints(&named)?, headers, body: None });
+        if status == i32::from(ResponseStatus::ContinueAndReplace) {
+            let body = body_mutation.and_then(|body| body.mutation);
+            self.echo.replace(body, charge)?;
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, BodyResponse { response }: BodyResponse, charge: Charge<'_>) -> Result<(), Wrong> {
+        let body = response.and_then(|response| response.body_mutation).and_then(|body| body.mutation);
+        match body {
+            Some(Mutation::StreamedResponse(streamed)) => {
+                self.echo.push(&streamed.body, charge)?;
+                self.echo.ended |= streamed.end_of_stream;
+                Ok(())
+            }
+            other => self.echo.answer_part(other, charge),
+        }
+    }
+}
+
+/// The destination in metadata, in its namespace.
+fn destination_in(metadata: &Struct) -> Option<Bytes> {
+    let Some(Kind::StructValue(lb)) = &metadata.fields.get(LB_NAMESPACE)?.kind else { return None };
+    Some(Bytes::copy_from_slice(lb.fields.get(DESTINATION_ENDPOINT.as_str())?.as_str()?.as_bytes()))
+}
+
+/// An ordered list of endpoints: `ip:port,ip:port`.
+fn endpoints(list: &[u8]) -> Result<SmallVec<[SocketAddr; 4]>, Wrong> {
+    let wrong = || garbage(&format!("the destination {:?} is no list of ip:port", told(list)));
+    let text = std::str::from_utf8(list).map_err(|_| wrong())?;
+    text.split(',').map(|endpoint| endpoint.trim().parse().map_err(|_| wrong())).collect()
+}
+
+fn told(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(TOLD_BYTES_MAX)]).into_owned()
+}
+
+fn garbage(what: &str) -> Wrong {
+    Wrong::Garbage(what.to_owned())
+}
+
+fn answered(immediate: ImmediateResponse) -> Result<Verdict, Wrong> {
+    // Envoy takes a missing status for 200.
+    let code = immediate.status.map_or(200, |status| status.code);
+    let status = u16::try_from(code).ok().and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.filter(|status| !status.is_informational());
+    let status = status.ok_or_else(|| garbage(&format!("an answer of status {code}")))?;
+    let headers = immediate.headers.unwrap_or_default();
+    Ok(Verdict::Answered(Answer { status, headers, body: immediate.body, details: immediate.details }))
+}
+
+/// The body as it comes back.
+#[derive(Debug)]
+struct Echo {
+    sent: Rope,
+    /// Parts that were sent and are not answered.
+    parts: VecDeque<usize>,
+    /// The next byte of `sent` to compare: its chunk, and the place in that.
+    at: (usize, usize),
+    /// Bytes that came back as they went.
+    same: u64,
+    /// From the first byte on that did not: the whole body as it came back.
+    changed: Option<Rope>,
+    ended: bool,
+}
+
+impl Echo {
+    fn new(sent: &Rope, parts: Vec<usize>) -> Echo {
+        Echo {
+            sent: sent.clone(),
+            ended: parts.is_empty(),
+            parts: parts.into(),
+            at: (0, 0),
+            same: 0,
+            changed: None,
+        }
+    }
+
+    /// The next bytes.
+    fn push(&mut self, piece: &Bytes, charge: Charge<'_>) -> Result<(), Wrong> {
+        if self.ended && !piece.is_empty() {
+            return Err(garbage("more of the body comes after its end"));
+        }
+        if self.changed.is_none() && self.comes_back(piece) {
+            return Ok(());
+        }
+        let mut changed = match self.changed.take() {
+            Some(changed) => changed,
+            None => self.sent.splice(self.same..self.sent.bytes(), Bytes::new()),
+        };
+        charge(piece.len() as u64).map_err(Wrong::TooLarge)?;
+        changed.push(piece.clone());
+        self.changed = Some(changed);
+        Ok(())
+    }
+
+    /// Compares a piece with what was sent; moves on only if all of it is the same.
+    fn comes_back(&mut self, piece: &[u8]) -> bool {
+        let (mut chunk, mut offset) = self.at;
+        let mut left = piece;
+        while !left.is_empty() {
+            let Some(own) = self.sent.chunks().get(chunk).map(|own| &own[offset..]) else { return false };
+            let length = own.len().min(left.len());
+            if own[..length] != left[..length] {
+                return false;
+            }
+            left = &left[length..];
+            (chunk, offset) = if length == own.len() { (chunk + 1, 0) } else { (chunk, offset + length) };
+        }
+        self.at = (chunk, offset);
+        self.same += piece.len() as u64;
+        true
+    }
+
+    /// The next part is answered otherwise than by a streamed piece: as it went, emptied, or replaced.
+    fn answer_part(&mut self, mutation: Option<Mutation>, charge: Charge<'_>) -> Result<(), Wrong> {
+        let part =
+            self.parts.pop_front().ok_or_else(|| garbage("the body is answered oftener than it was sent"))?;
+        let end = self.sent_up_to();
+        match mutation {
+            Some(Mutation::Body(body)) => self.push(&body, charge)?,
+            Some(Mutation::ClearBody(true)) => {}
+            _ => {
+                let own = self.sent.splice(end..self.sent.bytes(), Bytes::new());
+                let own = own.splice(0..end - part as u64, Bytes::new());
+                for piece in own.chunks() {
+                    self.push(piece, charge)?;
+                }
+            }
+        }
+        self.ended = self.parts.is_empty();
+        Ok(())
+    }
+
+    /// Where the part that was answered last ends in the body that was sent.
+    fn sent_up_to(&self) -> u64 {
+        self.sent.bytes() - self.parts.iter().map(|part| *part as u64).sum::<u64>()
+    }
+
+    /// The whole body is replaced, and nothing more of it is answered.
+    fn replace(&mut self, mutation: Option<Mutation>, charge: Charge<'_>) -> Result<(), Wrong> {
+        let body = match mutation {
+            Some(Mutation::Body(body)) => body,
+            _ => Bytes::new(),
+        };
+        charge(body.len() as u64).map_err(Wrong::TooLarge)?;
+        self.changed = Some([body].into_iter().collect());
+        self.ended = true;
+        Ok(())
+    }
+
+    /// The body as it came back, if it is another one.
+    fn changed(&mut self) -> Option<Rope> {
+        match self.changed.take() {
+            None if self.same < self.sent.bytes() => {
+                Some(self.sent.splice(self.same..self.sent.bytes(), Bytes::new()))
+            }
+            changed => changed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
