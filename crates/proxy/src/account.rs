@@ -6,6 +6,7 @@ use crate::client_io::Watch;
 use crate::core::Core;
 use crate::headers::REQUEST_ID_BYTES_MAX;
 use bytes::Bytes;
+use extproc::client::Exchange;
 use journey::{Now, Outcome, Refusal};
 use payload::{InferenceRequest, ResponseObserver, Usage};
 use state::Flight;
@@ -17,6 +18,8 @@ use telemetry::{Attempt, Record, Refused, RequestId, Running};
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) record: Record,
+    /// The stream to the pool's own endpoint picker, if that picked; it ends with the request.
+    pub(crate) exchange: Option<Box<Exchange>>,
     core: Rc<Core>,
     watch: Rc<Watch>,
     begun: Now,
@@ -35,6 +38,7 @@ impl Account {
         let begun = core.clock.now();
         Box::new(Account {
             record: Record::blank(),
+            exchange: None,
             core: Rc::clone(core),
             watch: Rc::clone(watch),
             begun,

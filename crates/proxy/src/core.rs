@@ -9,6 +9,7 @@ use crate::connection;
 use crate::deadlines::{Deadlines, TICK};
 use crate::settings::Settings;
 use crate::upstream::Endpoints;
+use extproc::client::{self, Pickers};
 use payload::Budget;
 use state::{Clock, Reader, Service, Snapshot, World};
 use std::cell::{Cell, RefCell};
@@ -59,6 +60,7 @@ pub(crate) struct Core {
     pub(crate) telemetry: telemetry::Core,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) endpoints: Endpoints,
+    pub(crate) pickers: Pickers,
     pub(crate) random: RefCell<fastrand::Rng>,
     pub(crate) draining: Cell<bool>,
     reader: RefCell<Reader>,
@@ -85,6 +87,10 @@ impl Core {
         let deadlines = Deadlines::new(shared.world.clock());
         Rc::new(Core {
             endpoints: Endpoints::new(&shared.settings, Rc::clone(&deadlines)),
+            pickers: Pickers::new(client::Settings {
+                connect_timeout: shared.settings.connect_timeout,
+                body_bytes_max: shared.settings.body_bytes_max,
+            }),
             settings: Arc::clone(&shared.settings),
             clock: shared.world.clock(),
             budget: Arc::clone(&shared.budget),
@@ -126,6 +132,11 @@ impl Core {
         *turn
     }
 
+    /// Which data thread this is.
+    pub(crate) fn thread(&self) -> usize {
+        self.index
+    }
+
     /// A connection has ended.
     pub(crate) fn connection_ended(&self) {
         self.loads.ended(self.index);
@@ -145,6 +156,7 @@ pub(crate) fn run(shared: &Shared, index: usize, messages: mpsc::UnboundedReceiv
     let core = Core::new(shared, index);
     runtime.block_on(serve(Rc::clone(&core), messages));
     core.endpoints.clear();
+    core.pickers.clear();
 }
 
 async fn serve(core: Rc<Core>, mut messages: mpsc::UnboundedReceiver<Message>) {
@@ -172,6 +184,7 @@ async fn serve(core: Rc<Core>, mut messages: mpsc::UnboundedReceiver<Message>) {
             _ = ticks.tick() => {
                 core.deadlines.tick();
                 core.endpoints.reap();
+                core.pickers.reap();
                 core.snapshot();
             }
         }

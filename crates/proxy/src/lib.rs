@@ -2,7 +2,7 @@
 //!
 //! In: a client's connection. Out: the request at the endpoint that was picked, and its response back, frame by frame.
 //! The files read in the order of a request: `accept`, `core`, `connection`, `request` (the five steps), `read`,
-//! `upstream`, `body`, `response`, `account`.
+//! `picker`, `upstream`, `body`, `response`, `account`.
 //! Never: a decision of its own; a lock, a task or a timer for each request; a socket that crosses threads while it is
 //! served; a wait without a limit.
 
@@ -15,6 +15,7 @@ mod core;
 mod deadlines;
 mod headers;
 mod mirror;
+mod picker;
 mod proxy;
 mod read;
 mod request;

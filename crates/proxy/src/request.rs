@@ -9,6 +9,7 @@ use crate::client_io::Watch;
 use crate::core::Core;
 use crate::headers;
 use crate::mirror;
+use crate::picker::{self, Turned};
 use crate::read::{Arriving, Read};
 use crate::response;
 use crate::target;
@@ -24,10 +25,10 @@ use state::{Backend, Dispatch, Listener, dispatch, draw, leads_nowhere};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The scheme that clients speak at this door.
-const SCHEME: &str = "http";
+pub(crate) const SCHEME: &str = "http";
 
 /// Serves one request.
 pub(crate) async fn journey(
@@ -78,16 +79,23 @@ async fn travel(
     if arriving.is_unread() && mirror::wants_body(rule) {
         arriving.hold(core, account).await?;
     }
-    let read = arriving.take_read();
-    let destination = pick(core, account, &head, rule, backend, read.as_ref())?;
+    let mut read = arriving.take_read();
+    let limits = limits(core, account, rule);
+    let destination = match ask_picker(core, account, &mut head, (backend, limits), read.as_mut()).await? {
+        Turned::Picked => Destination::Pool,
+        Turned::Answered(answer) => return Ok(response::Passage::OfPicker(answer)),
+        Turned::BuiltIn => pick(core, account, &head, rule, backend, read.as_ref())?,
+    };
     let body = load(core, account, &mut head, read, arriving);
     let outbound = Outbound { head, body };
     mirror::send(core, account.watch(), rule, backend, &outbound);
     account.pause();
-    let limits = limits(core, account, rule);
     let mut answer =
         upstream::send(core, account, outbound, destination, (limits, rule.retry.as_ref())).await?;
     tracing::trace!(%host, status = answer.response.status().as_u16(), "answered");
+    if account.exchange.is_some() {
+        Box::pin(picker::show_response(core, account, &mut answer.response)).await;
+    }
     headers::clean_response(answer.response.headers_mut());
     rule.change_response_headers(backend, answer.response.headers_mut());
     Ok(response::Passage::Answer(answer))
@@ -145,6 +153,22 @@ fn address(
         .ok_or_else(|| leads_nowhere(rule, "the rewritten path is not a path"))?;
     rule.change_request_headers(backend, &mut head.headers);
     Ok(())
+}
+
+/// Steps 3 and 4 by the pool's own endpoint picker. The built-in one picks where there is none.
+async fn ask_picker(
+    core: &Rc<Core>,
+    account: &mut Account,
+    head: &mut request::Parts,
+    (backend, limits): (&Weighted<Backend>, Limits),
+    read: Option<&mut Read>,
+) -> Result<Turned, Refusal> {
+    let Backend::Pool(pool) = &backend.backend else { return Ok(Turned::BuiltIn) };
+    let (Some(picker), Some(read)) = (&pool.picker, read) else { return Ok(Turned::BuiltIn) };
+    account.record.backend = Some(Arc::clone(&pool.view.name));
+    // Boxed, so that requests of other pools do not carry its room.
+    let limit = limits.request.map_or(Duration::MAX, |(end, _)| end.since(core.clock.now()));
+    Box::pin(picker::pick(core, account, head, (pool, picker, limit), read)).await
 }
 
 /// Steps 3 and 4, admit and pick.
@@ -205,7 +229,7 @@ fn load(
 }
 
 fn limits(core: &Core, account: &Account, rule: &Rule<Backend>) -> Limits {
-    let nonzero = |limit: std::time::Duration| (!limit.is_zero()).then_some(limit);
+    let nonzero = |limit: Duration| (!limit.is_zero()).then_some(limit);
     Limits {
         request: rule.timeouts.request.and_then(nonzero).map(|limit| (account.begun().plus(limit), limit)),
         attempt: rule.timeouts.backend_request.and_then(nonzero),

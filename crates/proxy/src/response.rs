@@ -5,18 +5,22 @@ use crate::body::{Relay, ResponseBody};
 use crate::client_io::Watch;
 use crate::headers;
 use crate::upstream::Answer;
+use extproc::client;
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use http::{Response, StatusCode, Version};
-use journey::Refusal;
+use journey::{Outcome, Refusal, Step};
 use payload::ResponseObserver;
+use telemetry::Refused;
 
 /// What a journey comes to when it is not refused.
 #[derive(Debug)]
 pub(crate) enum Passage {
     /// An endpoint answers.
     Answer(Answer),
+    /// The pool's own endpoint picker answers.
+    OfPicker(client::Answer),
     /// The client is sent elsewhere.
     Redirect {
         /// The status.
@@ -30,9 +34,10 @@ pub(crate) enum Passage {
 pub(crate) fn pass(mut account: Box<Account>, passage: Passage) -> Response<ResponseBody> {
     match passage {
         Passage::Answer(answer) => relay(account, answer),
+        Passage::OfPicker(answer) => of_picker(account, answer),
         Passage::Redirect { status, location } => {
             account.record.status = status.as_u16();
-            account.ended(journey::Outcome::Served);
+            account.ended(Outcome::Served);
             let mut response = Response::new(ResponseBody::Empty);
             *response.status_mut() = status;
             response.headers_mut().insert(LOCATION, location);
@@ -53,6 +58,27 @@ fn relay(mut account: Box<Account>, answer: Answer) -> Response<ResponseBody> {
     sign(&mut head.headers, &account);
     let body = Relay::new(body, answer.lease, account, answer.deadline);
     Response::from_parts(head, ResponseBody::Relay(body))
+}
+
+/// Passes an endpoint picker's own answer on, as it is.
+fn of_picker(mut account: Box<Account>, answer: client::Answer) -> Response<ResponseBody> {
+    let status = answer.status;
+    account.record.status = status.as_u16();
+    account.ended(Outcome::Served);
+    if status.is_client_error() || status.is_server_error() {
+        let picker = account.record.picker.as_ref().map_or("", |asked| &*asked.picker);
+        let details = if answer.details.is_empty() { String::new() } else { format!(": {}", answer.details) };
+        let message =
+            format!("{picker}, the pool's endpoint picker, answered {} itself{details}", status.as_u16());
+        let reason = "endpoint_picker_answered";
+        account.record.refusal = Some(Refused { step: Step::Pick, reason, message: message.into() });
+    }
+    let mut response = Response::new(ResponseBody::Whole(answer.body));
+    *response.status_mut() = status;
+    client::apply(&answer.headers, response.headers_mut());
+    headers::clean_response(response.headers_mut());
+    sign(response.headers_mut(), &account);
+    response
 }
 
 /// Tells the client why its request is not served, in the shape of the API it speaks.

@@ -57,7 +57,7 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECTION_AGE_MAX", value_parser = resources::parse_duration)]
     pub connection_age_max: Option<Duration>,
 
-    /// Connecting to an endpoint.
+    /// Connecting to an endpoint, or to a pool's own endpoint picker.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECT_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().connect_timeout))]
     pub connect_timeout: Duration,
     /// From a request's last byte to the head of the response. Default none: a generation takes minutes.
@@ -72,6 +72,13 @@ pub struct Settings {
     /// Idle connections to one endpoint, all threads together (each may keep its share).
     #[arg(long, value_name = "COUNT", env = "POINTSMAN_UPSTREAM_IDLE_MAX", default_value_t = Settings::default().upstream_idle_max)]
     pub upstream_idle_max: usize,
+
+    /// From asking a pool's own endpoint picker to its pick; then its failureMode decides. It may hold requests on purpose.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_ENDPOINT_PICKER_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().endpoint_picker_timeout))]
+    pub endpoint_picker_timeout: Duration,
+    /// How long a response's head may wait for what the pool's own endpoint picker says to it; then it goes on unchanged.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_ENDPOINT_PICKER_RESPONSE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().endpoint_picker_response_timeout))]
+    pub endpoint_picker_response_timeout: Duration,
 
     /// On shutdown: how long requests under way may take to end.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_DRAIN_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().drain_timeout))]
@@ -101,6 +108,8 @@ impl Default for Settings {
             response_stall_timeout: Duration::from_secs(600),
             upstream_idle_timeout: Duration::from_secs(4),
             upstream_idle_max: 512,
+            endpoint_picker_timeout: Duration::from_secs(10),
+            endpoint_picker_response_timeout: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(120),
         }
     }

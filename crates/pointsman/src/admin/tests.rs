@@ -66,6 +66,7 @@ fn record(id: &str) -> Record {
         prompt_bytes: 10,
         request_bytes: 100,
         response_bytes: 200,
+        picker: None,
         decision: None,
         attempts: [Attempt { endpoint, outcome: Outcome::Served }].into_iter().collect(),
         status: 200,
@@ -123,6 +124,7 @@ fn a_prefix_index_that_pools_share_is_counted_once() {
             known_models: Vec::new(),
             domain: Arc::clone(domain),
             blocks: None,
+            picker: None,
         })
     };
     let (one, two) = (Arc::<Domain>::default(), Arc::<Domain>::default());

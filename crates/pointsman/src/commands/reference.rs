@@ -47,6 +47,8 @@ fn errors() -> String {
          Anthropic's shape on its paths. `reason` is the label of `pointsman_refusals_total`.\n\n\
          A head that cannot be read begins no journey: its refusal (400, 414 or 431) has OpenAI's shape whatever its path, \
          and its connection is closed.\n\n\
+         What a pool's own endpoint picker answers itself is passed on as it is, whatever its status and shape, and stands in \
+         logs and metrics as `endpoint_picker_answered` of the step `pick`.\n\n\
          | status | step | reason | whose fault | may a retry help | message, for example |\n|---|---|---|---|---|---|\n",
     );
     for refusal in journey::Refusal::table() {

@@ -9,12 +9,12 @@ use journey::Refusal;
 use payload::{BodyHead, InferenceRequest, Limits, RequestParser, Rope};
 use resources::Folder;
 use routing::RequestHead;
-use state::{Backend, Clock, Dispatch, Listener, World, dispatch, draw, leads_nowhere};
+use state::{Backend, Clock, Dispatch, EndpointPicker, Listener, World, dispatch, draw, leads_nowhere};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
-use telemetry::{Explanation, Record, Refused, RequestId};
+use std::time::{Duration, SystemTime};
+use telemetry::{AskedPicker, Explanation, PickerOutcome, Record, Refused, RequestId};
 
 /// The manifests, compiled.
 pub(crate) struct Offline(World);
@@ -106,6 +106,7 @@ impl Offline {
             Backend::Pool(pool) => {
                 record.backend = Some(Arc::clone(&pool.view.name));
                 scorers.extend(pool.view.policy.scorer_names());
+                record.picker = pool.picker.as_deref().map(|picker| Box::new(not_asked(picker)));
                 let parsed = parsed.as_ref().ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
                 let body = Rope::from_iter([request.body.clone()]);
                 // Offline, whoever asks is trusted.
@@ -120,6 +121,12 @@ impl Offline {
             }
         }
     }
+}
+
+/// A pool's own endpoint picker, which only a running gateway asks.
+fn not_asked(picker: &EndpointPicker) -> AskedPicker {
+    let (picker, outcome) = (Arc::clone(&picker.name), PickerOutcome::NotAsked);
+    AskedPicker { picker, outcome, took: Duration::ZERO, why: None }
 }
 
 /// Step 1, parse.

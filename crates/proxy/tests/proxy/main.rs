@@ -5,9 +5,12 @@
 mod bodies;
 mod cores;
 mod drain;
+mod epp;
 mod forwarding;
 mod limits;
+mod own_epp;
 mod panics;
+mod pickers;
 mod retries;
 mod smuggling;
 mod streaming;

@@ -26,12 +26,17 @@ spec:
 
 /// A Service and its endpoints.
 pub(crate) fn service(name: &str, endpoints: &[SocketAddr]) -> String {
+    service_at(name, "{name: http, port: 80}", endpoints)
+}
+
+/// The same, with this port.
+pub(crate) fn service_at(name: &str, port: &str, endpoints: &[SocketAddr]) -> String {
     let mut yaml = format!(
         "
 apiVersion: v1
 kind: Service
 metadata: {{name: {name}}}
-spec: {{ports: [{{name: http, port: 80}}]}}
+spec: {{ports: [{port}]}}
 ---
 "
     );
@@ -43,12 +48,17 @@ spec: {{ports: [{{name: http, port: 80}}]}}
 
 /// An InferencePool and its endpoints.
 pub(crate) fn pool(name: &str, endpoints: &[SocketAddr]) -> String {
+    pool_with(name, "{name: none, port: {number: 9002}}", endpoints)
+}
+
+/// The same, with this `endpointPickerRef`.
+pub(crate) fn pool_with(name: &str, picker: &str, endpoints: &[SocketAddr]) -> String {
     let mut yaml = format!(
         "
 apiVersion: inference.networking.k8s.io/v1
 kind: InferencePool
 metadata: {{name: {name}}}
-spec: {{selector: {{matchLabels: {{app: {name}}}}}, targetPorts: [{{number: 8000}}], endpointPickerRef: {{name: none, port: {{number: 9002}}}}}}
+spec: {{selector: {{matchLabels: {{app: {name}}}}}, targetPorts: [{{number: 8000}}], endpointPickerRef: {picker}}}
 ---
 "
     );

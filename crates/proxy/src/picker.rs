@@ -1,0 +1,177 @@
+//! Step 4 by somebody else: the pool's own endpoint picker, a Service, is asked over ext_proc where a request goes.
+//!
+//! In: the request as it is to leave, its body held whole. Out: a flight over the endpoints that the picker ordered, with
+//! the head and the body as it wants them; or its own answer to the client. A picker that fails is the pool's `failureMode`'s
+//! to judge: `FailOpen` lets the built-in picker pick, `FailClose` refuses.
+//! Never: an endpoint outside the pool; a wait for the picker longer than its limit; a response lost because the picker
+//! failed at its head.
+
+use crate::account::Account;
+use crate::core::Core;
+use crate::read::Read;
+use extproc::client::{self, Answer, Asked, Chosen, Exchange, Failure, Verdict};
+use http::header::CONTENT_LENGTH;
+use http::{Response, request};
+use http_body::Body;
+use hyper::body::Incoming;
+use journey::{Now, Refusal};
+use state::{Dispatch, EndpointPicker, FailureMode, Flight, Pool, assign};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::{AskedPicker, PickerOutcome};
+
+/// What a pool's own picker made of a request.
+#[derive(Debug)]
+pub(crate) enum Turned {
+    /// It picked: the flight is the account's.
+    Picked,
+    /// It answered the client.
+    Answered(Answer),
+    /// The built-in picker is to pick: it failed, and the pool fails open.
+    BuiltIn,
+}
+
+/// Asks the pool's own picker, for at most the time that is left of the request's.
+pub(crate) async fn pick(
+    core: &Rc<Core>,
+    account: &mut Account,
+    head: &mut request::Parts,
+    (pool, picker, limit): (&Arc<Pool>, &Arc<EndpointPicker>, Duration),
+    read: &mut Read,
+) -> Result<Turned, Refusal> {
+    let begun = core.clock.now();
+    account.pause();
+    let asked = ask(core, head, (pool, picker, limit), read).await;
+    account.resume();
+    let note = |outcome, why: Option<&Failure>| note(core, picker, begun, outcome, why);
+    let failure = match asked {
+        Ok((exchange, Verdict::Picked(chosen))) => match flight(core, pool, &chosen, (head, read)) {
+            Ok(flight) => {
+                account.record.picker = note(PickerOutcome::Picked, None);
+                account.took_off(flight);
+                account.exchange = Some(Box::new(exchange));
+                put_on(*chosen, head, read);
+                return Ok(Turned::Picked);
+            }
+            Err(failure) => failure,
+        },
+        Ok((_, Verdict::Answered(answer))) => {
+            account.record.picker = note(PickerOutcome::Answered, None);
+            return Ok(Turned::Answered(answer));
+        }
+        Err(failure) => failure,
+    };
+    account.record.picker = note(PickerOutcome::Failed, Some(&failure));
+    match picker.failure_mode {
+        FailureMode::FailOpen => Ok(Turned::BuiltIn),
+        FailureMode::FailClose => Err(Refusal::EndpointPickerFailed {
+            pool: Arc::clone(&pool.view.name),
+            picker: Arc::clone(&picker.name),
+            why: failure.to_string(),
+        }),
+    }
+}
+
+async fn ask(
+    core: &Core,
+    head: &request::Parts,
+    (pool, picker, limit): (&Arc<Pool>, &Arc<EndpointPicker>, Duration),
+    read: &mut Read,
+) -> Result<(Exchange, Verdict), Failure> {
+    // The rope's chunks are shared: what is charged meanwhile is the body that comes back.
+    let body = read.held.rope().clone();
+    let asked = Asked {
+        pool,
+        head,
+        scheme: crate::request::SCHEME,
+        body: &body,
+        turn: core.thread(),
+        limit: core.settings.endpoint_picker_timeout.min(limit),
+    };
+    let limit = core.settings.body_bytes_max;
+    let mut came_back = 0;
+    let mut charge = |bytes: u64| {
+        came_back += bytes;
+        if came_back > limit {
+            return Err(format!("more than {limit} bytes"));
+        }
+        let spent = read.held.charge(bytes);
+        spent.map_err(|spent| format!("the gateway holds {} of at most {} bytes", spent.held, spent.limit))
+    };
+    core.pickers.pick(picker, asked, &mut charge).await
+}
+
+/// Reserves where the picker wants the request to go.
+fn flight(
+    core: &Core,
+    pool: &Arc<Pool>,
+    chosen: &Chosen,
+    (head, read): (&request::Parts, &Read),
+) -> Result<Flight, Failure> {
+    let asked = read.request.as_ref().map(|request| Dispatch::told(request, &head.headers));
+    let asked = asked.map(|asked| Dispatch { body: Some(read.held.rope()), ..asked });
+    let flight = asked.and_then(|asked| assign(pool, &asked, &chosen.endpoints, core.clock));
+    flight.ok_or_else(|| {
+        let picked: Vec<String> = chosen.endpoints.iter().take(TOLD_MAX).map(ToString::to_string).collect();
+        Failure::OutsidePool { picked: picked.join(", ") }
+    })
+}
+
+/// Endpoints outside the pool that a message repeats.
+const TOLD_MAX: usize = 4;
+
+/// Changes the request as the picker wants it.
+fn put_on(chosen: Chosen, head: &mut request::Parts, read: &mut Read) {
+    client::apply(&chosen.headers, &mut head.headers);
+    if let Some(body) = chosen.body {
+        read.held.replace(body);
+        // hyper writes the length that the body has.
+        head.headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// Shows the picker the head of the response, and changes it as the picker wants. One that fails here changes nothing.
+pub(crate) async fn show_response(core: &Core, account: &mut Account, response: &mut Response<Incoming>) {
+    let Some(served) = account.flight().map(|flight| flight.at().address) else { return };
+    let Some(mut exchange) = account.exchange.take() else { return };
+    let limit = core.settings.endpoint_picker_response_timeout;
+    match answered(&mut exchange, response, served, limit).await {
+        Ok(()) => account.exchange = Some(exchange),
+        Err(failure) => {
+            if let Some(picker) = &mut account.record.picker {
+                picker.why = Some(format!("at the head of the response: {failure}").into());
+            }
+        }
+    }
+}
+
+async fn answered(
+    exchange: &mut Exchange,
+    response: &mut Response<Incoming>,
+    served: SocketAddr,
+    limit: Duration,
+) -> Result<(), Failure> {
+    let bodiless = response.body().is_end_stream();
+    let head = (response.status(), response.headers());
+    if let Some(mutation) = exchange.answered(head, served, bodiless, limit).await? {
+        client::apply(&mutation, response.headers_mut());
+    }
+    Ok(())
+}
+
+fn note(
+    core: &Core,
+    picker: &EndpointPicker,
+    begun: Now,
+    outcome: PickerOutcome,
+    why: Option<&Failure>,
+) -> Option<Box<AskedPicker>> {
+    Some(Box::new(AskedPicker {
+        picker: Arc::clone(&picker.name),
+        outcome,
+        took: core.clock.now().since(begun),
+        why: why.map(|failure| failure.to_string().into()),
+    }))
+}

@@ -1,0 +1,445 @@
+//! Pools whose endpoint picker is somebody else's.
+
+use crate::epp::{Manner, PLAIN, Picker, Stream, Wire, brief, gate, gate_with, picked, picks, piece_of};
+use crate::support::{Endpoint, Gate, Response, answer, get, ok, post, until};
+use bytes::Bytes;
+use extproc::grpc::{Code, Status};
+use extproc::wire::{
+    HeaderMutation, HttpStatus, ImmediateResponse, ProcessingRequest, ProcessingResponse, Request,
+    Response as Processed, Value,
+};
+use journey::Outcome;
+use proxy::Settings;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use telemetry::PickerOutcome;
+
+const CHAT: &str = r#"{"model":"m","messages":[]}"#;
+
+fn ask(gate: &Gate) -> Response {
+    gate.ask(&post("/v1/chat/completions", "", CHAT))
+}
+
+fn in_flight(gate: &Gate, at: SocketAddr) -> u32 {
+    let snapshot = gate.world.load();
+    let state = snapshot.pools[0].domain.lock();
+    let endpoints = state.endpoints(gate.world.clock().now());
+    endpoints.iter().filter(|endpoint| endpoint.key.address == at).map(|endpoint| endpoint.in_flight).sum()
+}
+
+/// How the request of `response` was picked for, and why not.
+fn told(gate: &Gate, response: &Response) -> (PickerOutcome, String) {
+    let asked = gate.record(response).picker.expect("a picker was asked");
+    assert_eq!(&*asked.picker, "default/epp:9002");
+    (asked.outcome, asked.why.unwrap_or_default().into_string())
+}
+
+/// Refused with the picker's failure, which is told.
+fn assert_closed(gate: &Gate, expected: &str) {
+    let response = ask(gate);
+    assert_eq!((response.status, response.code().as_str()), (503, "endpoint_picker_failed"));
+    assert!(response.header("retry-after").is_some());
+    let text = response.text();
+    assert!(text.contains("default/epp:9002") && text.contains("FailClose"), "{text}");
+    assert!(text.contains(expected), "{expected}: {text}");
+    assert_eq!(told(gate, &response).0, PickerOutcome::Failed);
+}
+
+/// Served all the same, with its body, by the built-in picker.
+fn assert_open(gate: &Gate, live: &Endpoint, expected: &str) {
+    let before = live.got().len();
+    let response = ask(gate);
+    assert_eq!((response.status, response.text().as_str()), (200, "live"));
+    let got = live.got();
+    assert_eq!((got.len(), got[before].body.as_slice()), (before + 1, CHAT.as_bytes()));
+    let (outcome, why) = told(gate, &response);
+    assert_eq!(outcome, PickerOutcome::Failed);
+    assert!(why.contains(expected), "{expected}: {why}");
+    assert!(!gate.record(&response).decision.unwrap().candidates.is_empty(), "the built-in picker picked");
+}
+
+/// A picker of this script fails both ways as `expected` says.
+fn assert_fails<F, S>(script: F, expected: &str)
+where
+    F: Fn(Stream) -> S + Send + Sync + 'static,
+    S: Future<Output = ()> + 'static,
+{
+    let live = Endpoint::answering(ok("live"));
+    let picker = Picker::start(PLAIN, script);
+    assert_closed(&gate(picker.address, Wire::Plain, "FailClose", &[&live]), expected);
+    assert_eq!(live.got().len(), 0);
+    assert_open(&gate(picker.address, Wire::Plain, "FailOpen", &[&live]), &live, expected);
+}
+
+#[test]
+fn the_named_picker_picks_over_tls_and_sees_what_became_of_it() {
+    let (other, chosen) = (
+        Endpoint::answering(ok("other")),
+        Endpoint::start(|mut connection| {
+            while connection.request().is_some() {
+                connection.send(answer("200 OK", "server: upstream\r\nx-of-the-picker: no\r\n", "chosen"));
+            }
+        }),
+    );
+    let tls = Manner { wire: Wire::Tls, streams_max: None };
+    let picker = picks(tls, &[chosen.address]);
+    let gate = gate(picker.address, Wire::Tls, "FailClose", &[&other, &chosen]);
+    for _ in 0..3 {
+        let response = ask(&gate);
+        assert_eq!((response.status, response.text().as_str()), (200, "chosen"));
+        let of_picker: Vec<_> = response
+            .head
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "x-of-the-picker" || name == "server")
+            .collect();
+        assert_eq!(of_picker.len(), 2, "overwritten, not appended: {of_picker:?}");
+        assert_eq!(
+            (response.header("x-of-the-picker"), response.header("server")),
+            (Some("seen"), Some("picked"))
+        );
+        assert_eq!(told(&gate, &response), (PickerOutcome::Picked, String::new()));
+    }
+    let got = &chosen.got()[0];
+    assert_eq!(got.body, CHAT.as_bytes());
+    assert_eq!(got.header("x-of-the-picker"), Some("1"));
+    assert_eq!(got.header("content-length"), Some(CHAT.len().to_string().as_str()));
+    assert_eq!(picker.connections(), 1, "one connection carries every request");
+    assert!(other.got().is_empty());
+    assert_was_told(&picker.heard()[..3], &[other.address, chosen.address], chosen.address);
+}
+
+/// The three messages of a request: its head with the pool's endpoints, its body, the head of its response.
+fn assert_was_told(heard: &[ProcessingRequest], endpoints: &[SocketAddr], served: SocketAddr) {
+    let metadata = |message: &ProcessingRequest, namespace, key| {
+        message.metadata_context.as_ref().and_then(|metadata| metadata.get(namespace, key)).cloned()
+    };
+    let Some(Request::RequestHeaders(head)) = &heard[0].request else { panic!("a head: {heard:?}") };
+    assert_eq!(head.get("x-gateway-model-name").unwrap(), "m");
+    assert!(!head.end_of_stream);
+    let mut sorted = endpoints.to_vec();
+    sorted.sort_unstable();
+    let hint = Value::list(sorted.iter().map(|endpoint| Value::string(endpoint.to_string())).collect());
+    assert_eq!(
+        metadata(&heard[0], "envoy.lb.subset_hint", "x-gateway-destination-endpoint-subset"),
+        Some(hint)
+    );
+    let Some(Request::RequestBody(body)) = &heard[1].request else { panic!("a body") };
+    assert_eq!((&body.body[..], body.end_of_stream), (CHAT.as_bytes(), true));
+    let Some(Request::ResponseHeaders(head)) = &heard[2].request else { panic!("a response") };
+    assert_eq!(head.get(":status").unwrap(), "200");
+    let told = metadata(&heard[2], "envoy.lb", "x-gateway-destination-endpoint-served");
+    assert_eq!(told, Some(Value::string(served.to_string())));
+}
+
+#[test]
+fn a_request_without_a_body_is_picked_for_by_its_head() {
+    let live = Endpoint::answering(ok("live"));
+    let picker = picks(PLAIN, &[live.address]);
+    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&live]);
+    assert_eq!(gate.ask(&get("/v1/models", "")).text(), "live");
+    let Some(Request::RequestHeaders(head)) = &picker.heard()[0].request else { panic!("a head") };
+    assert!(head.end_of_stream);
+}
+
+#[test]
+fn a_large_body_goes_to_the_picker_and_on_as_it_came() {
+    let live = Endpoint::answering(ok("live"));
+    let picker = picks(PLAIN, &[live.address]);
+    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&live]);
+    let body = format!(r#"{{"model":"m","prompt":"{}"}}"#, "0123456789".repeat(300_000));
+    assert_eq!(gate.ask(&post("/v1/completions", "", &body)).text(), "live");
+    assert!(live.got()[0].body == body.as_bytes());
+    let bodies =
+        picker.heard().iter().filter(|heard| matches!(heard.request, Some(Request::RequestBody(_)))).count();
+    assert_eq!(bodies, 3, "few and large messages");
+    until("the body is given back", || (gate.handle().budget().held() == 0).then_some(()));
+}
+
+#[test]
+fn the_pickers_order_is_obeyed_on_retry_and_nobody_else_is_tried() {
+    let (live, third) = (Endpoint::answering(ok("live")), Endpoint::answering(ok("third")));
+    let absent = Endpoint::absent();
+    let pool = [absent, live.address, third.address];
+    let picker = picks(PLAIN, &[absent, live.address]);
+    let second = gate_with(picker.address, (Wire::Plain, "FailClose"), &pool, brief());
+    let response = ask(&second);
+    assert_eq!(response.text(), "live");
+    let attempts: Vec<SocketAddr> =
+        second.record(&response).attempts.iter().map(|attempt| attempt.endpoint).collect();
+    assert_eq!(attempts, [absent, live.address]);
+    let alone = picks(PLAIN, &[absent]);
+    let gate = gate_with(alone.address, (Wire::Plain, "FailOpen"), &pool, brief());
+    assert_eq!(ask(&gate).code(), "every_endpoint_failed");
+    assert!(third.got().is_empty());
+}
+
+#[test]
+fn the_endpoint_that_somebody_else_picked_is_in_flight_until_the_response_is_whole() {
+    let waiting = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.hear("here");
+        connection.wait_for_close();
+    });
+    let idle = Endpoint::answering(ok("idle"));
+    let picker = picks(PLAIN, &[waiting.address]);
+    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&waiting, &idle]);
+    let mut client = gate.client();
+    client.send(post("/v1/completions", "", CHAT));
+    until("it is there", || (!waiting.heard().is_empty()).then_some(()));
+    assert_eq!((in_flight(&gate, waiting.address), in_flight(&gate, idle.address)), (1, 0));
+    drop(client);
+    until("it is given back", || (in_flight(&gate, waiting.address) == 0).then_some(()));
+}
+
+#[test]
+fn a_picker_that_hangs_is_given_up_and_its_endpoint_rests() {
+    let live = Endpoint::answering(ok("live"));
+    let hangs =
+        || Picker::start(PLAIN, |mut stream: Stream| async move { while stream.next().await.is_some() {} });
+    let brief = || Settings { endpoint_picker_timeout: Duration::from_millis(100), ..brief() };
+    let picker = hangs();
+    let closed = gate_with(picker.address, (Wire::Plain, "FailClose"), &[live.address], brief());
+    assert_closed(&closed, "no answer within 0.1s");
+    let picker = hangs();
+    let open = gate_with(picker.address, (Wire::Plain, "FailOpen"), &[live.address], brief());
+    assert_open(&open, &live, "no answer within 0.1s");
+    until("its endpoint rests", || {
+        let response = ask(&open);
+        assert_eq!(response.text(), "live");
+        told(&open, &response).1.contains("no answer within 0.1s; the next try is in").then_some(())
+    });
+}
+
+#[test]
+fn a_picker_that_dies_mid_stream_fails() {
+    assert_fails(
+        |mut stream: Stream| async move {
+            stream.next().await;
+            stream.die();
+        },
+        "broke off before it had picked",
+    );
+    assert_fails(
+        |mut stream: Stream| async move {
+            let body = stream.request().await;
+            stream.send(&picked(&["127.0.0.1:1".parse().unwrap()]));
+            stream.send(&piece_of(&body[..5], false));
+            // What was sent so far is to arrive before the connection breaks.
+            tokio::task::yield_now().await;
+            stream.die();
+        },
+        "broke off before it had picked",
+    );
+    assert_fails(
+        |mut stream: Stream| async move {
+            stream.request().await;
+            stream.end(&Status::new(Code::Internal, "no endpoint"));
+        },
+        "gRPC status 13: no endpoint",
+    );
+}
+
+#[test]
+fn a_picker_that_answers_garbage_fails() {
+    let answers = |bytes: &'static [u8]| {
+        move |mut stream: Stream| async move {
+            stream.request().await;
+            stream.send_bytes(Bytes::from_static(bytes));
+            while stream.next().await.is_some() {}
+        }
+    };
+    assert_fails(answers(b"\x00\x00\x00\x00\x02\xff\xff"), "cannot be read");
+    assert_fails(answers(b"HTTP/1.1 200 OK\r\n\r\n"), "compressed");
+    assert_fails(answers(b"\x00\xff\xff\xff\xff"), "longer than");
+    assert_fails(answers(b"\x00\x00\x00\x00\x00"), "an answer to nothing");
+    assert_fails(
+        |mut stream: Stream| async move {
+            let body = stream.request().await;
+            stream.pick(&[], &body);
+            while stream.next().await.is_some() {}
+        },
+        "no list of ip:port",
+    );
+    // A web server in the picker's place.
+    let live = Endpoint::answering(ok("live"));
+    let web = Endpoint::answering(ok("I am no picker"));
+    assert_closed(&gate(web.address, Wire::Plain, "FailClose", &[&live]), &web.address.to_string());
+    assert_open(&gate(web.address, Wire::Tls, "FailOpen", &[&live]), &live, "cannot be reached");
+}
+
+#[test]
+fn a_picker_that_leads_out_of_the_pool_is_not_followed() {
+    let outside = Endpoint::answering(ok("outside"));
+    let live = Endpoint::answering(ok("live"));
+    let picker = picks(PLAIN, &[outside.address]);
+    let expected = format!("it picked {}, and none of that is an endpoint of the pool", outside.address);
+    assert_closed(&gate(picker.address, Wire::Plain, "FailClose", &[&live]), &expected);
+    assert_open(&gate(picker.address, Wire::Plain, "FailOpen", &[&live]), &live, &expected);
+    // Of a list, what is of the pool is followed.
+    let picker = picks(PLAIN, &[outside.address, live.address]);
+    assert_eq!(ask(&gate(picker.address, Wire::Plain, "FailClose", &[&live])).text(), "live");
+    assert!(outside.got().is_empty());
+}
+
+#[test]
+fn a_pickers_own_answer_is_passed_on_as_it_is_in_either_mode() {
+    let live = Endpoint::answering(ok("live"));
+    let picker = Picker::start(PLAIN, |mut stream: Stream| async move {
+        stream.request().await;
+        let mut headers = HeaderMutation::default();
+        headers.set("content-type", "text/plain");
+        headers.set("retry-after", "7");
+        headers.set("content-length", "1");
+        let immediate = ImmediateResponse {
+            status: Some(HttpStatus { code: 429 }),
+            headers: Some(headers),
+            body: Bytes::from_static(b"inference gateway: saturated"),
+            details: "shed".to_owned(),
+            grpc_status: None,
+        };
+        let response = Some(Processed::ImmediateResponse(immediate));
+        stream.send(&ProcessingResponse { response, ..ProcessingResponse::default() });
+    });
+    for mode in ["FailOpen", "FailClose"] {
+        let gate = gate(picker.address, Wire::Plain, mode, &[&live]);
+        let response = ask(&gate);
+        assert_eq!((response.status, response.text().as_str()), (429, "inference gateway: saturated"));
+        assert_eq!(
+            (response.header("content-type"), response.header("retry-after")),
+            (Some("text/plain"), Some("7"))
+        );
+        assert_eq!(told(&gate, &response).0, PickerOutcome::Answered);
+        let refusal = gate.record(&response).refusal.expect("it was not served");
+        assert_eq!(refusal.reason, "endpoint_picker_answered");
+        assert!(refusal.message.contains("answered 429 itself: shed"), "{}", refusal.message);
+    }
+    assert!(live.got().is_empty());
+}
+
+#[test]
+fn a_body_that_the_picker_changed_is_what_is_sent_within_the_limits() {
+    let live = Endpoint::answering(ok("live"));
+    let rewrites = |to: String| {
+        let endpoint = live.address;
+        Picker::start(PLAIN, move |mut stream: Stream| {
+            let to = to.clone();
+            async move {
+                let body = String::from_utf8(stream.request().await).unwrap();
+                stream.pick(&[endpoint], body.replace("\"m\"", &to).as_bytes());
+                stream.answer_response(&[]).await;
+            }
+        })
+    };
+    let picker = rewrites("\"another-model\"".to_owned());
+    let changed = gate(picker.address, Wire::Plain, "FailClose", &[&live]);
+    assert_eq!(ask(&changed).text(), "live");
+    let got = &live.got()[0];
+    let expected = CHAT.replace("\"m\"", "\"another-model\"");
+    assert_eq!(String::from_utf8_lossy(&got.body), expected);
+    assert_eq!(got.header("content-length"), Some(expected.len().to_string().as_str()));
+    let picker = rewrites(format!("\"{}\"", "m".repeat(2000)));
+    let small = Settings { body_bytes_max: 1000, ..brief() };
+    let limited = gate_with(picker.address, (Wire::Plain, "FailClose"), &[live.address], small);
+    assert_closed(&limited, "more than 1000 bytes");
+    until("the bytes are given back", || (limited.handle().budget().held() == 0).then_some(()));
+}
+
+#[test]
+fn a_picker_that_is_silent_at_the_head_of_the_response_does_not_lose_it() {
+    let live = Endpoint::answering(ok("live"));
+    let endpoint = live.address;
+    let picker = Picker::start(PLAIN, move |mut stream: Stream| async move {
+        let body = stream.request().await;
+        stream.pick(&[endpoint], &body);
+        while stream.next().await.is_some() {}
+    });
+    let brief = Settings { endpoint_picker_response_timeout: Duration::from_millis(50), ..brief() };
+    let gate = gate_with(picker.address, (Wire::Plain, "FailClose"), &[live.address], brief);
+    let response = ask(&gate);
+    assert_eq!(response.text(), "live");
+    let (outcome, why) = told(&gate, &response);
+    assert_eq!(outcome, PickerOutcome::Picked);
+    assert_eq!(why, "at the head of the response: no answer within 0.05s");
+    // Nor does one that has ended the stream.
+    let ends = Picker::start(PLAIN, move |mut stream: Stream| async move {
+        let body = stream.request().await;
+        stream.pick(&[endpoint], &body);
+        stream.end(&Status::OK);
+    });
+    let gate = crate::epp::gate(ends.address, Wire::Plain, "FailClose", &[&live]);
+    let response = ask(&gate);
+    assert_eq!((response.text().as_str(), told(&gate, &response).1.as_str()), ("live", ""));
+}
+
+#[test]
+fn at_the_peers_limit_of_streams_a_further_connection_is_opened() {
+    const REQUESTS: usize = 4;
+    let here = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&here);
+    // Answers once all of them are here: until then each keeps its stream at the picker.
+    let together = Endpoint::start(move |mut connection| {
+        connection.request();
+        counts.fetch_add(1, Ordering::SeqCst);
+        until("all requests are here", || (counts.load(Ordering::SeqCst) == REQUESTS).then_some(()));
+        connection.send(ok("together"));
+    });
+    let endpoint = together.address;
+    let narrow = Manner { wire: Wire::Plain, streams_max: Some(1) };
+    let picker = picks(narrow, &[endpoint]);
+    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&together]);
+    let mut clients: Vec<_> = (0..REQUESTS).map(|_| gate.client()).collect();
+    for client in &mut clients {
+        client.send(post("/v1/completions", "", CHAT));
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "together");
+    }
+    assert!(picker.connections() >= REQUESTS, "{} connections", picker.connections());
+}
+
+#[test]
+fn a_picker_that_comes_back_picks_again() {
+    let live = Endpoint::answering(ok("live"));
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let gate = gate(address, Wire::Plain, "FailOpen", &[&live]);
+    assert_open(&gate, &live, "cannot be reached");
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    let endpoint = live.address;
+    let _picker = Picker::on(listener, PLAIN, move |mut stream: Stream| async move {
+        let body = stream.request().await;
+        stream.pick(&[endpoint], &body);
+        stream.answer_response(&[]).await;
+    });
+    until("it is asked again", || {
+        let response = ask(&gate);
+        assert_eq!(response.text(), "live");
+        (told(&gate, &response).0 == PickerOutcome::Picked).then_some(())
+    });
+}
+
+#[test]
+fn a_picker_without_endpoints_fails_at_once() {
+    let live = Endpoint::answering(ok("live"));
+    let gone = |mode| {
+        let gate = gate(live.address, Wire::Plain, mode, &[&live]);
+        gate.reload(&crate::epp::manifests(None, (Wire::Plain, mode), &[live.address]));
+        gate
+    };
+    assert_closed(&gone("FailClose"), "its Service has no ready endpoint");
+    assert_open(&gone("FailOpen"), &live, "its Service has no ready endpoint");
+}
+
+#[test]
+fn an_attempt_at_the_picked_endpoint_is_learnt_as_any() {
+    let broken = Endpoint::answering(answer("500 Internal Server Error", "", "broken"));
+    let picker = picks(PLAIN, &[broken.address]);
+    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&broken]);
+    let response = ask(&gate);
+    assert_eq!(response.status, 500);
+    assert_eq!(gate.record(&response).attempts[0].outcome, Outcome::ServerError { status: 500 });
+}
