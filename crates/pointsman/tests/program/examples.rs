@@ -16,12 +16,17 @@ fn example(name: &str) -> PathBuf {
 /// Requests that are sent side by side.
 const SIDE_BY_SIDE: usize = 16;
 
+/// A gateway of an example, and its requests.json.
+async fn start(name: &str) -> (Bench, Value) {
+    let folder = example(name);
+    let text = std::fs::read_to_string(folder.join("requests.json")).unwrap();
+    let script: Value = serde_json::from_str(&text).unwrap();
+    (Bench::start(&folder, &script["model_servers"]).await, script)
+}
+
 fn run(name: &str) {
     support::on_a_runtime(async {
-        let folder = example(name);
-        let text = std::fs::read_to_string(folder.join("requests.json")).unwrap();
-        let script: Value = serde_json::from_str(&text).unwrap();
-        let bench = Bench::start(&folder, &script["model_servers"]).await;
+        let (bench, script) = start(name).await;
         for step in script["requests"].as_array().expect("a list of requests") {
             play(&bench, step).await;
         }
@@ -49,6 +54,32 @@ fn the_rollout_of_a_pool() {
 }
 
 #[test]
+fn a_pool_that_somebody_else_picks_for() {
+    support::on_a_runtime(async {
+        let (bench, script) = start("external-picker").await;
+        let mut picker = bench.picker("gemma3");
+        let slice = "gemma3-epp-endpoints.yaml";
+        let declared = bench.read(slice);
+        bench.write(slice, &declared.replace("port: 9002", &format!("port: {}", picker.address.port())));
+        let explained = async || {
+            let answer = bench.send(support::chat("gemma3", 1, false)).await;
+            assert_eq!(answer.status, 200);
+            let id = answer.headers["x-request-id"].to_str().unwrap();
+            bench.admin(&format!("/explain/{id}?format=text")).await.text()
+        };
+        let until_told = async |told: &str| {
+            support::until(told, async || explained().await.contains(told).then_some(())).await;
+        };
+        until_told("picked    by default/gemma3-epp:9002 in ").await;
+        for step in script["requests"].as_array().expect("a list of requests") {
+            play(&bench, step).await;
+        }
+        picker.end();
+        until_told("picker    default/gemma3-epp:9002 failed").await;
+    });
+}
+
+#[test]
 fn every_example_is_in_this_file_or_has_a_test_of_its_own() {
     let mut folders: Vec<String> = std::fs::read_dir(example(""))
         .unwrap()
@@ -57,7 +88,17 @@ fn every_example_is_in_this_file_or_has_a_test_of_its_own() {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     folders.sort();
-    assert_eq!(folders, ["adapter-rollout", "lora-criticality", "pool-rollout", "real-gemma", "two-models"]);
+    assert_eq!(
+        folders,
+        [
+            "adapter-rollout",
+            "external-picker",
+            "lora-criticality",
+            "pool-rollout",
+            "real-gemma",
+            "two-models"
+        ]
+    );
 }
 
 /// Sends one step's request, as often as it says, and holds the answers against what it expects.

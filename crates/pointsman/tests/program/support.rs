@@ -63,6 +63,26 @@ impl ModelServers {
     }
 }
 
+/// An endpoint picker, `pointsman epp`. Dropped, it ends.
+pub(crate) struct Picker {
+    pub(crate) address: SocketAddr,
+    process: Child,
+}
+
+impl Picker {
+    pub(crate) fn end(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Picker {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// A gateway under test. Dropped, everything it started ends.
 pub(crate) struct Bench {
     pub(crate) servers: BTreeMap<String, ModelServers>,
@@ -98,6 +118,31 @@ impl Bench {
         }
         let (process, gateway, admin, log) = run(program, folder.path());
         Bench { servers, gateway, admin, folder, log, process }
+    }
+
+    /// Starts an endpoint picker of a pool of these manifests.
+    pub(crate) fn picker(&self, pool: &str) -> Picker {
+        let mut process = Command::new(PROGRAM)
+            .args(["epp", "--log-format", "json", "--bind", "127.0.0.1", "--admin", "127.0.0.1:0"])
+            .args(["--grpc-port", "0", "--grpc-health-port", "0", "--metrics-port", "0"])
+            .args(["--pool-name", pool, "--config"])
+            .arg(self.folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut log = BufReader::new(process.stderr.take().expect("its log is ours"));
+        let mut said = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the picker ended: {said}");
+            let told: Value = serde_json::from_str(&line).unwrap_or_default();
+            if told["message"] == "the endpoint picker listens" {
+                break told["address"].as_str().and_then(|address| address.parse().ok());
+            }
+            said.push_str(&line);
+        };
+        std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
+        Picker { address: address.expect("it tells where it listens"), process }
     }
 
     /// The two models behind one address, of `examples/two-models`.
