@@ -18,7 +18,7 @@ use payload::Usage;
 use reservations::{Reservation, Reservations};
 use roster::Roster;
 use scheduling::filters::HeaderBasedTestingFilter;
-use scheduling::{Ask, ENDPOINTS_MAX, Load, PrefixMatches, Slot, Weighing};
+use scheduling::{Ask, ENDPOINTS_MAX, Load, Slot, Weighing};
 use signals::Signals;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -102,10 +102,22 @@ struct Matched {
     bytes: Vec<u64>,
     /// Empty where no `prefix-cache-scorer` is configured.
     blocks: Vec<u16>,
+    seen: Seen,
+}
+
+/// How much of a load is looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Seen {
+    /// What the default policy weighs.
+    #[default]
+    Usual,
+    /// What configured plugins weigh besides.
+    All,
 }
 
 impl Matched {
-    fn note(&mut self, matches: &PrefixMatches, slots: usize) {
+    fn note(&mut self, arrival: &Arrival<'_>, slots: usize) {
+        let matches = arrival.matches;
         self.bytes.clear();
         self.bytes.resize(slots, 0);
         for &(slot, head) in &matches.heads {
@@ -114,7 +126,9 @@ impl Matched {
             }
         }
         self.blocks.clear();
-        if matches.blocks.heads.is_empty() {
+        let configured = !matches.blocks.heads.is_empty() || arrival.test_selection.is_some();
+        self.seen = if configured { Seen::All } else { Seen::Usual };
+        if self.seen == Seen::Usual {
             return;
         }
         self.blocks.resize(slots, 0);
@@ -125,15 +139,13 @@ impl Matched {
         }
     }
 
-    /// The endpoint at `slot` as the arrival sees it.
-    fn load(&self, endpoint: &Endpoint, slot: Slot, arrival: &Arrival<'_>, now: Now) -> Load {
-        let place = slot.0 as usize;
-        let mut load = endpoint.load(slot, self.bytes[place], arrival.model, now);
-        load.matched_blocks = self.blocks.get(place).copied().unwrap_or(0);
+    /// Adds to a load what only configured plugins weigh.
+    #[cold]
+    fn complete(&self, load: &mut Load, endpoint: &Endpoint, arrival: &Arrival<'_>) {
+        load.matched_blocks = self.blocks[load.slot.0 as usize];
         load.test_selected = arrival
             .test_selection
             .is_some_and(|named| HeaderBasedTestingFilter::names(named, endpoint.key.address));
-        load
     }
 }
 
@@ -299,7 +311,7 @@ impl PoolState {
         subset.clear();
         subset.extend(arrival.subset.unwrap_or_default());
         subset.sort_unstable();
-        matched.note(arrival.matches, self.roster.len());
+        matched.note(arrival, self.roster.len());
         let mut passed = PassedOver::default();
         for &slot in &arrival.pool.slots {
             let Some(endpoint) = self.roster.present(slot) else { continue };
@@ -309,7 +321,11 @@ impl PoolState {
             }
             match endpoint.health.readiness(now) {
                 Readiness::Ready => {
-                    weighing.candidates.push(matched.load(endpoint, slot, arrival, now));
+                    let mut load = endpoint.load(slot, matched.bytes[slot.0 as usize], arrival.model, now);
+                    if matched.seen == Seen::All {
+                        matched.complete(&mut load, endpoint, arrival);
+                    }
+                    weighing.candidates.push(load);
                 }
                 Readiness::Resting { until } => resting.push((until, slot)),
             }
@@ -321,7 +337,10 @@ impl PoolState {
             resting.sort_unstable();
             for &(_, slot) in &resting[..forced] {
                 if let Some(endpoint) = self.roster.present(slot) {
-                    let mut load = matched.load(endpoint, slot, arrival, now);
+                    let mut load = endpoint.load(slot, matched.bytes[slot.0 as usize], arrival.model, now);
+                    if matched.seen == Seen::All {
+                        matched.complete(&mut load, endpoint, arrival);
+                    }
                     load.unseen += FORCED_REQUESTS;
                     weighing.candidates.push(load);
                 }

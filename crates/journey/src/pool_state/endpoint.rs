@@ -77,8 +77,7 @@ impl Endpoint {
             ..Load::idle(slot)
         };
         if let Some(scraped) = self.scraped {
-            // Without a `Duration`, whose division would be done for every candidate.
-            load.report_age_seconds = now.0.saturating_sub(scraped.0) as f32 * 1e-9;
+            load.report_age_seconds = seconds_between(scraped, now);
         }
         if load.report_age_seconds <= SIGNALS_FRESH_SECONDS {
             load.unseen += self.foreign as f32;
@@ -197,6 +196,12 @@ impl Endpoint {
     }
 }
 
+/// Seconds from one moment to a later one. Without a `Duration`, whose division would be done for every candidate, and as
+/// a signed number, which converts in one instruction.
+fn seconds_between(earlier: Now, later: Now) -> f32 {
+    later.0.saturating_sub(earlier.0).cast_signed() as f32 * 1e-9
+}
+
 /// How long an endpoint would compute on so much of a prompt; nothing for less than a piece.
 pub(super) fn prompt_work(uncached_bytes: u64) -> Duration {
     let pieces = uncached_bytes / PROMPT_PIECE_BYTES;
@@ -215,8 +220,7 @@ struct Backlog {
 
 impl Backlog {
     fn seconds(&self, now: Now) -> f32 {
-        // Without a `Duration`, whose division would be done for every candidate.
-        self.through_at.0.saturating_sub(now.0) as f32 * 1e-9
+        seconds_between(now, self.through_at)
     }
 
     fn add(&mut self, work: Duration, now: Now) {

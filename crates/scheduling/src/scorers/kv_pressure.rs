@@ -20,7 +20,11 @@ impl KvPressureScorer {
 
     pub(super) fn score(self, candidates: &[Load], scores: &mut [f32]) {
         each(candidates, scores, |load| {
-            let over = (load.kv_used_or_none() - PRESSED_AT).clamp(0.0, 1.0 - PRESSED_AT);
+            #[expect(
+                clippy::manual_clamp,
+                reason = "a NaN, of an endpoint that never reported, becomes the bound"
+            )]
+            let over = load.kv_used.max(PRESSED_AT).min(1.0) - PRESSED_AT;
             -SECONDS_WHEN_FULL * over / (1.0 - PRESSED_AT)
         });
     }
