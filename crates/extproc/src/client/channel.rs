@@ -269,6 +269,9 @@ impl Peer {
         let mut rest = self.rest.borrow_mut();
         let (first, most) = REST;
         let pause = first.saturating_mul(1 << rest.failures.min(16)).min(most);
+        if rest.failures == 0 {
+            tracing::warn!(endpoint = %self.endpoint, why, "an endpoint picker cannot be asked");
+        }
         rest.failures += 1;
         rest.until = Some(Instant::now() + pause);
         why.clone_into(&mut rest.why);
@@ -277,6 +280,7 @@ impl Peer {
     fn works(&self) {
         let mut rest = self.rest.borrow_mut();
         if rest.failures > 0 {
+            tracing::info!(endpoint = %self.endpoint, "an endpoint picker answers again");
             *rest = Rest::default();
         }
     }
