@@ -3,10 +3,9 @@
 //! In: the held body, once it is known which pool picks. Out: a chain of hashes like that of every prompt, at other ends.
 //! The bytes are those of the prompt's value as it was sent, quotes and escapes among them.
 
-use crate::prompt::chain;
+use crate::hash::{chain, hash_of};
 use crate::{InferenceRequest, Prompt, Rope};
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::xxh3_64;
 
 impl InferenceRequest {
     /// The prompt as a chain over blocks of `block_bytes`, at most `blocks_max` of them; a partial last block has no hash.
@@ -24,7 +23,7 @@ impl InferenceRequest {
 fn chain_of<'a>(pieces: impl Iterator<Item = &'a [u8]>, block_bytes: usize) -> SmallVec<[u64; 16]> {
     let mut blocks: SmallVec<[u64; 16]> = SmallVec::new();
     let mut close = |block: &[u8]| {
-        blocks.push(chain(blocks.last().copied().unwrap_or_default(), xxh3_64(block)));
+        blocks.push(chain(blocks.last().copied().unwrap_or_default(), hash_of(block)));
     };
     // A block that lies in one piece is hashed there; one that is cut is put together first.
     let mut open: SmallVec<[u8; 64]> = SmallVec::new();

@@ -9,6 +9,7 @@ mod blocks;
 mod coding;
 mod dialect;
 mod error;
+mod hash;
 mod held;
 mod json;
 mod multipart;

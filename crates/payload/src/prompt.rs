@@ -1,7 +1,7 @@
 //! What a picker wants to know of a prompt: how long it is, and whether its head was seen before.
 
+use crate::hash::{PieceHash, chain};
 use smallvec::SmallVec;
-use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 /// The most blocks a prompt is cut into; what follows is counted, not hashed.
 pub const PROMPT_BLOCKS_MAX: usize = 256;
@@ -82,48 +82,6 @@ impl PromptHasher {
 
     pub(crate) fn finish(self) -> Prompt {
         self.prompt
-    }
-}
-
-/// The hash of a block and all before it.
-pub(crate) fn chain(before: u64, hash: u64) -> u64 {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&before.to_le_bytes());
-    bytes[8..].copy_from_slice(&hash.to_le_bytes());
-    xxh3_64(&bytes)
-}
-
-/// The xxh3 of bytes that come in pieces; bytes in one piece are hashed where they lie.
-#[derive(Default)]
-struct PieceHash {
-    /// Made when a first piece is not the last one.
-    open: Option<Box<Xxh3Default>>,
-    started: bool,
-}
-
-impl std::fmt::Debug for PieceHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PieceHash").field("started", &self.started).finish_non_exhaustive()
-    }
-}
-
-impl PieceHash {
-    fn add(&mut self, piece: &[u8]) {
-        self.started = true;
-        self.open.get_or_insert_default().update(piece);
-    }
-
-    fn close(&mut self, last: &[u8]) -> u64 {
-        match &mut self.open {
-            Some(state) if self.started => {
-                state.update(last);
-                let hash = state.digest();
-                state.reset();
-                self.started = false;
-                hash
-            }
-            _ => xxh3_64(last),
-        }
     }
 }
 
