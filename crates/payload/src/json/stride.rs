@@ -74,7 +74,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         }
     }
 
-    /// A text, a number or a literal, and before it the containers that begin with it.
+    /// A text, a number, a literal or an empty container up to its end, and before it the containers that begin with it.
     #[inline(always)]
     fn value(&mut self, mut state: State) -> Result<(), Stop> {
         loop {
@@ -82,6 +82,9 @@ impl<V: Visitor> Walk<'_, '_, V> {
                 Some(b'"') => return self.string(),
                 Some(b'{') => {
                     self.open(Kind::Object, Container::Object)?;
+                    if self.byte() == Some(b'}') {
+                        return Ok(());
+                    }
                     self.key(State::KeyOrEnd)?;
                     state = State::Value;
                 }
@@ -90,6 +93,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
                     state = State::ValueOrEnd;
                 }
                 Some(b'-' | b'0'..=b'9') => return self.number(),
+                Some(b']') if state == State::ValueOrEnd => return Ok(()),
                 Some(b't') => return self.word(Kind::True),
                 Some(b'f') => return self.word(Kind::False),
                 Some(b'n') => return self.word(Kind::Null),
@@ -253,10 +257,12 @@ impl<V: Visitor> Walk<'_, '_, V> {
         let from = self.at;
         let asked = self.is_asked();
         let bytes_max = if asked { self.scanner.begin(Kind::Number, from, self.visitor)? } else { 0 };
-        let digits = self.chunk[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let end = from + digits;
-        let zero_leads = digits != 1 && self.byte() == Some(b'0');
-        if digits == 0 || zero_leads || !matches!(self.chunk.get(end), Some(b',' | b']' | b'}')) {
+        let mut end = from;
+        while let Some(b'0'..=b'9') = self.chunk.get(end) {
+            end += 1;
+        }
+        let zero_leads = self.byte() == Some(b'0') && end > from + 1;
+        if end == from || zero_leads || !matches!(self.chunk.get(end), Some(b',' | b']' | b'}')) {
             self.scanner.open_text(Role::Value, bytes_max);
             self.at = self.scanner.in_number(Digits::Start, self.chunk, from, self.visitor)?;
             return self.ended();
