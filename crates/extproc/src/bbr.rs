@@ -14,6 +14,7 @@ pub use session::BbrSession;
 
 use crate::BodyMode;
 use arc_swap::ArcSwap;
+use payload::Budget;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,13 +47,19 @@ pub struct BbrSettings {
 pub struct Bbr {
     settings: BbrSettings,
     base_models: Arc<ArcSwap<BaseModels>>,
+    budget: Arc<Budget>,
     counts: Arc<BbrCounts>,
 }
 
 impl Bbr {
     /// A router for one thread.
-    pub fn new(settings: BbrSettings, base_models: Arc<ArcSwap<BaseModels>>, counts: Arc<BbrCounts>) -> Bbr {
-        Bbr { settings, base_models, counts }
+    pub fn new(
+        settings: BbrSettings,
+        base_models: Arc<ArcSwap<BaseModels>>,
+        budget: Arc<Budget>,
+        counts: Arc<BbrCounts>,
+    ) -> Bbr {
+        Bbr { settings, base_models, budget, counts }
     }
 }
 

@@ -22,6 +22,8 @@ mod replies;
 mod server;
 mod session;
 mod settings;
+#[cfg(test)]
+mod spoken;
 mod tls;
 pub mod wire;
 

@@ -84,7 +84,19 @@ pub struct Server {
 struct Handed {
     stream: std::net::TcpStream,
     port: usize,
-    place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// A connection's place among all, and among those of its thread; given back when it ends, however it does.
+struct Place {
+    _of_all: OwnedSemaphorePermit,
+    of_thread: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of_thread.fetch_sub(1, Relaxed);
+    }
 }
 
 /// What a data thread needs to know of a port.
@@ -117,12 +129,9 @@ impl Server {
             let load = Arc::new(AtomicUsize::new(0));
             let (settings, make, served) = (Arc::clone(&settings), Arc::clone(&make), Arc::clone(&served));
             let signals = (draining.subscribe(), stop.subscribe());
-            let thread = {
-                let load = Arc::clone(&load);
-                move || {
-                    let core = Rc::new(Core { door: Rc::new(make(index)), settings, clock });
-                    runtime().block_on(run(core, handed, served, load, signals));
-                }
+            let thread = move || {
+                let core = Rc::new(Core { door: Rc::new(make(index)), settings, clock });
+                runtime().block_on(run(core, handed, served, signals));
             };
             threads.push(std::thread::Builder::new().name(format!("extproc-{index}")).spawn(thread)?);
             cores.push((sender, load));
@@ -216,13 +225,14 @@ async fn accept(
 
 async fn accept_on(port: usize, listener: TcpListener, cores: Cores, places: Arc<Semaphore>) {
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
                 let Some((sender, load)) = cores.iter().min_by_key(|(_, load)| load.load(Relaxed)) else {
                     return;
                 };
                 load.fetch_add(1, Relaxed);
+                let place = Place { _of_all: permit, of_thread: Arc::clone(load) };
                 if sender.send(Handed { stream, port, place }).await.is_err() {
                     return;
                 }
@@ -240,19 +250,17 @@ async fn run<D: Door>(
     core: Rc<Core<D>>,
     mut handed: mpsc::Receiver<Handed>,
     served: Arc<[Served]>,
-    load: Arc<AtomicUsize>,
     (draining, mut stop): (watch::Receiver<bool>, watch::Receiver<bool>),
 ) {
     let accepted = async {
         while let Some(Handed { stream, port, place }) = handed.recv().await {
             let Served { tls, services } = served[port].clone();
-            let (core, draining, load) = (Rc::clone(&core), draining.clone(), Arc::clone(&load));
+            let (core, draining) = (Rc::clone(&core), draining.clone());
             tokio::task::spawn_local(async move {
                 match nodelay(stream) {
                     Ok(stream) => serve(core, stream, tls, services, draining).await,
                     Err(error) => tracing::debug!(%error, "a connection was lost"),
                 }
-                load.fetch_sub(1, Relaxed);
                 drop(place);
             });
         }

@@ -4,7 +4,7 @@ mod examples;
 
 use crate::counted;
 use http::StatusCode;
-use payload::{Dialect, InferenceRequest, Media, ParseError};
+use payload::{Dialect, InferenceRequest, Media, ParseError, Spent};
 use scheduling::saturation::SaturationDetector;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -263,6 +263,12 @@ struct Row {
 enum Retry {
     Helps,
     Useless,
+}
+
+impl From<Spent> for Refusal {
+    fn from(spent: Spent) -> Refusal {
+        Refusal::BodyBudgetSpent { held: spent.held, limit: spent.limit }
+    }
 }
 
 impl Refusal {

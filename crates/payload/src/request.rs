@@ -163,6 +163,14 @@ impl RequestParser {
         }
     }
 
+    /// True if the object read so far has a `model`, and that is the empty text: it names none.
+    pub fn names_empty_model(&self) -> bool {
+        match &self.reader {
+            Reader::Json(reader) => reader.visitor.model_seen && reader.visitor.fields.model.is_none(),
+            Reader::Form(_) | Reader::Opaque => false,
+        }
+    }
+
     /// Ends the body.
     pub fn finish(mut self) -> Result<InferenceRequest, ParseError> {
         let coded = self.decoder.is_some();

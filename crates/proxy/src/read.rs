@@ -14,7 +14,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use journey::Refusal;
-use payload::{BodyHead, Gathering, Held, InferenceRequest, Limits, ParseError, RequestParser, Spent};
+use payload::{BodyHead, Gathering, Held, InferenceRequest, Limits, ParseError, RequestParser};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -77,7 +77,7 @@ impl Arriving {
         let mut gathering = self.gather(core, account, |chunk| Ok(parser.feed(chunk)?)).await?;
         let request = parser.finish()?;
         if let Some(decoded) = &request.decoded {
-            gathering.charge(decoded.bytes()).map_err(spent)?;
+            gathering.charge(decoded.bytes())?;
         }
         account.parsed(&request);
         let read = self.read.insert(Read { held: gathering.finish(), request: None });
@@ -112,7 +112,7 @@ impl Arriving {
         while let Some(chunk) = next_chunk(core, account, body, gathering.bytes()).await? {
             account.record.request_bytes += chunk.len() as u64;
             look(&chunk)?;
-            gathering.push(chunk).map_err(spent)?;
+            gathering.push(chunk)?;
         }
         self.body = None;
         Ok(gathering)
@@ -161,10 +161,6 @@ async fn discard_whole(body: &mut Incoming) -> Discarded {
         }
     }
     Discarded::Whole
-}
-
-fn spent(spent: Spent) -> Refusal {
-    Refusal::BodyBudgetSpent { held: spent.held, limit: spent.limit }
 }
 
 /// The next bytes of the body; `None` at its end. Trailers are dropped: what is sent on has a length in their place.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use journey::headers::{BASE_MODEL_NAME, MODEL_NAME};
 use journey::{Now, Refusal};
-use payload::{BodyHead, Dialect, Limits, Media, RequestParser};
+use payload::{BodyHead, Dialect, Gathering, Limits, Media, RequestParser};
 use std::rc::Rc;
 use telemetry::Routed;
 
@@ -47,7 +47,7 @@ struct Reading {
     dialect: Dialect,
     head: Unanswered,
     /// What came before the headers were answered; `None` once they are.
-    held: Option<Vec<Bytes>>,
+    held: Option<Gathering>,
     received: u64,
     heard: Now,
 }
@@ -85,7 +85,7 @@ impl BbrSession {
             parser: RequestParser::new(head, limits),
             dialect,
             head: unanswered,
-            held: Some(Vec::new()),
+            held: Some(Gathering::new(&self.bbr.budget)),
             received: 0,
             heard: now,
         };
@@ -121,13 +121,16 @@ impl BbrSession {
             return self.request_ends(Some(body), replies);
         }
         if let Some(held) = &mut reading.held {
-            held.push(body.body);
+            if let Err(spent) = held.push(body.body) {
+                return self.refuse(&Refusal::from(spent), dialect, replies);
+            }
             if self.bbr.settings.pass_on == PassOn::Early
                 && let Some(model) = reading.parser.model()
             {
                 reading.head.answer(&self.bbr, Some(&model.name.0), None, replies);
-                replies.pass_all(Phase::Request, held, false);
-                reading.held = None;
+                if let Some(held) = reading.held.take() {
+                    replies.pass_all(Phase::Request, held.finish().rope().chunks(), false);
+                }
             }
         } else {
             replies.pass(Phase::Request, &[body.body], false);
@@ -141,6 +144,7 @@ impl BbrSession {
             return Next::Continue;
         };
         let Reading { parser, dialect, mut head, held, received, .. } = *reading;
+        let is_empty = parser.names_empty_model();
         let request = match parser.finish() {
             Ok(request) => request,
             Err(error) => return self.refuse(&error.into(), dialect, replies),
@@ -148,7 +152,7 @@ impl BbrSession {
         self.bbr.counts.add(Routed::Success);
         let model = request.model.as_ref().map(|model| &*model.name.0);
         if model.is_none() {
-            self.bbr.counts.add(Routed::NotFound);
+            self.bbr.counts.add(if is_empty { Routed::Empty } else { Routed::NotFound });
         }
         if self.modes.request != BodyMode::Streamed {
             let response = common(head.mutation(&self.bbr, model), model.is_some());
@@ -159,7 +163,7 @@ impl BbrSession {
         if held.is_some() {
             head.answer(&self.bbr, model, end_of_stream.then_some(received), replies);
         }
-        let mut pieces = held.unwrap_or_default();
+        let mut pieces = held.map_or_else(Vec::new, |held| held.finish().rope().chunks().to_vec());
         pieces.extend(last.map(|last| last.body));
         if end_of_stream || !pieces.is_empty() {
             replies.pass_all(Phase::Request, &pieces, end_of_stream);
@@ -178,6 +182,9 @@ impl Session for BbrSession {
     type Message = ProcessingRequest;
 
     fn on(&mut self, message: ProcessingRequest, now: Now, replies: &mut Replies) -> Next {
+        if message.observability_mode {
+            return Next::Continue;
+        }
         if let Some(protocol) = message.protocol_config
             && let Err(status) = self.modes.take(protocol)
         {

@@ -139,6 +139,9 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.epp.telemetry.panicked();
+        }
         let usage = self.observer.as_ref().map_or_else(Usage::default, ResponseObserver::usage);
         let record = &mut self.record;
         record.usage = usage;
@@ -149,7 +152,7 @@ impl Drop for Account {
             flight.finish(self.outcome, usage);
         }
         self.running = None;
-        self.epp.telemetry.finish(record);
+        self.epp.telemetry.finish(&mut self.record);
     }
 }
 

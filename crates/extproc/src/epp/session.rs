@@ -125,10 +125,11 @@ impl EppSession {
         };
         reading.heard = now;
         reading.received += body.body.len() as u64;
-        let taken = reading.parser.feed(&body.body).map_err(Refusal::from).and_then(|()| {
-            let spent = reading.held.push(body.body);
-            spent.map_err(|spent| Refusal::BodyBudgetSpent { held: spent.held, limit: spent.limit })
-        });
+        let taken = reading
+            .parser
+            .feed(&body.body)
+            .map_err(Refusal::from)
+            .and_then(|()| reading.held.push(body.body).map_err(Refusal::from));
         if let Err(refusal) = taken {
             return self.refuse(&refusal, replies);
         }
@@ -328,6 +329,9 @@ impl Session for EppSession {
     type Message = ProcessingRequest;
 
     fn on(&mut self, message: ProcessingRequest, now: Now, replies: &mut Replies) -> Next {
+        if message.observability_mode {
+            return Next::Continue;
+        }
         if let Some(said) = message.protocol_config
             && let Err(status) = self.modes.take(said)
         {
@@ -402,3 +406,6 @@ fn destination(flight: &Flight) -> String {
     }
     endpoints
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use crate::gateway::{BaseModelMaps, serve_page};
 use clap::Args;
 use extproc::bbr::{Bbr, BbrSettings, PassOn};
 use extproc::{BodyMode, Health, Port, Server, Serving, Settings};
+use payload::Budget;
 use state::Clock;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,7 +89,10 @@ impl BbrCommand {
             Port { number: self.grpc_health_port, health: Some(Arc::clone(&health)), ..Port::default() },
         ];
         let (models, counts) = (maps.models(), Arc::clone(counts));
-        let make = move |_| Bbr::new(settings.clone(), Arc::clone(&models), Arc::clone(&counts));
+        let budget = Budget::new(self.door.held_bytes_max);
+        let make = move |_| {
+            Bbr::new(settings.clone(), Arc::clone(&models), Arc::clone(&budget), Arc::clone(&counts))
+        };
         let server = Server::start(self.door.clone(), &ports, Clock::start(), make)?;
         health.becomes(Serving::Yes);
         let addresses = server.addresses();

@@ -4,8 +4,10 @@ use super::*;
 use crate::Door;
 use crate::bbr::{BaseModels, BbrSettings};
 use crate::replies::tests::read;
-use crate::wire::{BodyMutation, HeaderMap, HeaderValue, HttpTrailers, ImmediateResponse, Mutation};
+use crate::spoken::Stream;
+use crate::wire::{BodyMutation, BodySendMode, HttpTrailers, Mutation};
 use arc_swap::ArcSwap;
+use payload::Budget;
 use resources::Folder;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,103 +35,8 @@ data: {baseModel: gemma, adapters: '[food-review]'}
         body_bytes_max: 1 << 20,
         body_stall_timeout: STALL,
     };
-    (Rc::new(Bbr::new(settings, Arc::new(ArcSwap::from_pointee(models)), Arc::clone(&counts))), counts)
-}
-
-/// One stream, and what it says in words.
-struct Stream {
-    session: BbrSession,
-    replies: Replies,
-    now: Now,
-    mode: Option<BodySendMode>,
-}
-
-use crate::wire::BodySendMode;
-
-impl Stream {
-    fn of(bbr: &Rc<Bbr>, mode: BodySendMode) -> Stream {
-        Stream { session: bbr.open(0), replies: Replies::default(), now: Now(0), mode: Some(mode) }
-    }
-
-    fn say(&mut self, request: Request) -> Vec<String> {
-        let protocol_config = self.mode.take().map(|mode| crate::wire::ProtocolConfiguration {
-            request_body_mode: mode as i32,
-            response_body_mode: mode as i32,
-            ..Default::default()
-        });
-        let message = ProcessingRequest { request: Some(request), protocol_config, ..Default::default() };
-        let next = self.session.on(message, self.now, &mut self.replies);
-        self.told(next)
-    }
-
-    fn told(&mut self, next: Next) -> Vec<String> {
-        let mut words: Vec<String> = read(&mut self.replies).iter().map(in_words).collect();
-        if let Next::End(status) = next {
-            words.push(format!("end {:?}", status.code));
-        }
-        words
-    }
-
-    fn headers(&mut self, headers: &[(&str, &str)], end_of_stream: bool) -> Vec<String> {
-        let map = HeaderMap { headers: headers.iter().map(|(name, value)| header(name, value)).collect() };
-        self.say(Request::RequestHeaders(HttpHeaders { headers: Some(map), end_of_stream }))
-    }
-
-    fn body(&mut self, body: &str, end_of_stream: bool) -> Vec<String> {
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        self.say(Request::RequestBody(HttpBody { body, end_of_stream }))
-    }
-
-    fn trailers(&mut self) -> Vec<String> {
-        self.say(Request::RequestTrailers(HttpTrailers::default()))
-    }
-}
-
-fn header(name: &str, value: &str) -> HeaderValue {
-    HeaderValue::raw(Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(value.as_bytes()))
-}
-
-/// A reply, short.
-fn in_words(reply: &ProcessingResponse) -> String {
-    let common = |what: &str, response: &Option<CommonResponse>| {
-        let Some(common) = response else { return what.to_owned() };
-        let mut words = what.to_owned();
-        if common.clear_route_cache {
-            words += " anew";
-        }
-        let mutation = common.header_mutation.clone().unwrap_or_default();
-        for set in mutation.set_headers.iter().filter_map(|set| set.header.as_ref()) {
-            let value = String::from_utf8_lossy(&set.raw_value);
-            words += &format!(" {}={value}", String::from_utf8_lossy(&set.key));
-        }
-        for removed in &mutation.remove_headers {
-            words += &format!(" -{}", String::from_utf8_lossy(removed));
-        }
-        if let Some(BodyMutation { mutation: Some(Mutation::StreamedResponse(streamed)) }) =
-            &common.body_mutation
-        {
-            words += &format!(" {:?}", String::from_utf8_lossy(&streamed.body));
-            if streamed.end_of_stream {
-                words += " whole";
-            }
-        }
-        words
-    };
-    match reply.response.as_ref() {
-        Some(Response::RequestHeaders(headers)) => common("headers", &headers.response),
-        Some(Response::RequestBody(body)) => common("body", &body.response),
-        Some(Response::RequestTrailers(_)) => "trailers".to_owned(),
-        Some(Response::ResponseHeaders(headers)) => common("response headers", &headers.response),
-        Some(Response::ResponseBody(body)) => common("response body", &body.response),
-        Some(Response::ResponseTrailers(_)) => "response trailers".to_owned(),
-        Some(Response::ImmediateResponse(ImmediateResponse { status, body, .. })) => {
-            let code = status.map_or(0, |status| status.code);
-            let body: String = String::from_utf8_lossy(body).into_owned();
-            let reason = body.split("\"code\":\"").nth(1).and_then(|rest| rest.split('"').next());
-            format!("immediate {code} {}", reason.unwrap_or_default())
-        }
-        None => "nothing".to_owned(),
-    }
+    let models = Arc::new(ArcSwap::from_pointee(models));
+    (Rc::new(Bbr::new(settings, models, Budget::new(1 << 20), Arc::clone(&counts))), counts)
 }
 
 const CHAT: [(&str, &str); 3] =
@@ -138,7 +45,7 @@ const CHAT: [(&str, &str); 3] =
 #[test]
 fn the_header_leaves_as_soon_as_the_model_was_read_and_the_body_follows_byte_for_byte() {
     let (bbr, counts) = router(PassOn::Early);
-    let mut stream = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     assert!(stream.headers(&CHAT, false).is_empty());
     assert!(stream.body(r#"{ "mod"#, false).is_empty());
     assert_eq!(
@@ -158,7 +65,7 @@ fn the_header_leaves_as_soon_as_the_model_was_read_and_the_body_follows_byte_for
 fn a_duplicate_model_or_broken_json_ends_the_request_before_its_body_is_whole() {
     let (bbr, _) = router(PassOn::Early);
     for (rest, reason) in [(r#""model":"b"}"#, "model_twice"), ("]", "not_json"), ("", "not_json")] {
-        let mut stream = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+        let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
         stream.headers(&CHAT, false);
         assert_eq!(stream.body(r#"{"model":"a","#, false).len(), 2);
         assert_eq!(stream.body(rest, true), [format!("immediate 400 {reason}"), "end Ok".to_owned()]);
@@ -168,7 +75,7 @@ fn a_duplicate_model_or_broken_json_ends_the_request_before_its_body_is_whole() 
 #[test]
 fn a_body_that_waits_to_be_whole_goes_on_in_few_pieces() {
     let (bbr, _) = router(PassOn::Whole);
-    let mut stream = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     stream.headers(&CHAT[..2], false);
     assert!(stream.body(r#"{"model":"a","#, false).is_empty());
     assert_eq!(
@@ -197,39 +104,43 @@ fn what_the_client_says_of_the_model_is_replaced_or_removed() {
         (r#"{"n":1}"#, format!("headers anew content-length=7 {removed}")),
     ];
     for (body, expected) in table {
-        let mut stream = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+        let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
         stream.headers(&liar, false);
         assert_eq!(stream.body(body, true)[0], expected, "{body}");
     }
-    let mut bodyless = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut bodyless = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     assert_eq!(bodyless.headers(&liar, true), [format!("headers anew {removed}")]);
 }
 
 #[test]
 fn a_body_without_a_model_goes_on_without_a_header() {
     let (bbr, counts) = router(PassOn::Early);
-    let mut stream = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     stream.headers(&CHAT[..2], false);
     assert_eq!(stream.body("{}", true), ["headers content-length=2", r#"body "{}" whole"#]);
-    assert_eq!((counts.get(Routed::Success), counts.get(Routed::NotFound)), (1, 1));
+    let mut empty = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    empty.headers(&CHAT[..2], false);
+    assert_eq!(empty.body(r#"{"model":""}"#, true)[0], "headers content-length=12");
+    let counted = [Routed::Success, Routed::NotFound, Routed::Empty].map(|what| counts.get(what));
+    assert_eq!(counted, [2, 1, 1]);
 }
 
 #[test]
 fn trailers_end_a_body_that_never_said_that_it_was_whole() {
     let (bbr, _) = router(PassOn::Early);
-    let mut early = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut early = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     early.headers(&CHAT[..2], false);
     assert_eq!(early.body(r#"{"model":"a"}"#, false).len(), 2);
     assert_eq!(early.trailers(), ["trailers"]);
     let (bbr, _) = router(PassOn::Whole);
-    let mut whole = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut whole = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     whole.headers(&CHAT[..2], false);
     assert!(whole.body(r#"{"model":"a"}"#, false).is_empty());
     assert_eq!(
         whole.trailers(),
         ["headers anew x-gateway-model-name=a", r#"body "{\"model\":\"a\"}""#, "trailers"]
     );
-    let mut broken = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut broken = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     broken.headers(&CHAT[..2], false);
     broken.body("{", false);
     assert_eq!(broken.trailers(), ["immediate 400 not_json", "end Ok"]);
@@ -238,15 +149,15 @@ fn trailers_end_a_body_that_never_said_that_it_was_whole() {
 #[test]
 fn in_buffered_mode_the_headers_are_answered_at_once_and_the_model_with_the_body() {
     let (bbr, _) = router(PassOn::Early);
-    let mut stream = Stream::of(&bbr, BodySendMode::Buffered);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::Buffered);
     let liar = [CHAT[0], CHAT[1], CHAT[2], ("x-gateway-model-name", "liar")];
     assert_eq!(stream.headers(&liar, false), ["headers anew -x-gateway-model-name"]);
     assert_eq!(stream.session.deadline(), None);
     assert_eq!(stream.body(r#"{"model":"a"}"#, true), ["body anew x-gateway-model-name=a"]);
-    let mut without = Stream::of(&bbr, BodySendMode::Buffered);
+    let mut without = Stream::of(bbr.open(0), BodySendMode::Buffered);
     assert_eq!(without.headers(&CHAT, false), ["headers"]);
     assert_eq!(without.body("{}", true), ["body"]);
-    let mut broken = Stream::of(&bbr, BodySendMode::Buffered);
+    let mut broken = Stream::of(bbr.open(0), BodySendMode::Buffered);
     broken.headers(&CHAT, false);
     assert_eq!(broken.body("[]", true), ["immediate 400 not_an_object", "end Ok"]);
 }
@@ -254,7 +165,7 @@ fn in_buffered_mode_the_headers_are_answered_at_once_and_the_model_with_the_body
 #[test]
 fn a_body_that_nobody_reads_passes_at_once_and_whatever_its_size() {
     let (bbr, _) = router(PassOn::Whole);
-    let mut stream = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     let upload = [(":path", "/upload"), ("content-type", "image/png"), ("content-length", "4000000")];
     assert_eq!(stream.headers(&upload, false), ["headers content-length=4000000"]);
     let large = "x".repeat(2 << 20);
@@ -266,25 +177,24 @@ fn a_body_that_nobody_reads_passes_at_once_and_whatever_its_size() {
 fn modes_that_cannot_work_are_refused_in_words() {
     let (bbr, _) = router(PassOn::Early);
     for mode in [BodySendMode::Streamed, BodySendMode::BufferedPartial, BodySendMode::Grpc] {
-        let mut stream = Stream::of(&bbr, mode);
+        let mut stream = Stream::of(bbr.open(0), mode);
         assert_eq!(stream.headers(&CHAT, false), ["end InvalidArgument"]);
     }
-    let mut none = Stream::of(&bbr, BodySendMode::None);
+    let mut none = Stream::of(bbr.open(0), BodySendMode::None);
     assert_eq!(none.headers(&CHAT, false), ["headers"]);
-    let mut headless = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut headless = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     assert_eq!(headless.body("{}", true), ["end InvalidArgument"]);
 }
 
 #[test]
 fn a_body_that_stalls_while_it_is_held_is_refused_in_time() {
     let (bbr, counts) = router(PassOn::Early);
-    let mut stream = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     stream.headers(&CHAT, false);
     stream.now = Now(5);
     stream.body("{", false);
     assert_eq!(stream.session.deadline(), Some(Now(5).plus(STALL)));
-    let next = stream.session.late(Now(5).plus(STALL), &mut stream.replies);
-    assert_eq!(stream.told(next), ["immediate 408 body_stalled", "end Ok"]);
+    assert_eq!(stream.wait(), ["immediate 408 body_stalled", "end Ok"]);
     assert_eq!(counts.get(Routed::Refused), 1);
 }
 
@@ -296,7 +206,7 @@ fn the_response_is_answered_emptily_or_passed_on_as_its_mode_wants() {
         (BodySendMode::FullDuplexStreamed, r#"response body "x" whole"#),
         (BodySendMode::Buffered, "response body"),
     ] {
-        let mut stream = Stream::of(&bbr, mode);
+        let mut stream = Stream::of(bbr.open(0), mode);
         assert_eq!(stream.say(Request::ResponseHeaders(HttpHeaders::default())), ["response headers"]);
         assert_eq!(stream.say(Request::ResponseBody(body())), [echoed]);
         assert_eq!(stream.say(Request::ResponseTrailers(HttpTrailers::default())), ["response trailers"]);
@@ -309,7 +219,7 @@ fn however_a_body_is_cut_the_same_bytes_go_on() {
     for pass_on in [PassOn::Early, PassOn::Whole] {
         let (bbr, _) = router(pass_on);
         for cut in 1..text.len() {
-            let mut stream = Stream::of(&bbr, BodySendMode::FullDuplexStreamed);
+            let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
             stream.headers(&CHAT[..2], false);
             let mut passed = Vec::new();
             let chunks: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();

@@ -1,0 +1,363 @@
+//! Messages in, messages out, and what the domain knows of it afterwards.
+
+use super::*;
+use crate::Door;
+use crate::epp::{EppSettings, PoolReference};
+use crate::spoken::Stream;
+use crate::wire::BodySendMode::{Buffered, FullDuplexStreamed, None as NoBody};
+use crate::wire::HttpTrailers;
+use payload::Budget;
+use resources::{Folder, ObjectName};
+use signals::Signals;
+use state::{Clock, Settings, World};
+use std::time::Duration;
+use telemetry::{Record, Telemetry};
+
+const POOL: &str = "
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {name: gemma}
+spec: {selector: {matchLabels: {app: gemma}}, targetPorts: [{number: 8000}], endpointPickerRef: {name: epp, port: {number: 9002}}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: a, labels: {app: gemma}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.1]}]
+ports: [{name: http, port: 8000}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: b, labels: {app: gemma}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.2]}]
+ports: [{name: http, port: 8000}]
+---
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceModelRewrite
+metadata: {name: r}
+spec:
+  poolRef: {name: gemma, group: inference.networking.k8s.io}
+  rules: [{matches: [{model: {type: Exact, value: alias}}], targets: [{modelRewrite: gemma-3, weight: 1}]}]
+---
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceObjective
+metadata: {name: batch}
+spec: {priority: -1, poolRef: {name: gemma, group: inference.networking.k8s.io}}
+";
+
+/// A picker for the pool `gemma` of two endpoints, on port 0, and for one that is not declared, on port 1.
+struct Yard {
+    epp: Rc<Epp>,
+    world: World,
+    telemetry: Arc<Telemetry>,
+    budget: Arc<Budget>,
+}
+
+impl Yard {
+    fn new() -> Yard {
+        Yard::with(|settings| settings)
+    }
+
+    fn with(change: impl FnOnce(EppSettings) -> EppSettings) -> Yard {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pool.yaml"), POOL).unwrap();
+        let load = Folder::new(&[folder.path().to_owned()]).load();
+        assert_eq!(load.errors().count(), 0, "{:?}", load.findings);
+        let world = World::new(Settings { seed: 1, ..Settings::default() }, Clock::start());
+        world.apply(load);
+        let pool = |name| PoolReference { name: ObjectName::new("default", name), version: None };
+        let settings = EppSettings {
+            pools: vec![pool("gemma"), pool("missing")],
+            destination_key: "x-gateway-destination-endpoint".into(),
+            destination_namespace: "envoy.lb".into(),
+            subset_hint: SubsetHint::Obeyed,
+            body_bytes_max: 1 << 20,
+            body_stall_timeout: Duration::from_secs(30),
+        };
+        let telemetry = Telemetry::new(1, 16);
+        let budget = Budget::new(1000);
+        let epp = Rc::new(Epp::new(&Arc::new(change(settings)), &budget, &world, &telemetry, 0));
+        Yard { epp, world, telemetry, budget }
+    }
+
+    fn stream(&self, mode: crate::wire::BodySendMode) -> Stream<EppSession> {
+        Stream::of(self.epp.open(0), mode)
+    }
+
+    /// Requests at each endpoint.
+    fn in_flight(&self) -> [u32; 2] {
+        let pool = Arc::clone(&self.world.load().pools[0]);
+        let statuses = pool.domain.lock().endpoints(self.world.clock().now());
+        let of = |address: &str| {
+            let found = statuses.iter().find(|status| status.key.address.to_string() == address);
+            found.expect("an endpoint of the pool").in_flight
+        };
+        [of("10.0.0.1:8000"), of("10.0.0.2:8000")]
+    }
+
+    /// Every endpoint reports so many requests waiting.
+    fn all_report_waiting(&self, waiting: u32) {
+        let pool = Arc::clone(&self.world.load().pools[0]);
+        for (slot, _) in &pool.endpoints {
+            let signals = Signals { waiting: Some(waiting), ..Signals::default() };
+            pool.domain.signal(*slot, Some(signals), self.world.clock().now());
+        }
+    }
+
+    /// The records of the requests that have ended.
+    fn records(&self) -> Vec<Record> {
+        self.telemetry.since(&mut telemetry::Cursor::default())
+    }
+}
+
+const CHAT: [(&str, &str); 4] = [
+    (":path", "/v1/chat/completions?x"),
+    ("content-type", "application/json"),
+    ("content-length", "99"),
+    ("x-request-id", "id-1"),
+];
+
+/// The endpoints of an answer to headers, in order.
+fn endpoints(words: &[String]) -> Vec<&str> {
+    let (_, rest) = words[0].split_once("x-gateway-destination-endpoint=").expect("a destination");
+    rest.split(' ').next().expect("a value").split(',').collect()
+}
+
+fn hint(entries: &[&str]) -> Option<Metadata> {
+    let list = Value::list(entries.iter().map(|entry| Value::string(*entry)).collect());
+    metadata("envoy.lb.subset_hint", "x-gateway-destination-endpoint-subset", list)
+}
+
+fn served(endpoint: &str) -> Option<Metadata> {
+    metadata("envoy.lb", "x-gateway-destination-endpoint-served", Value::string(endpoint))
+}
+
+fn metadata(namespace: &str, key: &str, value: Value) -> Option<Metadata> {
+    let fields = Struct::of(key, value);
+    Some(Metadata { filter_metadata: [(namespace.to_owned(), fields)].into() })
+}
+
+#[test]
+fn the_endpoints_stand_in_header_and_metadata_once_the_body_is_whole() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    assert!(stream.headers(&CHAT, false).is_empty());
+    assert!(stream.body(r#"{"model":"gemma-3","#, false).is_empty());
+    let words = stream.body(r#""prompt":"x"}"#, true);
+    let both = endpoints(&words).join(",");
+    assert_eq!(endpoints(&words).len(), 2);
+    assert_eq!(
+        words,
+        [
+            format!(
+                "headers anew x-gateway-destination-endpoint={both} content-length=32 \
+                 {{envoy.lb:{{x-gateway-destination-endpoint:{both}}}}}"
+            ),
+            r#"body "{\"model\":\"gemma-3\",\"prompt\":\"x\"}" whole"#.to_owned(),
+        ]
+    );
+    assert_eq!(yard.in_flight().iter().sum::<u32>(), 1);
+    assert_eq!(yard.budget.held(), 0);
+    drop(stream);
+    assert_eq!(yard.in_flight(), [0, 0]);
+    let record = &yard.records()[0];
+    assert_eq!((record.id.as_str(), record.cancelled, record.request_bytes), ("id-1", true, 32));
+}
+
+#[test]
+fn what_has_no_body_to_read_is_picked_for_at_once() {
+    let yard = Yard::new();
+    let upload = [(":path", "/v1/files"), ("content-type", "image/png"), ("content-length", "9"), CHAT[3]];
+    for (mode, headers, end_of_stream) in [
+        (FullDuplexStreamed, &[(":path", "/v1/models"), CHAT[3]][..], true),
+        (NoBody, &CHAT, false),
+        (FullDuplexStreamed, &upload, false),
+    ] {
+        let mut stream = yard.stream(mode);
+        let words = stream.headers(headers, end_of_stream);
+        assert_eq!((words.len(), endpoints(&words).len()), (1, 2), "{words:?}");
+        if mode == FullDuplexStreamed && !end_of_stream {
+            assert!(words[0].contains(" content-length=9 "), "{words:?}");
+            assert_eq!(stream.body("123", false), [r#"body "123""#]);
+            assert_eq!(stream.body("", true), [r#"body "" whole"#]);
+        }
+    }
+}
+
+#[test]
+fn a_request_without_an_id_gets_one() {
+    let yard = Yard::new();
+    let words = yard.stream(FullDuplexStreamed).headers(&[(":path", "/v1/models")], true);
+    let (_, id) = words[0].split_once("x-request-id=").expect("an id");
+    assert_eq!(id.split(' ').next().map(str::len), Some(16));
+}
+
+#[test]
+fn a_rewritten_model_is_spliced_in_and_the_length_is_mended() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    let words = stream.body(r#"{"model" : "alias","n":1.0}"#, true);
+    assert!(words[0].contains(" content-length=29 "), "{words:?}");
+    assert_eq!(words[1], r#"body "{\"model\" : \"gemma-3\",\"n\":1.0}" whole"#);
+    let mut by_header = yard.stream(FullDuplexStreamed);
+    by_header.headers(&[CHAT[0], CHAT[1], ("x-gateway-model-name-rewrite", "tuned")], false);
+    assert_eq!(by_header.body(r#"{"model":"gemma-3"}"#, true)[1], r#"body "{\"model\":\"tuned\"}" whole"#);
+    let mut buffered = yard.stream(Buffered);
+    assert_eq!(buffered.headers(&CHAT, false), ["headers"]);
+    let words = buffered.body(r#"{"model":"alias"}"#, true);
+    assert!(words[0].starts_with("body anew x-gateway-destination-endpoint="), "{words:?}");
+    assert!(words[0].contains(r#" content-length=19 "{\"model\":\"gemma-3\"}" {envoy.lb:"#), "{words:?}");
+}
+
+#[test]
+fn only_endpoints_of_the_subset_are_picked() {
+    let yard = Yard::new();
+    for (entries, picked) in [
+        (&["10.0.0.2:8000", "10.9.9.9:1"][..], &["10.0.0.2:8000"][..]),
+        (&["10.0.0.1"], &["10.0.0.1:8000"]),
+        (&[" 10.0.0.2 ", "nonsense"], &["10.0.0.2:8000"]),
+    ] {
+        let mut stream = yard.stream(FullDuplexStreamed);
+        stream.metadata = hint(entries);
+        assert_eq!(endpoints(&stream.headers(&[(":path", "/")], true)), picked, "{entries:?}");
+    }
+    for entries in [&[][..], &["10.9.9.9:8000"], &["10.0.0.1:1"]] {
+        let mut stream = yard.stream(FullDuplexStreamed);
+        stream.metadata = hint(entries);
+        let words = stream.headers(&[(":path", "/")], true);
+        assert_eq!(words, ["immediate 503 no_ready_endpoint", "end Ok"], "{entries:?}");
+    }
+    let yard = Yard::with(|settings| EppSettings { subset_hint: SubsetHint::PassedOver, ..settings });
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.metadata = hint(&[]);
+    assert_eq!(endpoints(&stream.headers(&[(":path", "/")], true)).len(), 2);
+}
+
+#[test]
+fn a_request_is_counted_where_the_gateway_sent_it() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    let words = stream.headers(&[(":path", "/")], true);
+    let second = endpoints(&words)[1].to_owned();
+    stream.metadata = served(&second);
+    assert_eq!(stream.response_headers(&[(":status", "200")], false), ["response headers"]);
+    let expected = if second == "10.0.0.1:8000" { [1, 0] } else { [0, 1] };
+    assert_eq!(yard.in_flight(), expected);
+    stream.response_body("x", true);
+    assert_eq!(yard.in_flight(), [0, 0]);
+    let attempts: Vec<String> =
+        yard.records()[0].attempts.iter().map(|attempt| format!("{:?}", attempt.outcome)).collect();
+    assert_eq!(attempts, ["Broken", "Served"]);
+    for nonsense in ["10.9.9.9:8000", "x"] {
+        let mut stream = yard.stream(FullDuplexStreamed);
+        stream.headers(&[(":path", "/")], true);
+        stream.metadata = served(nonsense);
+        stream.response_headers(&[(":status", "200")], true);
+    }
+    assert_eq!(yard.in_flight(), [0, 0]);
+}
+
+#[test]
+fn the_response_passes_at_once_and_is_learnt_from() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.body(r#"{"model":"gemma-3","stream":true}"#, true);
+    let head = [(":status", "200"), ("content-type", "text/event-stream")];
+    assert_eq!(stream.response_headers(&head, false), ["response headers"]);
+    let event = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+    assert_eq!(stream.response_body(event, false).len(), 1);
+    assert_eq!(stream.response_body(event, false).len(), 1);
+    assert_eq!(stream.response_body("data: [DONE]\n\n", true).len(), 1);
+    assert_eq!(yard.in_flight(), [0, 0]);
+    let record = &yard.records()[0];
+    assert_eq!((record.status, record.usage.output_tokens, record.cancelled), (200, Some(2), false));
+    assert!(record.first_token_in.is_some());
+}
+
+#[test]
+fn a_response_ends_with_its_headers_its_body_its_trailers_or_the_stream() {
+    let yard = Yard::new();
+    let outcomes = |yard: &Yard| yard.records().last().map(|record| (record.status, record.cancelled));
+    let mut failed = yard.stream(FullDuplexStreamed);
+    failed.headers(&[(":path", "/")], true);
+    failed.response_headers(&[(":status", "500")], true);
+    assert_eq!(outcomes(&yard), Some((500, false)));
+    let mut trailers = yard.stream(FullDuplexStreamed);
+    trailers.headers(&[(":path", "/")], true);
+    trailers.response_headers(&[(":status", "201")], false);
+    trailers.response_body("x", false);
+    assert_eq!(trailers.say(Request::ResponseTrailers(HttpTrailers::default())), ["response trailers"]);
+    assert_eq!(outcomes(&yard), Some((201, false)));
+    let mut unseen = yard.stream(NoBody);
+    unseen.headers(&[(":path", "/")], true);
+    unseen.response_headers(&[(":status", "202")], false);
+    assert_eq!(yard.in_flight().iter().sum::<u32>(), 1);
+    drop(unseen);
+    assert_eq!(outcomes(&yard), Some((202, false)));
+    let mut left = yard.stream(FullDuplexStreamed);
+    left.headers(&[(":path", "/")], true);
+    left.response_headers(&[(":status", "203")], false);
+    left.response_body("x", false);
+    drop(left);
+    assert_eq!(outcomes(&yard), Some((203, true)));
+    assert_eq!(yard.in_flight(), [0, 0]);
+}
+
+#[test]
+fn trailers_end_a_body_that_never_said_that_it_was_whole() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    assert!(stream.body(r#"{"model":"gemma-3"}"#, false).is_empty());
+    let words = stream.trailers();
+    assert_eq!(endpoints(&words).len(), 2);
+    assert_eq!(words[1..], [r#"body "{\"model\":\"gemma-3\"}""#, "trailers"]);
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_in_the_apis_own_shape() {
+    let yard = Yard::new();
+    let refused = |body: &str| {
+        let mut stream = yard.stream(FullDuplexStreamed);
+        stream.headers(&CHAT, false);
+        stream.body(body, true)
+    };
+    assert_eq!(refused("[]"), ["immediate 400 not_an_object", "end Ok"]);
+    assert_eq!(refused(r#"{"model":1}"#), ["immediate 400 model_not_a_string", "end Ok"]);
+    assert_eq!(refused(&" ".repeat(1001)), ["immediate 503 body_budget_spent", "end Ok"]);
+    let mut coded = yard.stream(FullDuplexStreamed);
+    let words = coded.headers(&[CHAT[0], CHAT[1], ("content-encoding", "br")], false);
+    assert_eq!(words, ["immediate 415 unsupported_coding", "end Ok"]);
+    let mut missing = Stream::of(yard.epp.open(1), FullDuplexStreamed);
+    assert_eq!(missing.headers(&[(":path", "/")], true), ["immediate 503 no_ready_endpoint", "end Ok"]);
+    yard.all_report_waiting(100);
+    let mut shed = yard.stream(FullDuplexStreamed);
+    let batch = [(":path", "/"), ("x-gateway-inference-objective", "batch")];
+    assert_eq!(shed.headers(&batch, true), ["immediate 429 saturated", "end Ok"]);
+    assert_eq!(yard.stream(FullDuplexStreamed).headers(&batch[..1], true).len(), 1);
+    let reasons: Vec<&str> =
+        yard.records().iter().filter_map(|record| Some(record.refusal.as_ref()?.reason)).collect();
+    assert_eq!(reasons.len(), 6, "{reasons:?}");
+    assert_eq!((yard.in_flight(), yard.budget.held()), ([0, 0], 0));
+}
+
+#[test]
+fn a_body_that_stalls_is_refused_in_time_and_its_bytes_given_back() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.body("{", false);
+    assert_eq!(yard.budget.held(), 1);
+    assert_eq!(stream.wait(), ["immediate 408 body_stalled", "end Ok"]);
+    drop(stream);
+    assert_eq!(yard.budget.held(), 0);
+}
+
+#[test]
+fn a_body_before_its_headers_ends_the_stream() {
+    let yard = Yard::new();
+    assert_eq!(yard.stream(FullDuplexStreamed).body("{}", true), ["end InvalidArgument"]);
+}

@@ -1,0 +1,150 @@
+//! For tests: sessions that are spoken to in messages, and answer in words.
+
+use crate::replies::Replies;
+use crate::replies::tests::read;
+use crate::session::{Next, Session};
+use crate::wire::{
+    BodyMutation, BodySendMode, CommonResponse, HeaderMap, HeaderValue, HttpBody, HttpHeaders, HttpTrailers,
+    ImmediateResponse, Kind, Metadata, Mutation, ProcessingRequest, ProcessingResponse,
+    ProtocolConfiguration, Request, Response, Struct,
+};
+use bytes::Bytes;
+use journey::Now;
+
+/// One stream, and what it says in words.
+pub(crate) struct Stream<S> {
+    pub(crate) session: S,
+    pub(crate) replies: Replies,
+    pub(crate) now: Now,
+    /// What comes with the next message.
+    pub(crate) metadata: Option<Metadata>,
+    mode: Option<BodySendMode>,
+}
+
+impl<S: Session<Message = ProcessingRequest>> Stream<S> {
+    /// A stream whose bodies both come in this mode.
+    pub(crate) fn of(session: S, mode: BodySendMode) -> Stream<S> {
+        Stream { session, replies: Replies::default(), now: Now(0), metadata: None, mode: Some(mode) }
+    }
+
+    pub(crate) fn say(&mut self, request: Request) -> Vec<String> {
+        let protocol_config = self.mode.take().map(|mode| ProtocolConfiguration {
+            request_body_mode: mode as i32,
+            response_body_mode: mode as i32,
+            ..Default::default()
+        });
+        let metadata_context = self.metadata.take();
+        let message = ProcessingRequest {
+            request: Some(request),
+            protocol_config,
+            metadata_context,
+            ..Default::default()
+        };
+        let next = self.session.on(message, self.now, &mut self.replies);
+        self.told(next)
+    }
+
+    /// The deadline passes.
+    pub(crate) fn wait(&mut self) -> Vec<String> {
+        let deadline = self.session.deadline().expect("something is held");
+        let next = self.session.late(deadline, &mut self.replies);
+        self.told(next)
+    }
+
+    fn told(&mut self, next: Next) -> Vec<String> {
+        let mut words: Vec<String> = read(&mut self.replies).iter().map(in_words).collect();
+        if let Next::End(status) = next {
+            words.push(format!("end {:?}", status.code));
+        }
+        words
+    }
+
+    pub(crate) fn headers(&mut self, headers: &[(&str, &str)], end_of_stream: bool) -> Vec<String> {
+        self.say(Request::RequestHeaders(http_headers(headers, end_of_stream)))
+    }
+
+    pub(crate) fn body(&mut self, body: &str, end_of_stream: bool) -> Vec<String> {
+        self.say(Request::RequestBody(http_body(body, end_of_stream)))
+    }
+
+    pub(crate) fn trailers(&mut self) -> Vec<String> {
+        self.say(Request::RequestTrailers(HttpTrailers::default()))
+    }
+
+    pub(crate) fn response_headers(&mut self, headers: &[(&str, &str)], end_of_stream: bool) -> Vec<String> {
+        self.say(Request::ResponseHeaders(http_headers(headers, end_of_stream)))
+    }
+
+    pub(crate) fn response_body(&mut self, body: &str, end_of_stream: bool) -> Vec<String> {
+        self.say(Request::ResponseBody(http_body(body, end_of_stream)))
+    }
+}
+
+fn http_headers(headers: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
+    let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let headers = headers.iter().map(|(name, value)| HeaderValue::raw(copy(name), copy(value)));
+    HttpHeaders { headers: Some(HeaderMap { headers: headers.collect() }), end_of_stream }
+}
+
+fn http_body(body: &str, end_of_stream: bool) -> HttpBody {
+    HttpBody { body: Bytes::copy_from_slice(body.as_bytes()), end_of_stream }
+}
+
+/// A reply, short.
+fn in_words(reply: &ProcessingResponse) -> String {
+    let common = |what: &str, response: &Option<CommonResponse>| {
+        let Some(common) = response else { return what.to_owned() };
+        let mut words = what.to_owned();
+        if common.clear_route_cache {
+            words += " anew";
+        }
+        let mutation = common.header_mutation.clone().unwrap_or_default();
+        for set in mutation.set_headers.iter().filter_map(|set| set.header.as_ref()) {
+            let value = String::from_utf8_lossy(&set.raw_value);
+            words += &format!(" {}={value}", String::from_utf8_lossy(&set.key));
+        }
+        for removed in &mutation.remove_headers {
+            words += &format!(" -{}", String::from_utf8_lossy(removed));
+        }
+        if let Some(BodyMutation { mutation: Some(Mutation::Body(body)) }) = &common.body_mutation {
+            words += &format!(" {:?}", String::from_utf8_lossy(body));
+        }
+        if let Some(BodyMutation { mutation: Some(Mutation::StreamedResponse(streamed)) }) =
+            &common.body_mutation
+        {
+            words += &format!(" {:?}", String::from_utf8_lossy(&streamed.body));
+            if streamed.end_of_stream {
+                words += " whole";
+            }
+        }
+        words
+    };
+    let words = match reply.response.as_ref() {
+        Some(Response::RequestHeaders(headers)) => common("headers", &headers.response),
+        Some(Response::RequestBody(body)) => common("body", &body.response),
+        Some(Response::RequestTrailers(_)) => "trailers".to_owned(),
+        Some(Response::ResponseHeaders(headers)) => common("response headers", &headers.response),
+        Some(Response::ResponseBody(body)) => common("response body", &body.response),
+        Some(Response::ResponseTrailers(_)) => "response trailers".to_owned(),
+        Some(Response::ImmediateResponse(ImmediateResponse { status, body, .. })) => {
+            let code = status.map_or(0, |status| status.code);
+            let body: String = String::from_utf8_lossy(body).into_owned();
+            let reason = body.split("\"code\":\"").nth(1).and_then(|rest| rest.split('"').next());
+            format!("immediate {code} {}", reason.unwrap_or_default())
+        }
+        None => "nothing".to_owned(),
+    };
+    match &reply.dynamic_metadata {
+        None => words,
+        Some(metadata) => words + &format!(" {}", object_in_words(metadata)),
+    }
+}
+
+/// An object of texts and objects, short.
+fn object_in_words(object: &Struct) -> String {
+    let fields = object.fields.iter().map(|(name, value)| match &value.kind {
+        Some(Kind::StructValue(inner)) => format!("{name}:{}", object_in_words(inner)),
+        _ => format!("{name}:{}", value.as_str().unwrap_or("?")),
+    });
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+}
