@@ -13,6 +13,8 @@ pub mod bbr;
 pub mod client;
 mod connection;
 pub mod epp;
+#[cfg(test)]
+mod examples;
 mod exchange;
 pub mod grpc;
 mod health;

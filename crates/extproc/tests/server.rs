@@ -1,0 +1,337 @@
+//! The server as somebody else's gRPC client (tonic) finds it.
+
+use arc_swap::ArcSwap;
+use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
+use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_client::ExternalProcessorClient;
+use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Step;
+use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response as Reply;
+use envoy_types::pb::envoy::service::ext_proc::v3::{
+    HttpBody, HttpHeaders, ProcessingRequest, ProcessingResponse, ProtocolConfiguration, body_mutation,
+};
+use extproc::bbr::{Bbr, BbrSettings, PassOn};
+use extproc::grpc::Status;
+use extproc::wire::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, ServingStatus,
+};
+use extproc::{
+    BodyMode, Certificates, Door, Health, Next, Port, Replies, Server, Serving, Session, Settings,
+};
+use journey::Now;
+use payload::Budget;
+use state::Clock;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::BbrCounts;
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
+
+const STALL: Duration = Duration::from_millis(100);
+
+fn settings() -> Settings {
+    Settings {
+        bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        cores: 2,
+        grpc_message_bytes_max: 1 << 20,
+        ..Settings::default()
+    }
+}
+
+fn router(budget: &Arc<Budget>) -> impl Fn(usize) -> Bbr + Send + Sync + 'static {
+    let settings = BbrSettings {
+        pass_on: PassOn::Early,
+        body_mode: BodyMode::Streamed,
+        body_bytes_max: 1 << 20,
+        body_stall_timeout: STALL,
+    };
+    let (counts, budget) = (Arc::<BbrCounts>::default(), Arc::clone(budget));
+    let models = Arc::<ArcSwap<extproc::bbr::BaseModels>>::default();
+    move |_| Bbr::new(settings.clone(), Arc::clone(&models), Arc::clone(&budget), Arc::clone(&counts))
+}
+
+/// A router on a free port, with health beside it.
+fn start() -> (Server, SocketAddr, Arc<Health>) {
+    let health = Arc::new(Health::of_names(&["liveness"], &["readiness"]));
+    let ports = [Port { process: Some(0), health: Some(Arc::clone(&health)), ..Port::default() }];
+    let server = Server::start(settings(), &ports, Clock::start(), router(&Budget::new(1 << 20))).unwrap();
+    let address = server.addresses()[0];
+    (server, address, health)
+}
+
+async fn channel(address: SocketAddr) -> Channel {
+    Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
+
+fn step(request: Step) -> ProcessingRequest {
+    ProcessingRequest { request: Some(request), ..ProcessingRequest::default() }
+}
+
+fn headers() -> ProcessingRequest {
+    let header = |key: &str, value: &str| HeaderValue {
+        key: key.to_owned(),
+        raw_value: value.as_bytes().to_vec(),
+        ..HeaderValue::default()
+    };
+    let headers = vec![header(":path", "/v1/completions"), header("content-type", "application/json")];
+    let full_duplex = 4;
+    ProcessingRequest {
+        protocol_config: Some(ProtocolConfiguration {
+            request_body_mode: full_duplex,
+            ..ProtocolConfiguration::default()
+        }),
+        ..step(Step::RequestHeaders(HttpHeaders {
+            headers: Some(HeaderMap { headers }),
+            ..HttpHeaders::default()
+        }))
+    }
+}
+
+fn body(text: &str, end_of_stream: bool) -> ProcessingRequest {
+    let body = HttpBody { body: text.as_bytes().to_vec(), end_of_stream, ..HttpBody::default() };
+    step(Step::RequestBody(body))
+}
+
+async fn process(channel: &Channel, steps: Vec<ProcessingRequest>) -> Streaming<ProcessingResponse> {
+    // The peer keeps its side open, as Envoy does.
+    let steps = tokio_stream::iter(steps).chain(tokio_stream::pending());
+    ExternalProcessorClient::new(channel.clone()).process(steps).await.unwrap().into_inner()
+}
+
+/// The model that an answer to headers tells.
+fn model(reply: &ProcessingResponse) -> Option<String> {
+    let Some(Reply::RequestHeaders(headers)) = &reply.response else { return None };
+    let mutation = headers.response.as_ref()?.header_mutation.as_ref()?;
+    let set = mutation.set_headers.iter().filter_map(|set| set.header.as_ref());
+    let header = set.into_iter().find(|header| header.key == "x-gateway-model-name")?;
+    Some(String::from_utf8_lossy(&header.raw_value).into_owned())
+}
+
+/// The bytes of a streamed body.
+fn streamed(reply: &ProcessingResponse) -> Option<(String, bool)> {
+    let Some(Reply::RequestBody(body)) = &reply.response else { return None };
+    let mutation = body.response.as_ref()?.body_mutation.as_ref()?.mutation.as_ref()?;
+    let body_mutation::Mutation::StreamedResponse(piece) = mutation else { return None };
+    Some((String::from_utf8_lossy(&piece.body).into_owned(), piece.end_of_stream))
+}
+
+#[tokio::test]
+async fn a_stream_is_answered_while_it_goes_on() {
+    let (_server, address, _) = start();
+    let channel = channel(address).await;
+    let mut replies = process(&channel, vec![headers(), body(r#"{"model":"a","#, false)]).await;
+    let first = replies.message().await.unwrap().unwrap();
+    assert_eq!(model(&first).as_deref(), Some("a"));
+    let second = replies.message().await.unwrap().unwrap();
+    assert_eq!(streamed(&second), Some((r#"{"model":"a","#.to_owned(), false)));
+}
+
+#[tokio::test]
+async fn two_thousand_streams_of_one_connection_are_answered_side_by_side() {
+    let (_server, address, _) = start();
+    let channel = channel(address).await;
+    let mut streams = JoinSet::new();
+    for number in 0..2000 {
+        let channel = channel.clone();
+        streams.spawn(async move {
+            let mut replies =
+                process(&channel, vec![headers(), body(&format!(r#"{{"model":"m{number}","#), false)]).await;
+            let first = replies.message().await.unwrap().unwrap();
+            // Held until every stream is answered.
+            (model(&first), number, replies)
+        });
+    }
+    let answered = streams.join_all().await;
+    assert_eq!(answered.len(), 2000);
+    for (model, number, _) in &answered {
+        assert_eq!(model.as_deref(), Some(&*format!("m{number}")));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_refused_by_our_own_clock() {
+    let (_server, address, _) = start();
+    let mut replies = process(&channel(address).await, vec![headers(), body("{", false)]).await;
+    let reply = replies.message().await.unwrap().unwrap();
+    let Some(Reply::ImmediateResponse(immediate)) = reply.response else { panic!("{reply:?}") };
+    assert_eq!(immediate.status.map(|status| status.code), Some(408));
+    assert!(replies.message().await.unwrap().is_none(), "the stream has ended");
+}
+
+#[tokio::test]
+async fn a_large_body_passes_whole_and_a_message_beyond_the_limit_ends_the_stream() {
+    let (_server, address, _) = start();
+    let channel = channel(address).await;
+    let text = format!(r#"{{"model":"a","prompt":"{}"}}"#, "x".repeat(900_000));
+    let mut replies = process(&channel, vec![headers(), body(&text, true)]).await;
+    assert_eq!(model(&replies.message().await.unwrap().unwrap()).as_deref(), Some("a"));
+    let mut passed = String::new();
+    while !passed.ends_with('}') {
+        passed += &streamed(&replies.message().await.unwrap().unwrap()).expect("a piece").0;
+    }
+    assert!(passed == text);
+    let mut replies = process(&channel, vec![headers(), body(&"x".repeat(1 << 20), true)]).await;
+    assert_eq!(replies.message().await.unwrap_err().code(), Code::ResourceExhausted);
+}
+
+async fn ask<A, B>(channel: &Channel, method: &'static str, asked: A) -> Result<B, tonic::Status>
+where
+    A: prost::Message + Send + Sync + 'static,
+    B: prost::Message + Default + Send + Sync + 'static,
+{
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let path = http::uri::PathAndQuery::from_static(method);
+    let codec = tonic_prost::ProstCodec::<A, B>::default();
+    grpc.unary(tonic::Request::new(asked), path, codec).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn health_is_told_by_name() {
+    let (_server, address, health) = start();
+    let channel = channel(address).await;
+    let check = |service: &str| {
+        let (channel, service) = (channel.clone(), service.to_owned());
+        async move {
+            let asked = HealthCheckRequest { service };
+            let told: Result<HealthCheckResponse, _> =
+                ask(&channel, "/grpc.health.v1.Health/Check", asked).await;
+            told.map(|told| told.status())
+        }
+    };
+    assert_eq!(check("readiness").await.unwrap(), ServingStatus::NotServing);
+    assert_eq!(check("liveness").await.unwrap(), ServingStatus::Serving);
+    health.becomes(Serving::Yes);
+    assert_eq!(check("readiness").await.unwrap(), ServingStatus::Serving);
+    assert_eq!(check("other").await.unwrap_err().code(), Code::NotFound);
+    let list: HealthListResponse =
+        ask(&channel, "/grpc.health.v1.Health/List", HealthListRequest {}).await.unwrap();
+    assert_eq!(list.statuses.len(), 2);
+    let watch: Result<HealthCheckResponse, _> =
+        ask(&channel, "/grpc.health.v1.Health/Watch", HealthCheckRequest::default()).await;
+    assert_eq!(watch.unwrap_err().code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn a_drain_lets_streams_end_and_takes_no_new_connection() {
+    let (server, address, _) = start();
+    let (sender, steps) = tokio::sync::mpsc::unbounded_channel();
+    sender.send(headers()).unwrap();
+    sender.send(body(r#"{"model":"a","#, false)).unwrap();
+    let mut client = ExternalProcessorClient::new(channel(address).await);
+    let replies = client.process(UnboundedReceiverStream::new(steps)).await.unwrap();
+    let mut replies = replies.into_inner();
+    replies.message().await.unwrap();
+    let drain = tokio::spawn(server.drain());
+    while tokio::net::TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!drain.is_finished());
+    drop(sender);
+    while replies.message().await.unwrap().is_some() {}
+    assert_eq!(drain.await.unwrap().cut, 0);
+}
+
+/// Panics at the word `panic`, and answers anything else with nothing.
+struct Fragile;
+
+struct FragileSession;
+
+impl Door for Fragile {
+    type Session = FragileSession;
+
+    fn open(self: &Rc<Self>, _port: usize) -> FragileSession {
+        FragileSession
+    }
+}
+
+impl Session for FragileSession {
+    type Message = extproc::wire::ProcessingRequest;
+
+    fn on(&mut self, message: Self::Message, _now: Now, replies: &mut Replies) -> Next {
+        assert!(message.request.is_none(), "this test panics on purpose");
+        replies.send(&extproc::wire::ProcessingResponse::default());
+        Next::End(Status::OK)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_stream_and_no_other() {
+    let ports = [Port { process: Some(0), ..Port::default() }];
+    let server = Server::start(settings(), &ports, Clock::start(), |_| Fragile).unwrap();
+    let channel = channel(server.addresses()[0]).await;
+    let mut panics = process(&channel, vec![headers()]).await;
+    assert!(panics.message().await.is_err());
+    let mut goes_on = process(&channel, vec![ProcessingRequest::default()]).await;
+    assert!(goes_on.message().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_http2_and_a_certificate_of_our_own() {
+    let tls = Certificates::self_signed().unwrap().config().unwrap();
+    let ports = [Port { tls: Some(tls), process: Some(0), ..Port::default() }];
+    let server = Server::start(settings(), &ports, Clock::start(), router(&Budget::new(1 << 20))).unwrap();
+    let stream = tokio::net::TcpStream::connect(server.addresses()[0]).await.unwrap();
+    let stream = trusting().connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+}
+
+/// A client that verifies nothing, as gateways do.
+fn trusting() -> tokio_rustls::TlsConnector {
+    use tokio_rustls::rustls::client::danger::{
+        HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+    };
+    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, crypto};
+
+    #[derive(Debug)]
+    struct Trusting;
+
+    impl ServerCertVerifier for Trusting {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+        }
+    }
+
+    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config).into()
+}
