@@ -15,6 +15,7 @@ pub use session::EppSession;
 
 use payload::{Budget, Gathering};
 use resources::{ObjectName, PoolVersion};
+use scheduling::config::TestPlugins;
 use state::{Clock, Pool, Reader, Snapshot, World};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -51,6 +52,8 @@ pub struct EppSettings {
     pub destination_namespace: Arc<str>,
     /// Whether the gateway's subset is obeyed.
     pub subset_hint: SubsetHint,
+    /// Whether clients may choose their own endpoint, for conformance tests.
+    pub test_plugins: TestPlugins,
     /// Body of a request that is read, bytes.
     pub body_bytes_max: u64,
     /// Between two pieces of a body that is held.

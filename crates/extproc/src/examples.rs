@@ -82,6 +82,7 @@ impl Gateway {
             destination_key: "x-gateway-destination-endpoint".into(),
             destination_namespace: "envoy.lb".into(),
             subset_hint: SubsetHint::Obeyed,
+            test_plugins: scheduling::config::TestPlugins::Refused,
             body_bytes_max: 1 << 20,
             body_stall_timeout: Duration::from_secs(30),
         };

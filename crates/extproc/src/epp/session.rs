@@ -3,7 +3,7 @@
 //! The headers are answered when the endpoint is picked: for want of a body at once, else when the body has come whole.
 
 use super::account::Account;
-use super::{Epp, SubsetHint, hints};
+use super::{Epp, EppSettings, SubsetHint, hints};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
 use crate::modes::{BodyMode, Modes, pass};
@@ -19,11 +19,16 @@ use http::HeaderName;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE, REQUEST_ID};
 use journey::{Cause, Now, Refusal};
 use payload::{
-    BodyHead, Dialect, Gathering, InferenceRequest, Limits, Media, RequestParser, ResponseObserver, Rope,
+    BodyHead, Dialect, Gathering, Held, InferenceRequest, Limits, Media, RequestParser, ResponseObserver,
+    Rope, Spent,
 };
+use scheduling::config::TestPlugins;
 use state::{Dispatch, Flight, dispatch};
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// By which conformance tests choose an endpoint.
+const TEST_SELECTION: &str = "test-epp-endpoint-selection";
 
 const CONTENT_LENGTH: HeaderName = http::header::CONTENT_LENGTH;
 const CONTENT_ENCODING: HeaderName = http::header::CONTENT_ENCODING;
@@ -55,9 +60,18 @@ enum State {
 struct Told {
     objective: Option<Bytes>,
     rewrite: Option<Bytes>,
+    test_selection: Option<Bytes>,
     has_id: bool,
     content_length: Option<Bytes>,
     metadata: Option<Metadata>,
+}
+
+/// A body that has come.
+#[derive(Debug)]
+struct Body {
+    held: Held,
+    /// No trailers follow.
+    end_of_stream: bool,
 }
 
 /// A body that is being read.
@@ -82,7 +96,7 @@ impl EppSession {
         now: Now,
         replies: &mut Replies,
     ) -> Next {
-        let told = Told::of(headers, metadata);
+        let told = Told::of(headers, metadata, &self.epp.settings);
         let id = headers.get(REQUEST_ID.as_str()).map(|id| &id[..]);
         let account = self.account.insert(Box::new(Account::open(&self.epp, id, now)));
         let text = |name| headers.get(name).map(|value| &value[..]);
@@ -162,7 +176,12 @@ impl EppSession {
             Ok(request) => request,
             Err(error) => return self.refuse(&error.into(), replies),
         };
-        let picked = self.pick(&told, &request);
+        let body =
+            match body.map(|(held, end_of_stream)| Body::whole(held, end_of_stream, &request)).transpose() {
+                Ok(body) => body,
+                Err(spent) => return self.refuse(&spent.into(), replies),
+            };
+        let picked = self.pick(&told, &request, body.as_ref());
         let Some(account) = &mut self.account else { return Next::Continue };
         account.parsed(&request);
         let flight = match picked {
@@ -175,7 +194,12 @@ impl EppSession {
         Next::Continue
     }
 
-    fn pick(&mut self, told: &Told, request: &InferenceRequest) -> Result<Flight, Refusal> {
+    fn pick(
+        &mut self,
+        told: &Told,
+        request: &InferenceRequest,
+        body: Option<&Body>,
+    ) -> Result<Flight, Refusal> {
         let epp = &self.epp;
         let wanted = &epp.settings.pools[self.port];
         let pool = epp.pool(self.port);
@@ -201,73 +225,57 @@ impl EppSession {
             objective: text(told.objective.as_ref()),
             rewrite: text(told.rewrite.as_ref()),
             subset: subset.as_deref(),
-            body: None,
-            test_selection: None,
+            body: body.map(|body| body.held.rope()),
+            test_selection: text(told.test_selection.as_ref()),
         };
         dispatch(&pool, &asked, &mut epp.random.borrow_mut(), epp.clock)
     }
 
     /// Tells the gateway where the request goes, and passes its body on.
-    fn answer(
-        &mut self,
-        told: &Told,
-        request: &InferenceRequest,
-        body: Option<(Gathering, bool)>,
-        replies: &mut Replies,
-    ) {
-        let Some(flight) = self.account.as_ref().and_then(|account| account.flight()) else { return };
-        let settings = &self.epp.settings;
+    fn answer(&mut self, told: &Told, request: &InferenceRequest, body: Option<Body>, replies: &mut Replies) {
+        let Some(account) = &self.account else { return };
+        let Some(flight) = account.flight() else { return };
         let endpoints = destination(flight);
         let mut mutation = HeaderMutation::default();
-        mutation.set(settings.destination_key.as_bytes().to_vec(), endpoints.clone());
-        if !told.has_id
-            && let Some(account) = &self.account
-        {
+        mutation.set(self.epp.settings.destination_key.as_bytes().to_vec(), endpoints.clone());
+        if !told.has_id {
             mutation.set(key(&REQUEST_ID), account.record.id.to_string());
         }
-        let held = body.map(|(held, end_of_stream)| (held.finish(), end_of_stream));
-        let rewritten = held.as_ref().and_then(|(held, _)| {
-            let target = flight.rewrite.as_ref()?;
-            request.asking_for(&target.0, held.rope())
-        });
+        let target = flight.rewrite.as_ref().zip(body.as_ref());
+        let rewritten = target.and_then(|(target, body)| request.asking_for(&target.0, body.held.rope()));
         if rewritten.is_some() && request.decoded.is_some() {
             mutation.remove(&CONTENT_ENCODING);
         }
-        let sent = rewritten.as_ref().or(held.as_ref().map(|(held, _)| held.rope()));
-        match (sent, &held) {
-            (Some(rope), Some((_, true))) if told.content_length.is_some() || rewritten.is_some() => {
-                mutation.set(key(&CONTENT_LENGTH), rope.bytes().to_string());
-            }
-            (None, _) => {
-                if let Some(length) = &told.content_length {
-                    mutation.set(key(&CONTENT_LENGTH), length.clone());
-                }
-            }
-            _ => {}
+        if let Some(length) = told.length(body.as_ref(), rewritten.as_ref()) {
+            mutation.set(key(&CONTENT_LENGTH), length);
         }
         let common = CommonResponse {
             header_mutation: Some(mutation),
             clear_route_cache: true,
             ..CommonResponse::default()
         };
-        let whole = |rope: &Rope| Bytes::from(rope.chunks().concat());
-        let answered = self.modes.request == BodyMode::Answered && held.is_some();
-        let response = if answered {
-            let body_mutation =
-                rewritten.as_ref().map(|rope| BodyMutation { mutation: Some(Mutation::Body(whole(rope))) });
-            Response::RequestBody(BodyResponse { response: Some(CommonResponse { body_mutation, ..common }) })
-        } else {
-            Response::RequestHeaders(HeadersResponse { response: Some(common) })
+        let streamed = self.modes.request == BodyMode::Streamed;
+        let response = match &body {
+            Some(_) if !streamed => {
+                let whole = |rope: &Rope| Mutation::Body(rope.chunks().concat().into());
+                let body_mutation =
+                    rewritten.as_ref().map(|rope| BodyMutation { mutation: Some(whole(rope)) });
+                Response::RequestBody(BodyResponse {
+                    response: Some(CommonResponse { body_mutation, ..common }),
+                })
+            }
+            _ => Response::RequestHeaders(HeadersResponse { response: Some(common) }),
         };
         replies.send(&ProcessingResponse {
             response: Some(response),
             dynamic_metadata: Some(self.metadata(endpoints)),
             ..ProcessingResponse::default()
         });
-        if let (Some(rope), Some((_, end_of_stream)), false) = (sent, &held, answered)
-            && (*end_of_stream || !rope.is_empty())
-        {
-            replies.pass_all(Phase::Request, rope.chunks(), *end_of_stream);
+        if let Some(body) = body.filter(|_| streamed) {
+            let rope = rewritten.as_ref().unwrap_or(body.held.rope());
+            if body.end_of_stream || !rope.is_empty() {
+                replies.pass_all(Phase::Request, rope.chunks(), body.end_of_stream);
+            }
         }
     }
 
@@ -378,15 +386,41 @@ impl Session for EppSession {
 }
 
 impl Told {
-    fn of(headers: &HttpHeaders, metadata: Option<Metadata>) -> Told {
+    fn of(headers: &HttpHeaders, metadata: Option<Metadata>, settings: &EppSettings) -> Told {
         let value = |name: &HeaderName| headers.get(name.as_str()).cloned();
         Told {
             objective: value(&OBJECTIVE),
             rewrite: value(&MODEL_NAME_REWRITE),
+            test_selection: match settings.test_plugins {
+                TestPlugins::Allowed => headers.get(TEST_SELECTION).cloned(),
+                TestPlugins::Refused => None,
+            },
             has_id: headers.get(REQUEST_ID.as_str()).is_some(),
             content_length: value(&CONTENT_LENGTH).filter(|_| !headers.end_of_stream),
             metadata,
         }
+    }
+
+    /// The length to tell: gateways take it away from a body that comes in pieces and may change.
+    fn length(&self, body: Option<&Body>, rewritten: Option<&Rope>) -> Option<Bytes> {
+        let bytes = match (body, rewritten) {
+            (Some(_), Some(rope)) => rope.bytes(),
+            (Some(body), None) if body.end_of_stream && self.content_length.is_some() => {
+                body.held.rope().bytes()
+            }
+            _ => return self.content_length.clone(),
+        };
+        Some(bytes.to_string().into())
+    }
+}
+
+impl Body {
+    /// The body has come; what it was decoded to is held too.
+    fn whole(mut held: Gathering, end_of_stream: bool, request: &InferenceRequest) -> Result<Body, Spent> {
+        if let Some(decoded) = &request.decoded {
+            held.charge(decoded.bytes())?;
+        }
+        Ok(Body { held: held.finish(), end_of_stream })
     }
 }
 

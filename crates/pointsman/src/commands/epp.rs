@@ -8,6 +8,8 @@ use clap::Args;
 use extproc::Settings;
 use extproc::epp::{EppSettings, PoolReference, SubsetHint};
 use resources::{ObjectName, PoolVersion};
+use scheduling::config::{Configured, TestPlugins};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -51,6 +53,16 @@ pub(crate) struct EppCommand {
         env = "DESTINATION_ENDPOINT_HINT_METADATA_NAMESPACE"
     )]
     destination_endpoint_hint_metadata_namespace: Arc<str>,
+    /// An `EndpointPickerConfig` that says how every pool picks; obeyed to the letter. Default: the built-in policy picks.
+    #[arg(long, value_name = "FILE", env = "CONFIG_FILE", conflicts_with = "config_text")]
+    config_file: Option<PathBuf>,
+    /// The same, as text.
+    #[arg(long, value_name = "YAML", env = "CONFIG_TEXT")]
+    config_text: Option<String>,
+    /// Let a client choose its own endpoint by `test-epp-endpoint-selection`, where a config names
+    /// `header-based-testing-filter`: for conformance tests only.
+    #[arg(long, env = "POINTSMAN_TEST_PLUGINS")]
+    test_plugins: bool,
     /// Pass over the subset of endpoints that the gateway would take.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "SWITCH")]
     disable_endpoint_subset_filter: Switch,
@@ -114,10 +126,6 @@ struct OfReference {
     endpoint_selector: Option<String>,
     #[arg(long, hide = true)]
     endpoint_target_ports: Option<String>,
-    #[arg(long, hide = true)]
-    config_file: Option<String>,
-    #[arg(long, hide = true)]
-    config_text: Option<String>,
 }
 
 /// An API group of InferencePools.
@@ -164,10 +172,15 @@ impl EppCommand {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn settings(self) -> Result<PickerSettings, Box<dyn std::error::Error>> {
+    fn settings(mut self) -> Result<PickerSettings, Box<dyn std::error::Error>> {
+        of_environment("SD_QUEUE_DEPTH_THRESHOLD", &mut self.world.queue_depth_max)?;
+        of_environment("SD_KV_CACHE_UTIL_THRESHOLD", &mut self.world.kv_used_max)?;
         let (pools, ports) =
             self.pool.reference().into_iter().chain(self.pools).map(|pool| (pool.0, pool.1)).unzip();
+        let test_plugins = if self.test_plugins { TestPlugins::Allowed } else { TestPlugins::Refused };
+        let configured = configured(self.config_file.as_deref(), self.config_text, test_plugins)?;
         let epp = EppSettings {
+            test_plugins,
             pools,
             destination_key: self.destination_endpoint_hint_key.to_ascii_lowercase().into(),
             destination_namespace: self.destination_endpoint_hint_metadata_namespace,
@@ -179,6 +192,7 @@ impl EppCommand {
             body_stall_timeout: self.door.body_stall_timeout,
         };
         Ok(PickerSettings {
+            configured,
             world: self.world,
             scrape_interval: self.refresh_metrics_interval,
             ports,
@@ -249,8 +263,6 @@ impl OfReference {
                 "model-server-metrics-https-insecure-skip-verify",
                 "metrics are asked for over http",
             ),
-            (&self.config_file, "config-file", "the built-in policy picks"),
-            (&self.config_text, "config-text", "the built-in policy picks"),
         ];
         for (_, flag, why) in
             given.into_iter().filter(|(given, ..)| given.as_ref().is_some_and(|value| !value.is_empty()))
@@ -259,6 +271,34 @@ impl OfReference {
         }
         Ok(())
     }
+}
+
+/// Takes a threshold of the reference's saturation detector over from the environment, where it is set.
+fn of_environment<T: FromStr>(name: &str, setting: &mut T) -> Result<(), String> {
+    let Ok(text) = std::env::var(name) else { return Ok(()) };
+    *setting = text.parse().map_err(|_| format!("{name} is {text:?}, which is no number"))?;
+    Ok(())
+}
+
+/// Reads the `EndpointPickerConfig`, if there is one. An empty file or text is none: charts pass it where nothing was set.
+fn configured(
+    file: Option<&Path>,
+    text: Option<String>,
+    tests: TestPlugins,
+) -> Result<Option<Configured>, Box<dyn std::error::Error>> {
+    let text = match file.filter(|file| !file.as_os_str().is_empty()) {
+        Some(file) => {
+            let read = std::fs::read_to_string(file);
+            Some(read.map_err(|error| format!("cannot read --config-file {}: {error}", file.display()))?)
+        }
+        None => text,
+    };
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
+    let configured = scheduling::config::read(&text, tests)?;
+    for note in &configured.notes {
+        tracing::info!("EndpointPickerConfig: {note}");
+    }
+    Ok(Some(configured))
 }
 
 /// Serves until the process is told to stop, then drains; a second signal ends the drain.

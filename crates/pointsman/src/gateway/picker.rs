@@ -9,6 +9,8 @@ use crate::admin::{self, Admin, Readiness};
 use extproc::epp::{Epp, EppSettings, PoolReference};
 use extproc::{Drained, Health, Port, Server, Serving};
 use payload::Budget;
+use scheduling::config::Configured;
+use signals::ScrapeSettings;
 use state::{Clock, World};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ const READY: &[&str] = &["", "readiness", "inference-extension", extproc::wire::
 #[derive(Debug)]
 pub(crate) struct PickerSettings {
     pub(crate) world: WorldSettings,
+    /// How every pool picks, if a file says so.
+    pub(crate) configured: Option<Configured>,
     pub(crate) scrape_interval: Duration,
     /// The ports of ext_proc, in the order of `epp.pools`.
     pub(crate) ports: Vec<u16>,
@@ -53,7 +57,7 @@ pub(crate) struct Picker {
 impl Picker {
     /// Reads the manifests, binds every port, and serves.
     pub(crate) fn start(settings: PickerSettings) -> Result<Picker, StartError> {
-        let world = Arc::new(World::new(settings.world.world(), Clock::start()));
+        let world = Arc::new(World::new(settings.of_world(), Clock::start()));
         let (folder, told) = read(&settings.world.config, &world)?;
         let telemetry = Telemetry::new(settings.door.cores, settings.world.records);
         let watched = Arc::new(Watched::new(Arc::clone(&world), settings.shown()));
@@ -61,7 +65,7 @@ impl Picker {
         let metrics_address = SocketAddr::new(settings.door.bind, settings.metrics_port);
         let page = (Arc::clone(&telemetry), Arc::clone(&watched));
         let metrics = serve_page(metrics_address, move || admin::metrics_text(&page.0, &*page.1))?;
-        let (scrape, log) = (settings.world.scrape(settings.scrape_interval), settings.world.access_log);
+        let (scrape, log) = (settings.scrape()?, settings.world.access_log);
         let control =
             Control::start(&world, (folder, told), &telemetry, scrape, log).map_err(StartError::Thread)?;
         let health = Arc::new(Health::of_names(LIVE, READY));
@@ -108,6 +112,26 @@ impl Picker {
 }
 
 impl PickerSettings {
+    /// The world's settings, as the file has them where it says something.
+    fn of_world(&self) -> state::Settings {
+        let mut world = self.world.world();
+        if let Some(configured) = &self.configured {
+            world.policy = Arc::new(configured.policy.clone());
+            if let Some(detector) = configured.detector {
+                world.admission.detector = detector;
+            }
+        }
+        world
+    }
+
+    fn scrape(&self) -> Result<ScrapeSettings, StartError> {
+        let scrape = self.world.scrape(self.scrape_interval);
+        let path = self.configured.as_ref().and_then(|configured| configured.metrics_path.clone());
+        let Some(path) = path else { return Ok(scrape) };
+        let parsed = path.parse().map_err(|_| StartError::MetricsPath(path))?;
+        Ok(ScrapeSettings { path: Some(parsed), ..scrape })
+    }
+
     /// The settings as `/config` shows them; there is no secret among them.
     fn shown(&self) -> serde_json::Value {
         serde_json::json!({
