@@ -44,6 +44,7 @@ impl Own {
             destination_key: Arc::from("x-gateway-destination-endpoint"),
             destination_namespace: Arc::from("envoy.lb"),
             subset_hint: SubsetHint::Obeyed,
+            test_plugins: scheduling::config::TestPlugins::Refused,
             body_bytes_max: 32 << 20,
             body_stall_timeout: Duration::from_secs(10),
         });
