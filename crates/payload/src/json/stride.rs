@@ -228,14 +228,16 @@ impl<V: Visitor> Walk<'_, '_, V> {
         Ok(())
     }
 
-    /// A string that the visitor does not hear of, and as many more as known seams lead to.
+    /// A string that the visitor does not hear of, and behind a text as many more as known seams lead to.
     #[inline(always)]
     fn texts(&mut self) -> Result<(), Stop> {
         let mut from = self.at;
         self.text(Role::Value, 0)?;
+        if self.at - from <= WORD_BYTES_MAX {
+            return Ok(());
+        }
         let Some(place) = self.scanner.place() else { return Ok(()) };
-        if self.at - from > WORD_BYTES_MAX
-            && let Some((seam_from, begun)) = self.seam_from
+        if let Some((seam_from, begun)) = self.seam_from
             && begun == place
         {
             self.scanner.seams.learn(place, &self.chunk[seam_from..=from]);
