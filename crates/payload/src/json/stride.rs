@@ -240,7 +240,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         if let Some((seam_from, begun)) = self.seam_from
             && begun == place
         {
-            self.scanner.seams.learn(place, &self.chunk[seam_from..=from]);
+            self.scanner.seams.learn(place, &self.chunk[seam_from..from + 1]);
         }
         while let Some(bytes) = self.scanner.seams.known(place, &self.chunk[self.at..]) {
             from = self.at + bytes - 1;
