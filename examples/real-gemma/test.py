@@ -14,13 +14,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from processes import free_port, get, metric, reachable, soon, started
+
 BINARY = pathlib.Path(os.environ.get("POINTSMAN") or HERE.parent.parent / "target" / "debug" / "pointsman")
 ANSWER_SECONDS = 60     # a slow machine has to compute every token
-SOON_SECONDS = 10       # until something that happened at once is seen
 HANG_UP_SECONDS = 30    # until llama.cpp has seen a hang-up
 START_SECONDS = 30
 LONG = 1_500            # tokens of an answer that must not end by itself while it is watched
@@ -61,13 +63,13 @@ class RealGemma(unittest.TestCase):
 
     def test_usage_is_counted_as_the_model_server_told_it(self) -> None:
         counted = "inference_objective_input_tokens_sum", "inference_objective_output_tokens_sum"
-        before = [self.metric(self.admin, name) for name in counted]
+        before = [metric(self.admin, name) for name in counted]
         told = [self.ask(CHAT, QUESTION)["usage"], self.stream(COMPLETIONS, PROMPT)[-1]["usage"]]
         expected = [
             before[0] + sum(usage["prompt_tokens"] for usage in told),
             before[1] + sum(usage["completion_tokens"] for usage in told),
         ]
-        soon(lambda: [self.metric(self.admin, name) for name in counted] == expected, "the tokens are counted")
+        soon(lambda: [metric(self.admin, name) for name in counted] == expected, "the tokens are counted")
 
     def test_a_hang_up_in_a_stream_reaches_the_model_server(self) -> None:
         with self.post(COMPLETIONS, PROMPT | {"stream": True, "max_tokens": LONG, "ignore_eos": True}) as response:
@@ -123,20 +125,14 @@ class RealGemma(unittest.TestCase):
         Watched through the gateway's own scrapes: before an answer's first byte llama.cpp looks for a hang-up only after
         a second in which it produced nothing, and a second reader of its metrics would leave it no such second.
         """
-        predicted = self.metric(self.server, "llamacpp:tokens_predicted_total")
+        predicted = metric(self.server, "llamacpp:tokens_predicted_total")
         soon(lambda: self.running() == 0, "the model server has stopped", HANG_UP_SECONDS)
-        self.assertEqual(self.metric(self.server, "llamacpp:requests_processing"), 0)
-        self.assertLess(self.metric(self.server, "llamacpp:tokens_predicted_total") - predicted, LONG)
+        self.assertEqual(metric(self.server, "llamacpp:requests_processing"), 0)
+        self.assertLess(metric(self.server, "llamacpp:tokens_predicted_total") - predicted, LONG)
 
     def running(self) -> float:
         """Requests that the model server works on, by the gateway's last scrape."""
-        return self.metric(self.admin, "inference_pool_average_running_requests")
-
-    def metric(self, address: tuple[str, int], name: str) -> float:
-        """The sum of a metric's series."""
-        lines = get(address, "/metrics").splitlines()
-        series = re.compile(re.escape(name) + r"(\{.*\})? ")
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if series.match(line))
+        return metric(self.admin, "inference_pool_average_running_requests")
 
 
 def start_server(stack: contextlib.ExitStack) -> tuple[str, int]:
@@ -161,47 +157,6 @@ def start_gateway(stack: contextlib.ExitStack, server: tuple[str, int]) -> tuple
     if process.poll() is not None:
         raise RuntimeError(f"the gateway ended with {process.returncode}")
     return gateway, admin
-
-
-def started(stack: contextlib.ExitStack, command: list, **streams: object) -> subprocess.Popen:
-    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, **streams)
-    stack.callback(process.wait)
-    stack.callback(process.terminate)
-    if process.stdout:
-        stack.callback(process.stdout.close)
-    return process
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def reachable(address: tuple[str, int], path: str) -> bool:
-    try:
-        get(address, path)
-        return True
-    except (OSError, http.client.HTTPException):
-        return False
-
-
-def get(address: tuple[str, int], path: str) -> str:
-    connection = http.client.HTTPConnection(*address, timeout=SOON_SECONDS)
-    with contextlib.closing(connection):
-        connection.request("GET", path)
-        response = connection.getresponse()
-        if response.status != 200:
-            raise http.client.HTTPException(f"{path}: {response.status}")
-        return response.read().decode()
-
-
-def soon(condition, what: str, seconds: float = SOON_SECONDS, pause: float = 0.05) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(pause)
 
 
 def words(text: str) -> list[str]:
