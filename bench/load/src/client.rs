@@ -40,8 +40,8 @@ pub(crate) struct Report {
     requests: usize,
     errors: usize,
     requests_per_second: f64,
-    cpu_seconds: f64,
-    cpu_us_per_request: f64,
+    /// Of each process that was watched, in the order of the plan.
+    cpu_us_per_request: Vec<f64>,
     p50_ms: f64,
     p99_ms: f64,
     p999_ms: f64,
@@ -79,7 +79,9 @@ async fn send_local(plan: Plan) -> io::Result<Report> {
         task.abort();
     }
     let mut latencies = tally.latencies.take();
-    Ok(report(&mut latencies, tally.errors.get(), cpu_after - cpu_before, elapsed))
+    let cpu_seconds: Vec<f64> =
+        cpu_after.iter().zip(&cpu_before).map(|(after, before)| after - before).collect();
+    Ok(report(&mut latencies, tally.errors.get(), &cpu_seconds, elapsed))
 }
 
 async fn connection(address: SocketAddr, request: Rc<[u8]>, tally: Rc<Tally>) {
@@ -133,7 +135,7 @@ async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<
     }
 }
 
-fn report(latencies: &mut [Duration], errors: usize, cpu_seconds: f64, elapsed: Duration) -> Report {
+fn report(latencies: &mut [Duration], errors: usize, cpu_seconds: &[f64], elapsed: Duration) -> Report {
     latencies.sort_unstable();
     let requests = latencies.len();
     let quantile_ms = |per_mille: usize| {
@@ -144,8 +146,7 @@ fn report(latencies: &mut [Duration], errors: usize, cpu_seconds: f64, elapsed: 
         requests,
         errors,
         requests_per_second: requests as f64 / elapsed.as_secs_f64(),
-        cpu_seconds,
-        cpu_us_per_request: cpu_seconds * 1e6 / requests as f64,
+        cpu_us_per_request: cpu_seconds.iter().map(|seconds| seconds * 1e6 / requests as f64).collect(),
         p50_ms: quantile_ms(500),
         p99_ms: quantile_ms(990),
         p999_ms: quantile_ms(999),
@@ -172,7 +173,7 @@ mod tests {
     async fn every_request_to_the_instant_upstream_is_answered() {
         let listeners = upstream::bind(2).await.unwrap();
         let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
-        tokio::spawn(upstream::serve(listeners));
+        tokio::spawn(upstream::serve(listeners, ""));
         let report = send(plan(addresses)).await.unwrap();
         assert_eq!(report.errors, 0);
         assert!(report.requests > 0 && report.p50_ms <= report.p999_ms, "{report:?}");
@@ -191,8 +192,8 @@ mod tests {
     #[test]
     fn quantiles_are_taken_from_the_sorted_latencies() {
         let mut latencies: Vec<_> = (1..=1000).rev().map(Duration::from_millis).collect();
-        let report = report(&mut latencies, 3, 0.5, Duration::from_secs(2));
+        let report = report(&mut latencies, 3, &[0.5, 2.0], Duration::from_secs(2));
         assert_eq!((report.p50_ms, report.p99_ms, report.p999_ms), (501.0, 991.0, 1000.0));
-        assert_eq!((report.requests_per_second, report.cpu_us_per_request), (500.0, 500.0));
+        assert_eq!((report.requests_per_second, report.cpu_us_per_request), (500.0, vec![500.0, 2000.0]));
     }
 }

@@ -5,9 +5,9 @@ use std::io;
 /// Ticks in a second: `USER_HZ`, which Linux fixes at 100 for everything it shows to user space.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// User and system time of all threads of `pids`, in seconds.
-pub(crate) fn seconds(pids: &[u32]) -> io::Result<f64> {
-    pids.iter().map(|pid| process_seconds(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?)).sum()
+/// User and system time of all threads of each of `pids`, in seconds.
+pub(crate) fn seconds(pids: &[u32]) -> io::Result<Vec<f64>> {
+    pids.iter().map(|pid| process_seconds(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?)).collect()
 }
 
 fn process_seconds(stat: &str) -> io::Result<f64> {

@@ -22,6 +22,9 @@ enum Command {
         /// How many addresses to listen on.
         #[arg(long, default_value_t = 4)]
         endpoints: usize,
+        /// Length of the page of metrics; about, and never below what a scrape looks for.
+        #[arg(long, value_name = "BYTES", default_value_t = 0)]
+        metrics_bytes: usize,
     },
     /// Sends requests one after the other on every connection; prints what came of it as JSON.
     Send {
@@ -60,13 +63,13 @@ fn main() -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut out = std::io::stdout();
     match Command::parse() {
-        Command::Upstream { endpoints } => runtime.block_on(async {
+        Command::Upstream { endpoints, metrics_bytes } => runtime.block_on(async {
             let listeners = upstream::bind(endpoints).await?;
             for listener in &listeners {
                 writeln!(out, "{}", listener.local_addr()?)?;
             }
             out.flush()?;
-            upstream::serve(listeners).await;
+            upstream::serve(listeners, &upstream::metrics_page(metrics_bytes)).await;
             Ok(())
         }),
         Command::Send { address, body, connections, warmup_seconds, seconds, pid } => {

@@ -12,11 +12,35 @@ const READ_BYTES: usize = 256 << 10;
 /// A pause after a failed accept (no more file descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
+/// Series of a histogram on the page of metrics.
+const BUCKETS: u32 = 22;
+
 const ANSWER: &str = r#"{"id":"chatcmpl-5f2b0c9d7e614a21","object":"chat.completion","created":1767225600,"model":"chatbot","choices":[{"index":0,"message":{"role":"assistant","content":"The sky looks blue by day because air scatters the short, blue wavelengths of sunlight far more than the long, red ones. At sunrise and sunset the light travels a longer way through the air; most of the blue is scattered out of it, and what is left is \"warm\": orange and red.","refusal":null,"tool_calls":[]},"logprobs":null,"finish_reason":"stop","stop_reason":null}],"service_tier":null,"system_fingerprint":null,"usage":{"prompt_tokens":214,"total_tokens":281,"completion_tokens":67,"prompt_tokens_details":null},"prompt_logprobs":null,"kv_transfer_params":null}"#;
 
 const METRICS: &str = "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{model_name=\"chatbot\"} 8\n\
     # TYPE vllm:num_requests_waiting gauge\nvllm:num_requests_waiting{model_name=\"chatbot\"} 0\n\
     # TYPE vllm:kv_cache_usage_perc gauge\nvllm:kv_cache_usage_perc{model_name=\"chatbot\"} 0.25\n";
+
+/// A page of metrics of about `bytes` bytes: what is read first, then histograms, as a model server has them.
+pub(crate) fn metrics_page(bytes: usize) -> String {
+    let mut page = String::from(METRICS);
+    for histogram in 0.. {
+        let name = format!("vllm:stage_{histogram}_time_seconds");
+        page.push_str(&format!(
+            "# HELP {name} Histogram of the time that a request spends in a stage.\n# TYPE {name} histogram\n"
+        ));
+        for bucket in 1..=BUCKETS {
+            if page.len() >= bytes {
+                return page;
+            }
+            let bound = f64::from(bucket) * 0.3;
+            page.push_str(&format!(
+                "{name}_bucket{{engine=\"0\",le=\"{bound:.1}\",model_name=\"chatbot\"}} {bucket}17.0\n"
+            ));
+        }
+    }
+    page
+}
 
 /// Listens on free ports of the loopback address.
 pub(crate) async fn bind(endpoints: usize) -> io::Result<Vec<TcpListener>> {
@@ -28,16 +52,17 @@ pub(crate) async fn bind(endpoints: usize) -> io::Result<Vec<TcpListener>> {
 }
 
 /// Serves every connection until the process ends.
-pub(crate) async fn serve(listeners: Vec<TcpListener>) {
-    let accepting: Vec<_> = listeners.into_iter().map(|listener| tokio::spawn(accept(listener))).collect();
+pub(crate) async fn serve(listeners: Vec<TcpListener>, metrics: &str) {
+    let metrics = answer("text/plain; version=0.0.4", metrics);
+    let accepting: Vec<_> =
+        listeners.into_iter().map(|listener| tokio::spawn(accept(listener, metrics.clone()))).collect();
     for task in accepting {
         let _ = task.await;
     }
 }
 
-async fn accept(listener: TcpListener) {
+async fn accept(listener: TcpListener, metrics: Vec<u8>) {
     let chat = answer("application/json", ANSWER);
-    let metrics = answer("text/plain; version=0.0.4", METRICS);
     loop {
         match listener.accept().await {
             // A connection ends when its peer closes it, or with an error; neither matters to the others.
