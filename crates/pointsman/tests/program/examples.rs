@@ -93,6 +93,7 @@ fn every_example_is_in_this_file_or_has_a_test_of_its_own() {
         folders,
         [
             "adapter-rollout",
+            "behind-envoy",
             "external-picker",
             "lora-criticality",
             "pool-rollout",

@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+"""Sends requests through a real Envoy, with Pointsman as its body-based router and endpoint picker.
+
+Takes the binary from POINTSMAN (default: target/debug/pointsman). Every port is a free one; everything stops at the end.
+"""
+
+import collections
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import unittest
+
+import envoy
+
+from clients import CHAT, JSON, Answer, Many, chat, send, send_http2
+from processes import Address, free_port, metric, soon
+from stack import ENVOY_ADMIN, EPP_METRICS, GATEWAY, HERE, MODEL_SERVERS, MODELS, Free, Stack
+from upstream import Upstream
+
+BINARY = pathlib.Path(os.environ.get("POINTSMAN") or HERE.parent.parent / "target" / "debug" / "pointsman")
+REQUESTS = json.loads((HERE.parent / "two-models" / "requests.json").read_text())["requests"]
+CHART = HERE.parent.parent / "charts" / "snapshots" / "body-based-routing" / "istio.yaml"
+SOON_UNDER_LOAD_SECONDS = 60
+
+# Where Envoy's routes answer in the gateway's place: they look for a header that is not there, and say no more than 404.
+ANSWERED_BY_ENVOY = {
+    "a model that no route knows is refused with the models there are": 404,
+    "a request without a model is refused": 404,
+}
+DESTINATION = "x-gateway-destination-endpoint"
+STREAMS = 2_000
+LONG = 5_000    # tokens of an answer that must not end by itself while it is watched
+CLIENTS = 16    # of the tests in which something fails
+RUNNING = "inference_objective_running_requests"
+
+
+class Case(unittest.TestCase):
+    """Parts that all tests of a class share; each Envoy in front of them is its own."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.parts = Stack(cls.enterClassContext(contextlib.ExitStack()), BINARY, Free())
+
+    def envoy(self, change=lambda configuration: None) -> Address:
+        """The gateway's address: an Envoy of the test's own, with envoy.yaml as `change` leaves it."""
+        configuration = envoy.Configuration()
+        change(configuration)
+        ports = Free(self.parts.ports | {GATEWAY: free_port(), ENVOY_ADMIN: free_port()})
+        front = Stack(self.enterContext(contextlib.ExitStack()), BINARY, ports)
+        front.envoy(configuration)
+        return front.address(GATEWAY)
+
+    def running(self) -> float:
+        """Requests that the endpoint pickers count as being at a model server."""
+        return metric(self.parts.address(EPP_METRICS), RUNNING)
+
+
+class Settings(unittest.TestCase):
+    def test_the_chart_for_istio_sets_the_same_filter(self) -> None:
+        chart = next(envoy.found(envoy.parsed(CHART.read_text()), "typed_config"))
+        here = envoy.Configuration().filter("bbr")
+        for settings in (chart, here):
+            del settings["grpc_service"]  # each its own name of the router
+        self.assertEqual(here, chart)
+
+
+class SimulatedModelServers(Case):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.parts.model_servers()
+        cls.parts.body_based_router()
+        cls.parts.endpoint_pickers()
+
+    def test_the_requests_of_two_models_are_answered_as_by_the_gateway(self) -> None:
+        for mode in ("FULL_DUPLEX_STREAMED", "BUFFERED"):
+            gateway = self.envoy(lambda configuration: buffer_if(mode, configuration))
+            for case in REQUESTS:
+                with self.subTest(mode=mode, request=case["name"]):
+                    self.check(case["name"], case["expect"], sent(gateway, case["request"]))
+
+    def check(self, name: str, expect: dict, answer: Answer) -> None:
+        self.assertEqual(answer.status, ANSWERED_BY_ENVOY.get(name, expect["status"]), answer)
+        if name in ANSWERED_BY_ENVOY:
+            return
+        self.assertEqual(self.pool(answer), expect["pool"])
+        for header, start in expect.get("headers", {}).items():
+            self.assertTrue(answer.headers.get(header, "").startswith(start), answer)
+        if expect.get("stream"):
+            self.assertTrue(answer.body.rstrip().endswith(b"data: [DONE]"), answer)
+        for pointer, value in expect.get("fields", {}).items():
+            self.assertIn("" if value == "*" else value, str(at(answer.json(), pointer)))
+
+    def pool(self, answer: Answer) -> str | None:
+        """The InferencePool whose endpoint answered."""
+        _, _, port = answer.headers.get("x-pointsman-sim-endpoint", "").partition(":")
+        owners = {self.parts.ports[port]: pool for pool, ports in MODEL_SERVERS.items() for port in ports}
+        return owners[int(port)] if port else None
+
+    def test_the_header_alone_names_the_endpoint_too(self) -> None:
+        gateway = self.envoy(by_header)
+        self.assertEqual({self.pool(send(gateway, chat(model))) for model in MODELS.values()}, set(MODELS))
+
+    def test_a_client_that_hangs_up_in_a_stream_is_forgotten_by_all(self) -> None:
+        gateway = self.envoy()
+        body = chat(stream=True, max_tokens=LONG, ignore_eos=True)
+        with posted(gateway, body) as connection:
+            connection.makefile("rb").readline()
+            soon(lambda: self.at_model_servers() == 1, "the model server works on the request")
+            soon(lambda: self.running() == 1, "the picker counts the request")
+        soon(lambda: self.at_model_servers() == 0, "the model server has stopped")
+        soon(lambda: self.running() == 0, "the picker has released the request")
+
+    def at_model_servers(self) -> float:
+        addresses = [self.parts.address(port) for port in MODEL_SERVERS["gemma3"]]
+        return sum(metric(address, "vllm:num_requests_running") for address in addresses)
+
+
+class Recorded(Case):
+    """The endpoints are servers of this test's own, which tell what reached them; one of deepseek-r1 is not there."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        present = MODEL_SERVERS["gemma3"] + MODEL_SERVERS["deepseek-r1"][1:]
+        cls.upstream = Upstream(cls.parts.stack, len(present))
+        cls.parts.ports.update(zip(present, cls.upstream.ports))
+        cls.processors = {}
+        cls.start("bbr")
+        cls.start("epp")
+
+    @classmethod
+    def start(cls, name: str) -> None:
+        starters = {"bbr": cls.parts.body_based_router, "epp": cls.parts.endpoint_pickers}
+        cls.processors[name] = starters[name]()
+
+    def assert_arrived(self, body: bytes, answer: Answer) -> dict:
+        """What the model server tells of the request, whose body it got unchanged."""
+        self.assertEqual(answer.status, 200, answer)
+        told = answer.json()
+        self.assertEqual(told["sha256"], hashlib.sha256(body).hexdigest())
+        self.assertIn(told["headers"].get("content-length"), (None, str(len(body))))
+        return told
+
+
+class RecordingModelServers(Recorded):
+    def test_a_prompt_of_1_mb_arrives_byte_for_byte(self) -> None:
+        body = b' {"x":1.0, "n":12345678901234567890,"prompt":"\\u00e9<&>' + b"Gr\xc3\xb6\xc3\x9fe " * 130_000 + b'", "model" : "chatbot"}\n'
+        for mode in ("FULL_DUPLEX_STREAMED", "BUFFERED"):
+            gateway = self.envoy(lambda configuration: buffer_if(mode, configuration))
+            for client in (send, send_http2):
+                with self.subTest(mode=mode, client=client.__name__):
+                    self.assert_arrived(body, client(gateway, body))
+
+    def test_what_breaks_far_behind_the_model_is_refused_all_the_same(self) -> None:
+        for change in (lambda configuration: None, without_pickers):
+            gateway = self.envoy(change)
+            for end in (b'"x"', b'"x","model":"chatbot"}'):
+                body = b'{"model":"chatbot","prompt":"' + b"y" * 300_000 + b'","user":' + end
+                for client in (send, send_http2):
+                    with self.subTest(change=change.__name__, end=end, client=client.__name__):
+                        answer = client(gateway, body)
+                        self.assertEqual(answer.status, 400, answer)
+                        self.assertEqual(answer.headers["content-type"], "application/json")
+                        self.assertIn("message", answer.json()["error"])
+
+    def test_trailers_arrive_behind_the_body(self) -> None:
+        gateway = self.envoy(pass_trailers)
+        for body in (chat(), chat(x="y" * 100_000)):
+            told = self.assert_arrived(body, send_http2(gateway, body, {"x-checksum": "7"}))
+            self.assertEqual(told["trailers"], {"x-checksum": "7"})
+
+    def test_a_client_chooses_neither_model_nor_endpoint(self) -> None:
+        steering = {"x-gateway-model-name": "recommender", DESTINATION: "127.0.0.1:1"}
+        for change in (lambda configuration: None, believe_the_client):
+            gateway = self.envoy(change)
+            for _ in range(6):
+                headers = send(gateway, chat(), JSON | steering).json()["headers"]
+                self.assertEqual(headers["x-gateway-model-name"], "chatbot")
+                self.assertNotIn("127.0.0.1:1", headers[DESTINATION].split(","))
+
+    def test_a_subset_hint_is_obeyed(self) -> None:
+        for port in (self.parts.ports[port] for port in MODEL_SERVERS["gemma3"]):
+            gateway = self.envoy(lambda configuration: hint(configuration, [f"127.0.0.1:{port}"]))
+            for _ in range(4):
+                self.assertEqual(send(gateway, chat()).json()["headers"][DESTINATION], f"127.0.0.1:{port}")
+        for nowhere in ([], ["127.0.0.1:1"]):
+            gateway = self.envoy(lambda configuration: hint(configuration, nowhere))
+            self.assertEqual(send(gateway, chat()).status, 503)
+
+    def test_a_request_without_a_body_is_picked_for(self) -> None:
+        gateway = self.envoy(route_by_path)
+        told = send(gateway, b"", {}, "GET", "/v1/models").json()
+        self.assertIn(DESTINATION, told["headers"])
+
+    def test_2000_streams_are_held_at_once(self) -> None:
+        gateway = self.envoy()
+        with self.upstream.held(), Many(gateway, STREAMS, forever=False) as clients:
+            soon(lambda: self.upstream.waiting == STREAMS, "all are at a model server", SOON_UNDER_LOAD_SECONDS)
+            soon(lambda: self.running() == STREAMS, "the picker counts them")
+            self.upstream.release()
+        report("2,000 streams at once", clients)
+        self.assertEqual(clients.outcomes, {200: STREAMS})
+        soon(lambda: self.running() == 0, "the picker has released them")
+
+    def test_a_client_that_hangs_up_before_the_answer_is_forgotten_by_all(self) -> None:
+        gateway, left = self.envoy(), self.upstream.left
+        with self.upstream.held():
+            with posted(gateway, chat()):
+                soon(lambda: self.upstream.waiting == 1, "the request is at a model server")
+                soon(lambda: self.running() == 1, "the picker counts the request")
+            soon(lambda: self.upstream.left == left + 1, "the model server sees the client go")
+            soon(lambda: self.running() == 0, "the picker has released the request")
+
+    def test_a_client_that_hangs_up_in_its_body_leaves_nothing(self) -> None:
+        gateway = self.envoy()
+        with posted(gateway, chat(), missing=1_000):
+            pass
+        self.assert_arrived(chat(), send(gateway, chat()))
+        soon(lambda: self.running() == 0, "the picker counts nothing")
+
+
+class Failures(Recorded):
+    def test_a_picker_that_is_killed_under_load_fails_closed(self) -> None:
+        self.assert_fails_closed("epp")
+
+    def test_a_router_that_is_killed_under_load_fails_closed(self) -> None:
+        self.assert_fails_closed("bbr")
+
+    def assert_fails_closed(self, name: str) -> None:
+        with Many(self.envoy(), CLIENTS, forever=True) as clients:
+            self.assert_well(clients)
+            self.kill(name)
+            self.some_end(clients)
+            self.start(name)
+            self.until_well(clients)
+        self.tell(f"{name} killed and restarted, failing closed", clients)
+        lost = set(clients.outcomes) - {200}
+        self.assertTrue(lost and lost <= {500, 503, 504}, lost)
+
+    def test_a_picker_that_is_killed_under_load_fails_open(self) -> None:
+        with Many(self.envoy(fail_open), CLIENTS, forever=True) as clients:
+            self.assert_well(clients)
+            self.kill("epp")
+            self.until_well(clients)
+            before = clients.outcomes.copy()
+            self.start("epp")
+            self.some_end(clients)
+            self.assertLessEqual((clients.outcomes - before).total() - (clients.outcomes - before)[200], CLIENTS)
+        self.tell("epp killed and restarted, failing open", clients)
+
+    def kill(self, name: str) -> None:
+        process = self.processors[name]
+        process.kill()
+        process.wait()
+
+    def until_well(self, clients: Many) -> None:
+        after = clients.outcomes[200]
+        soon(lambda: clients.outcomes[200] > after + CLIENTS, "requests are answered", SOON_UNDER_LOAD_SECONDS)
+        self.assert_well(clients)
+
+    def assert_well(self, clients: Many) -> None:
+        """Every client's next requests are answered."""
+        before = clients.outcomes.copy()
+        self.some_end(clients)
+        self.assertEqual(set(clients.outcomes - before), {200})
+
+    def some_end(self, clients: Many) -> None:
+        enough = clients.outcomes.total() + 8 * CLIENTS
+        soon(lambda: clients.outcomes.total() > enough, "requests end", SOON_UNDER_LOAD_SECONDS)
+
+    def tell(self, what: str, clients: Many) -> None:
+        report(what, clients)
+        soon(lambda: self.running() == 0, "the picker has released what it held")
+
+    def test_a_retry_goes_to_the_next_endpoint_that_was_picked(self) -> None:
+        gateway = self.envoy()
+        self.kill("epp")
+        self.start("epp")  # knows nothing of the endpoint that is not there
+        absent = f"127.0.0.1:{self.parts.ports[MODEL_SERVERS['deepseek-r1'][0]]}"
+        first = lambda: send(gateway, chat("recommender")).json()["headers"][DESTINATION].split(",")[0]
+        self.assertIn(absent, (first() for _ in range(100)), "each request is answered, and one was meant for it")
+
+
+def buffer_if(mode: str, configuration: envoy.Configuration) -> None:
+    """The body-based router's mode; Envoy holds a body of up to 32 MiB in BUFFERED."""
+    configuration.filter("bbr")["processing_mode"]["request_body_mode"] = mode
+    configuration.filter("bbr")["message_timeout"] = "10s"
+    configuration.listener["per_connection_buffer_limit_bytes"] = 32 << 20
+
+
+def pass_trailers(configuration: envoy.Configuration) -> None:
+    """Over HTTP/1.1 too, as the recording model servers speak it; without retries, with which Envoy 1.40 sends a body twice
+    that an external processor streamed and trailers follow."""
+    for route in configuration.routes:
+        del route["route"]["retry_policy"]
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    options = {"http_protocol_options": {"enable_trailers": True}}
+    configuration.cluster("gemma3")["typed_extension_protocol_options"] = {
+        protocol: {"@type": f"type.googleapis.com/{protocol}", "explicit_http_config": options}
+    }
+
+
+def believe_the_client(configuration: envoy.Configuration) -> None:
+    """Without Envoy's own removal of what steers; the endpoint is taken from the header."""
+    del configuration.manager["early_header_mutation_extensions"]
+    by_header(configuration)
+
+
+def by_header(configuration: envoy.Configuration) -> None:
+    for pool in MODELS:
+        policy = configuration.cluster(pool)["load_balancing_policy"]["policies"][0]["typed_extension_config"]
+        policy["typed_config"]["override_host_sources"] = [{"header": DESTINATION}]
+
+
+def without_pickers(configuration: envoy.Configuration) -> None:
+    """The body streams through: a picker would hold it until it is whole."""
+    for route in configuration.routes:
+        del route["typed_per_filter_config"]
+
+
+def hint(configuration: envoy.Configuration, endpoints: list[str]) -> None:
+    """Tells the pickers to choose among these."""
+    subset = {"metadata_namespace": "envoy.lb.subset_hint", "value": {f"{DESTINATION}-subset": endpoints}}
+    kind = "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config"
+    configuration.filters.insert(0, {"name": "hint", "typed_config": {"@type": kind, "metadata": [subset]}})
+
+
+def route_by_path(configuration: envoy.Configuration) -> None:
+    configuration.routes[0]["match"] = {"prefix": "/v1/models"}
+
+
+def fail_open(configuration: envoy.Configuration) -> None:
+    """A picker that is away is passed over. For a request with a body Envoy does so only if it knows that before it has
+    begun to stream the body, which is what the health check is for."""
+    for overrides in configuration.picked():
+        overrides["failure_mode_allow"] = True
+    times = {"timeout": "1s", "interval": "0.1s", "unhealthy_interval": "0.1s", "no_traffic_interval": "0.1s"}
+    check = times | {"unhealthy_threshold": 1, "healthy_threshold": 1, "tcp_health_check": {}}
+    for pool in MODELS:
+        cluster = configuration.cluster(f"{pool}-epp")
+        cluster |= {"health_checks": [check], "common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+
+
+def sent(gateway: Address, request: dict) -> Answer:
+    """As requests.json says it: an object as compact JSON, a string byte for byte."""
+    body = request["body"]
+    text = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
+    return send(gateway, text.encode(), request["headers"], request["method"], request["path"])
+
+
+def at(tree: object, pointer: str) -> object:
+    """What stands at a JSON pointer."""
+    for step in pointer.split("/")[1:]:
+        tree = tree[int(step) if isinstance(tree, list) else step]
+    return tree
+
+
+@contextlib.contextmanager
+def posted(gateway: Address, body: bytes, missing: int = 0):
+    """A connection on which a request was sent, the last `missing` bytes of its body excepted; hangs up at the end."""
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
+    with socket.create_connection(gateway) as connection:
+        connection.sendall(f"{head}content-length: {len(body) + missing}\r\n\r\n".encode() + body)
+        yield connection
+
+
+def report(what: str, clients: Many) -> None:
+    counts = ", ".join(f"{count} × {outcome}" for outcome, count in sorted(clients.outcomes.items(), key=str))
+    print(f"{what}: {counts}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
