@@ -4,6 +4,7 @@ use crate::grpc::{frame, frame_with_tail};
 use crate::wire::{Phase, ProcessingResponse, streamed_body};
 use bytes::{Buf, Bytes, BytesMut};
 use prost::Message;
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
@@ -22,6 +23,21 @@ const HEAD_BYTES: usize = 1 << 10;
 pub struct Replies {
     head: BytesMut,
     packet: Packet,
+    passing: Passing,
+}
+
+/// Pieces of a body that go on together.
+#[derive(Debug)]
+struct Passing {
+    phase: Phase,
+    pieces: SmallVec<[Bytes; 4]>,
+    bytes: usize,
+}
+
+impl Default for Passing {
+    fn default() -> Passing {
+        Passing { phase: Phase::Request, pieces: SmallVec::new(), bytes: 0 }
+    }
 }
 
 /// Framed messages as the pieces of memory that they lie in.
@@ -34,6 +50,7 @@ pub(crate) struct Packet {
 impl Replies {
     /// Adds a message.
     pub fn send(&mut self, message: &impl Message) {
+        self.pass_together(false);
         self.make_room();
         frame(message, &mut self.head);
     }
@@ -43,41 +60,59 @@ impl Replies {
         self.send(&ProcessingResponse { response: Some(response), ..ProcessingResponse::default() });
     }
 
-    /// Passes these pieces of a body on as one `StreamedBodyResponse`.
-    pub fn pass(&mut self, phase: Phase, pieces: &[Bytes], end_of_stream: bool) {
-        self.make_room();
-        let length = pieces.iter().map(Bytes::len).sum();
-        frame_with_tail(length, &mut self.head, |out| streamed_body(phase, length, end_of_stream, out));
-        for piece in pieces {
-            if piece.len() < COPIED_BYTES_MAX {
-                self.head.extend_from_slice(piece);
-            } else {
-                self.flush();
-                self.packet.push(piece.clone());
-            }
+    /// Passes a piece of a body on. Pieces that are there at one time go on together, in messages of at most
+    /// [`MESSAGE_BYTES`] unless a piece is longer.
+    pub fn pass(&mut self, phase: Phase, piece: Bytes, end_of_stream: bool) {
+        let full = !piece.is_empty() && self.passing.bytes + piece.len() > MESSAGE_BYTES;
+        if self.passing.phase != phase || full {
+            self.pass_together(false);
+        }
+        self.passing.phase = phase;
+        self.passing.bytes += piece.len();
+        if !piece.is_empty() {
+            self.passing.pieces.push(piece);
+        }
+        if end_of_stream {
+            self.pass_together(true);
         }
     }
 
-    /// Passes these pieces on in few messages, none longer than [`MESSAGE_BYTES`] unless a piece is.
+    /// Passes these pieces on.
     pub fn pass_all(&mut self, phase: Phase, pieces: &[Bytes], end_of_stream: bool) {
-        let (mut start, mut bytes) = (0, 0);
-        for (place, piece) in pieces.iter().enumerate() {
-            if place > start && bytes + piece.len() > MESSAGE_BYTES {
-                self.pass(phase, &pieces[start..place], false);
-                (start, bytes) = (place, 0);
-            }
-            bytes += piece.len();
+        for piece in pieces {
+            self.pass(phase, piece.clone(), false);
         }
-        self.pass(phase, &pieces[start..], end_of_stream);
+        if end_of_stream {
+            self.pass(phase, Bytes::new(), true);
+        }
+    }
+
+    fn pass_together(&mut self, end_of_stream: bool) {
+        let Passing { phase, bytes, .. } = self.passing;
+        if bytes == 0 && !end_of_stream {
+            return;
+        }
+        self.make_room();
+        frame_with_tail(bytes, &mut self.head, |out| streamed_body(phase, bytes, end_of_stream, out));
+        self.passing.bytes = 0;
+        for piece in std::mem::take(&mut self.passing.pieces) {
+            if piece.len() < COPIED_BYTES_MAX {
+                self.head.extend_from_slice(&piece);
+            } else {
+                self.flush();
+                self.packet.push(piece);
+            }
+        }
     }
 
     /// Bytes to be sent.
     pub(crate) fn bytes(&self) -> usize {
-        self.head.len() + self.packet.bytes
+        self.head.len() + self.packet.bytes + self.passing.bytes
     }
 
     /// Takes what is to be sent.
     pub(crate) fn take(&mut self) -> Packet {
+        self.pass_together(false);
         self.flush();
         std::mem::take(&mut self.packet)
     }
@@ -150,10 +185,9 @@ pub(crate) mod tests {
     fn a_large_piece_is_sent_from_where_it_is_and_a_small_one_with_its_head() {
         let large = Bytes::from(vec![b'l'; COPIED_BYTES_MAX]);
         let mut replies = Replies::default();
-        replies.pass(Phase::Request, &[Bytes::from_static(b"small"), large.clone()], false);
-        replies.pass(Phase::Request, &[], true);
+        replies.pass_all(Phase::Request, &[Bytes::from_static(b"small"), large.clone()], true);
         let packet = replies.take();
-        assert_eq!(packet.pieces.len(), 3);
+        assert_eq!(packet.pieces.len(), 2);
         assert_eq!(packet.pieces[1].as_ptr(), large.as_ptr());
         assert_eq!(packet.bytes, packet.pieces.iter().map(Bytes::len).sum::<usize>());
     }
@@ -164,13 +198,12 @@ pub(crate) mod tests {
         for byte in 0..4 {
             replies.pass(
                 Phase::Response,
-                &[Bytes::from(vec![byte; COPIED_BYTES_MAX + usize::from(byte)])],
+                Bytes::from(vec![byte; COPIED_BYTES_MAX + usize::from(byte)]),
                 false,
             );
         }
-        let whole: Vec<u8> =
-            replies.packet.pieces.iter().flatten().copied().chain(replies.head.clone()).collect();
         let mut packet = replies.take();
+        let whole: Vec<u8> = packet.pieces.iter().flatten().copied().collect();
         let mut taken = Vec::new();
         for step in (1..700).cycle() {
             let count = step.min(packet.chunk().len());
@@ -181,5 +214,18 @@ pub(crate) mod tests {
             }
         }
         assert_eq!(taken, whole);
+    }
+
+    #[test]
+    fn pieces_that_are_there_at_one_time_go_on_in_few_messages() {
+        let mut replies = Replies::default();
+        for _ in 0..5 {
+            replies.pass(Phase::Request, Bytes::from(vec![b'x'; 20_000]), false);
+        }
+        replies.pass(Phase::Request, Bytes::from(vec![b'x'; 100_000]), false);
+        replies.pass(Phase::Response, Bytes::from_static(b"y"), true);
+        replies.pass(Phase::Request, Bytes::new(), true);
+        let lengths = read(&mut replies).into_iter().map(|message| message.encoded_len() / 1000);
+        assert_eq!(lengths.collect::<Vec<_>>(), [60, 40, 100, 0, 0]);
     }
 }

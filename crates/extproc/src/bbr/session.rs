@@ -80,6 +80,8 @@ impl BbrSession {
             return self.let_go(unanswered, replies);
         }
         let dialect = head.dialect;
+        // Nobody picks here: the prompt need not be hashed.
+        let head = BodyHead { dialect: Dialect::Other, ..head };
         let limits = Limits { body_bytes_max: self.bbr.settings.body_bytes_max, ..Limits::default() };
         let mut reading = Reading {
             parser: RequestParser::new(head, limits),
@@ -133,7 +135,7 @@ impl BbrSession {
                 }
             }
         } else {
-            replies.pass(Phase::Request, &[body.body], false);
+            replies.pass(Phase::Request, body.body, false);
         }
         Next::Continue
     }
