@@ -19,7 +19,8 @@ import envoy
 
 from clients import CHAT, JSON, Answer, Many, chat, send, send_http2
 from processes import Address, free_port, metric, soon
-from stack import ENVOY_ADMIN, EPP_METRICS, GATEWAY, HERE, MODEL_SERVERS, MODELS, Free, Stack
+from stack import ENVOY_ADMIN, EPP_ADMIN, EPP_HEALTH, EPP_METRICS, GATEWAY, HERE, MODEL_SERVERS, MODELS, PICKERS
+from stack import Free, Stack
 from upstream import Upstream
 
 BINARY = pathlib.Path(os.environ.get("POINTSMAN") or HERE.parent.parent / "target" / "debug" / "pointsman")
@@ -33,6 +34,19 @@ ANSWERED_BY_ENVOY = {
     "a request without a model is refused": 404,
 }
 DESTINATION = "x-gateway-destination-endpoint"
+ONE_ENDPOINT = """
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- type: queue-scorer
+- type: max-score-picker
+  parameters: {maxNumOfEndpoints: 1}
+schedulingProfiles:
+- name: default
+  plugins:
+  - pluginRef: queue-scorer
+  - pluginRef: max-score-picker
+"""
 STREAMS = 2_000
 LONG = 5_000    # tokens of an answer that must not end by itself while it is watched
 CLIENTS = 16    # of the tests in which something fails
@@ -105,6 +119,17 @@ class SimulatedModelServers(Case):
     def test_the_header_alone_names_the_endpoint_too(self) -> None:
         gateway = self.envoy(by_header)
         self.assertEqual({self.pool(send(gateway, chat(model))) for model in MODELS.values()}, set(MODELS))
+
+    def test_a_picker_that_is_told_to_names_one_endpoint(self) -> None:
+        replaced = (*PICKERS.values(), EPP_HEALTH, EPP_METRICS, EPP_ADMIN, GATEWAY, ENVOY_ADMIN)
+        own = {port: free_port() for port in replaced}
+        parts = Stack(self.enterContext(contextlib.ExitStack()), BINARY, Free(self.parts.ports | own))
+        parts.endpoint_pickers("--config-text", ONE_ENDPOINT)
+        configuration = envoy.Configuration()
+        by_original_destination(configuration)
+        parts.envoy(configuration)
+        pools = {self.pool(send(parts.address(GATEWAY), chat(model))) for model in MODELS.values()}
+        self.assertEqual(pools, set(MODELS))
 
     def test_a_client_that_hangs_up_in_a_stream_is_forgotten_by_all(self) -> None:
         gateway = self.envoy()
@@ -316,6 +341,15 @@ def by_header(configuration: envoy.Configuration) -> None:
     for pool in MODELS:
         policy = configuration.cluster(pool)["load_balancing_policy"]["policies"][0]["typed_extension_config"]
         policy["typed_config"]["override_host_sources"] = [{"header": DESTINATION}]
+
+
+def by_original_destination(configuration: envoy.Configuration) -> None:
+    """The cluster knows no endpoint, and takes the one address that the header has."""
+    for pool in MODELS:
+        cluster = configuration.cluster(pool)
+        del cluster["load_balancing_policy"], cluster["load_assignment"]
+        by = {"use_http_header": True, "http_header_name": DESTINATION}
+        cluster |= {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "original_dst_lb_config": by}
 
 
 def without_pickers(configuration: envoy.Configuration) -> None:
