@@ -69,7 +69,7 @@ class Stack:
         pools = ["--pool-name", first, "--pool", f"default/{second}={self.ports[PICKERS[second]]}"]
         admin = ["--admin", "%s:%d" % self.address(EPP_ADMIN)]
         ports = self.port_flags(PICKERS[first], EPP_HEALTH, EPP_METRICS)
-        words = ["--config", self.manifests(), *pools, *admin, *ports, *flags]
+        words = ["--config", self.manifests(), "--endpoints-max", 4, *pools, *admin, *ports, *flags]
         return self.run("epp", *words, ready=self.address(EPP_METRICS))
 
     def port_flags(self, grpc: int, health: int, metrics: int) -> list:

@@ -8,6 +8,7 @@ use clap::Args;
 use extproc::Settings;
 use extproc::epp::{EppSettings, PoolReference, SubsetHint};
 use resources::{ObjectName, PoolVersion};
+use scheduling::ENDPOINTS_MAX;
 use scheduling::config::{Configured, TestPlugins};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,6 +60,11 @@ pub(crate) struct EppCommand {
     /// The same, as text.
     #[arg(long, value_name = "YAML", env = "CONFIG_TEXT")]
     config_text: Option<String>,
+    /// Endpoints named for each request, best first, joined by commas: the gateway goes to the next where one fails. At most 4;
+    /// a config says it with `maxNumOfEndpoints` instead. Default as the reference's: an Envoy cluster of the type
+    /// `ORIGINAL_DST` reads one address. Where the gateway takes lists (`override_host`: Istio, kgateway …), take more.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=ENDPOINTS_MAX as i64), env = "POINTSMAN_ENDPOINTS_MAX")]
+    endpoints_max: u8,
     /// Let a client choose its own endpoint by `test-epp-endpoint-selection`, where a config names
     /// `header-based-testing-filter`: for conformance tests only.
     #[arg(long, env = "POINTSMAN_TEST_PLUGINS")]
@@ -193,6 +199,7 @@ impl EppCommand {
         };
         Ok(PickerSettings {
             configured,
+            endpoints_max: usize::from(self.endpoints_max),
             world: self.world,
             scrape_interval: self.refresh_metrics_interval,
             ports,

@@ -9,6 +9,7 @@ use crate::admin::{self, Admin, Readiness};
 use extproc::epp::{Epp, EppSettings, PoolReference};
 use extproc::{Drained, Health, Port, Server, Serving};
 use payload::Budget;
+use scheduling::Policy;
 use scheduling::config::Configured;
 use signals::ScrapeSettings;
 use state::{Clock, World};
@@ -30,6 +31,8 @@ pub(crate) struct PickerSettings {
     pub(crate) world: WorldSettings,
     /// How every pool picks, if a file says so.
     pub(crate) configured: Option<Configured>,
+    /// Endpoints named for each request where no file says it.
+    pub(crate) endpoints_max: usize,
     pub(crate) scrape_interval: Duration,
     /// The ports of ext_proc, in the order of `epp.pools`.
     pub(crate) ports: Vec<u16>,
@@ -115,6 +118,7 @@ impl PickerSettings {
     /// The world's settings, as the file has them where it says something.
     fn of_world(&self) -> state::Settings {
         let mut world = self.world.world();
+        world.policy = Arc::new(Policy { endpoints_max: self.endpoints_max, ..Policy::default() });
         if let Some(configured) = &self.configured {
             world.policy = Arc::new(configured.policy.clone());
             if let Some(detector) = configured.detector {
