@@ -1,10 +1,10 @@
 //! Decoding a compressed body, only to look at it.
 //!
 //! In: the compressed bytes in chunks cut anywhere. Out: decoded pieces of bounded size, so that whoever takes them can
-//! stop a bomb at its limit. Never: more than one piece and the coding's own window in memory.
+//! stop a bomb at its limit. Never: more than one piece and the coding's own window in
+//! memory; a piece that outlives its taking, however little is in it.
 
 use crate::{Coding, ParseError};
-use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use std::io::Write;
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
@@ -26,6 +26,8 @@ pub(crate) enum Decoder {
     Zstd {
         /// The decoder's context.
         decoder: ZstdDecoder<'static>,
+        /// Room for one piece, used again for each.
+        piece: Vec<u8>,
         /// True between frames.
         whole: bool,
     },
@@ -49,7 +51,8 @@ impl Decoder {
                     Ok(decoder)
                 });
                 let decoder = limited.map_err(|_| ParseError::BrokenCoding { coding: "zstd" })?;
-                Ok(Some(Decoder::Zstd { decoder, whole: false }))
+                let piece = Vec::with_capacity(ZSTD_OUTPUT_BYTES);
+                Ok(Some(Decoder::Zstd { decoder, piece, whole: false }))
             }
         }
     }
@@ -58,27 +61,28 @@ impl Decoder {
     pub(crate) fn feed(
         &mut self,
         chunk: &[u8],
-        mut take: impl FnMut(Bytes) -> Result<(), ParseError>,
+        mut take: impl FnMut(&[u8]) -> Result<(), ParseError>,
     ) -> Result<(), ParseError> {
         let broken = ParseError::BrokenCoding { coding: self.coding() };
         match self {
             Decoder::Gzip(decoder) => {
                 for input in chunk.chunks(GZIP_INPUT_BYTES) {
                     decoder.write_all(input).and_then(|()| decoder.flush()).map_err(|_| broken.clone())?;
-                    take(Bytes::from(std::mem::take(decoder.get_mut())))?;
+                    take(decoder.get_ref())?;
+                    decoder.get_mut().clear();
                 }
             }
-            Decoder::Zstd { decoder, whole } => {
+            Decoder::Zstd { decoder, piece, whole } => {
                 let mut input = InBuffer::around(chunk);
                 let mut more = !chunk.is_empty();
                 while more {
-                    let mut piece = Vec::with_capacity(ZSTD_OUTPUT_BYTES);
-                    let mut output = OutBuffer::around(&mut piece);
+                    piece.clear();
+                    let mut output = OutBuffer::around(piece);
                     let missing = decoder.run(&mut input, &mut output).map_err(|_| broken.clone())?;
                     let full = output.pos() == output.capacity();
                     *whole = missing == 0;
                     more = input.pos() < chunk.len() || (full && !*whole);
-                    take(Bytes::from(piece))?;
+                    take(piece)?;
                 }
             }
         }
@@ -86,11 +90,11 @@ impl Decoder {
     }
 
     /// Ends the body: the last member or frame must be whole. Hands on what was still held.
-    pub(crate) fn finish(self) -> Result<Bytes, ParseError> {
+    pub(crate) fn finish(self) -> Result<Vec<u8>, ParseError> {
         let broken = ParseError::BrokenCoding { coding: self.coding() };
         match self {
-            Decoder::Gzip(decoder) => decoder.finish().map(Bytes::from).map_err(|_| broken),
-            Decoder::Zstd { whole: true, .. } => Ok(Bytes::new()),
+            Decoder::Gzip(decoder) => decoder.finish().map_err(|_| broken),
+            Decoder::Zstd { whole: true, .. } => Ok(Vec::new()),
             Decoder::Zstd { whole: false, .. } => Err(broken),
         }
     }
@@ -123,7 +127,7 @@ mod tests {
         let mut decoded = Vec::new();
         for chunk in coded.chunks(cut) {
             decoder.feed(chunk, |piece| {
-                decoded.extend_from_slice(&piece);
+                decoded.extend_from_slice(piece);
                 Ok(())
             })?;
         }

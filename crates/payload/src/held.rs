@@ -5,16 +5,14 @@
 //! Never: a wait for the budget (waiting on half-read bodies deadlocks), a reservation of what is only announced.
 
 use crate::Rope;
-use bytes::{Bytes, BytesMut};
+use crate::rope::Growing;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Chunks smaller than this are copied together: each would keep a whole read buffer of 8 KiB alive, and a client that
 /// sends byte by byte would hold thousands of times what it is charged for.
 const CHUNK_BYTES_MIN: usize = 2 << 10;
-
-/// Room for chunks that are copied together, bytes.
-const GATHER_BYTES: usize = 16 << 10;
 
 /// How many bytes of request bodies all data threads of a door may hold together.
 #[derive(Debug)]
@@ -110,19 +108,14 @@ impl Held {
 /// A request body that is being read.
 #[derive(Debug)]
 pub struct Gathering {
-    rope: Rope,
-    tail: BytesMut,
+    body: Growing,
     share: Share,
 }
 
 impl Gathering {
     /// A body of which nothing came yet.
     pub fn new(budget: &Arc<Budget>) -> Gathering {
-        Gathering {
-            rope: Rope::default(),
-            tail: BytesMut::new(),
-            share: Share { budget: Arc::clone(budget), bytes: 0 },
-        }
+        Gathering { body: Growing::default(), share: Share { budget: Arc::clone(budget), bytes: 0 } }
     }
 
     /// Bytes so far.
@@ -138,30 +131,17 @@ impl Gathering {
     /// Holds the next chunk.
     pub fn push(&mut self, chunk: Bytes) -> Result<(), Spent> {
         self.charge(chunk.len() as u64)?;
-        let first = self.rope.is_empty() && self.tail.is_empty();
-        if chunk.len() >= CHUNK_BYTES_MIN || first {
-            self.flush();
-            self.rope.push(chunk);
-            return Ok(());
+        if chunk.len() >= CHUNK_BYTES_MIN || self.body.bytes() == 0 {
+            self.body.share(chunk);
+        } else {
+            self.body.copy(&chunk);
         }
-        if self.tail.capacity() - self.tail.len() < chunk.len() {
-            self.flush();
-            self.tail.reserve(GATHER_BYTES);
-        }
-        self.tail.extend_from_slice(&chunk);
         Ok(())
     }
 
     /// The body is whole.
-    pub fn finish(mut self) -> Held {
-        self.flush();
-        Held { rope: self.rope, share: self.share }
-    }
-
-    fn flush(&mut self) {
-        if !self.tail.is_empty() {
-            self.rope.push(self.tail.split().freeze());
-        }
+    pub fn finish(self) -> Held {
+        Held { rope: self.body.finish(), share: self.share }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::coding::Decoder;
 use crate::json::{Ended, Interest, Kind, Scanner, Visitor, Want};
 use crate::multipart::FormReader;
 use crate::prompt::PromptHasher;
+use crate::rope::Growing;
 use crate::{BodyHead, Dialect, Media, ParseError, Prompt, Rope};
 use bytes::Bytes;
 use std::ops::Range;
@@ -102,7 +103,7 @@ pub struct RequestParser {
     bytes_max: u64,
     received: u64,
     decoder: Option<Decoder>,
-    decoded: Rope,
+    decoded: Growing,
     reader: Reader,
 }
 
@@ -127,7 +128,7 @@ impl RequestParser {
             Media::Opaque => Reader::Opaque,
         };
         let bytes_max = limits.body_bytes_max;
-        RequestParser { head, bytes_max, received: 0, decoder: None, decoded: Rope::default(), reader }
+        RequestParser { head, bytes_max, received: 0, decoder: None, decoded: Growing::default(), reader }
     }
 
     /// Reads the next bytes. After an error the parser is spent.
@@ -145,9 +146,9 @@ impl RequestParser {
         decoded
     }
 
-    fn take_decoded(&mut self, piece: Bytes) -> Result<(), ParseError> {
-        self.reader.feed(&piece)?;
-        self.decoded.push(piece);
+    fn take_decoded(&mut self, piece: &[u8]) -> Result<(), ParseError> {
+        self.reader.feed(piece)?;
+        self.decoded.copy(piece);
         if self.decoded.bytes() > self.bytes_max {
             return Err(ParseError::TooLarge { limit: self.bytes_max });
         }
@@ -176,7 +177,7 @@ impl RequestParser {
         let coded = self.decoder.is_some();
         if let Some(decoder) = self.decoder.take() {
             let last = decoder.finish()?;
-            self.take_decoded(last)?;
+            self.take_decoded(&last)?;
         }
         let bytes = if coded { self.decoded.bytes() } else { self.received };
         // A body that was never there is no broken one.
@@ -190,7 +191,7 @@ impl RequestParser {
             prompt,
             prompt_span: fields.prompt_span,
             bytes,
-            decoded: coded.then_some(self.decoded),
+            decoded: coded.then(|| self.decoded.finish()),
         })
     }
 }

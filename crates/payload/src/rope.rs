@@ -1,6 +1,6 @@
 //! A body as the chunks in which it arrived.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -74,6 +74,56 @@ impl FromIterator<Bytes> for Rope {
         let mut rope = Rope::default();
         chunks.into_iter().for_each(|chunk| rope.push(chunk));
         rope
+    }
+}
+
+/// Room for bytes that are copied together.
+const GATHER_BYTES: usize = 16 << 10;
+
+/// A rope that grows: by chunks that are shared, and by bytes that are copied together into buffers of fixed size, so that
+/// what it holds is never much more than what it counts.
+#[derive(Debug, Default)]
+pub(crate) struct Growing {
+    rope: Rope,
+    tail: BytesMut,
+}
+
+impl Growing {
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.rope.bytes + self.tail.len() as u64
+    }
+
+    /// Adds a chunk without a copy.
+    pub(crate) fn share(&mut self, chunk: Bytes) {
+        self.flush();
+        self.rope.push(chunk);
+    }
+
+    /// Adds a copy of `bytes`.
+    pub(crate) fn copy(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.tail.len() == self.tail.capacity() {
+                self.flush();
+                self.tail = BytesMut::with_capacity(GATHER_BYTES);
+            }
+            let room = self.tail.capacity() - self.tail.len();
+            let (fits, rest) = bytes.split_at(room.min(bytes.len()));
+            self.tail.extend_from_slice(fits);
+            bytes = rest;
+        }
+    }
+
+    /// The rope, whole.
+    pub(crate) fn finish(mut self) -> Rope {
+        self.flush();
+        self.rope
+    }
+
+    fn flush(&mut self) {
+        if !self.tail.is_empty() {
+            self.rope.push(self.tail.split().freeze());
+        }
     }
 }
 

@@ -270,3 +270,18 @@ fn the_prompt_is_told_by_where_it_stands_and_may_be_cut_into_blocks() {
     let none = parse(chat(), br#"{"model":"m"}"#).unwrap();
     assert!(none.prompt_in_blocks(&Rope::default(), 64, 256).blocks.is_empty());
 }
+
+#[test]
+fn a_coded_body_that_decodes_byte_by_byte_is_held_in_few_buffers() {
+    let body = format!(r#"{{"model":"m","prompt":"{}"}}"#, "a".repeat(40_000));
+    let mut parser = RequestParser::new(head("/v1/completions", None, Some("zstd")), Limits::default());
+    // A frame with a window of 1 KiB, no size and no checksum, then raw blocks of one byte.
+    parser.feed(&Bytes::from_static(b"\x28\xb5\x2f\xfd\0\0")).unwrap();
+    for (place, byte) in body.bytes().enumerate() {
+        let last = u8::from(place + 1 == body.len());
+        parser.feed(&Bytes::copy_from_slice(&[0x08 | last, 0, 0, byte])).unwrap();
+    }
+    let decoded = parser.finish().unwrap().decoded.expect("a decoded body");
+    assert_eq!(decoded.chunks().concat(), body.as_bytes());
+    assert!(decoded.chunks().len() <= 3, "{} chunks", decoded.chunks().len());
+}
