@@ -18,6 +18,9 @@ const ZSTD_OUTPUT_BYTES: usize = 32 << 10;
 /// 8 MiB, the most that RFC 9659 lets a sender of `Content-Encoding: zstd` ask for.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// That window, bytes.
+const ZSTD_WINDOW_BYTES_MAX: u64 = 1 << ZSTD_WINDOW_LOG_MAX;
+
 /// One compressed body being decoded.
 pub(crate) enum Decoder {
     /// Any number of members, one after the other.
@@ -87,6 +90,15 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    /// The most memory that the coding's own window takes once so many bytes are decoded: no page of it is touched before.
+    pub(crate) fn window_bytes(&self, decoded: u64) -> u64 {
+        match self {
+            // 32 KiB at most.
+            Decoder::Gzip(_) => 0,
+            Decoder::Zstd { .. } => decoded.min(ZSTD_WINDOW_BYTES_MAX),
+        }
     }
 
     /// Ends the body: the last member or frame must be whole. Hands on what was still held.

@@ -68,6 +68,11 @@ impl Share {
         self.bytes += bytes;
         Ok(())
     }
+
+    fn give_back(&mut self, bytes: u64) {
+        self.budget.give_back(bytes);
+        self.bytes -= bytes;
+    }
 }
 
 impl Drop for Share {
@@ -109,28 +114,40 @@ impl Held {
 #[derive(Debug)]
 pub struct Gathering {
     body: Growing,
+    /// Bytes charged that are held elsewhere.
+    beside: u64,
     share: Share,
 }
 
 impl Gathering {
     /// A body of which nothing came yet.
     pub fn new(budget: &Arc<Budget>) -> Gathering {
-        Gathering { body: Growing::default(), share: Share { budget: Arc::clone(budget), bytes: 0 } }
+        Gathering {
+            body: Growing::default(),
+            beside: 0,
+            share: Share { budget: Arc::clone(budget), bytes: 0 },
+        }
     }
 
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
-        self.share.bytes
+        self.body.bytes()
     }
 
-    /// Charges the budget for bytes that are held elsewhere on behalf of this body.
-    pub fn charge(&mut self, bytes: u64) -> Result<(), Spent> {
-        self.share.take(bytes)
+    /// Charges the budget for what is held elsewhere on behalf of this body: `bytes` in all, more or less than before.
+    pub fn beside(&mut self, bytes: u64) -> Result<(), Spent> {
+        if bytes >= self.beside {
+            self.share.take(bytes - self.beside)?;
+        } else {
+            self.share.give_back(self.beside - bytes);
+        }
+        self.beside = bytes;
+        Ok(())
     }
 
     /// Holds the next chunk.
     pub fn push(&mut self, chunk: Bytes) -> Result<(), Spent> {
-        self.charge(chunk.len() as u64)?;
+        self.share.take(chunk.len() as u64)?;
         if chunk.len() >= CHUNK_BYTES_MIN || self.body.bytes() == 0 {
             self.body.share(chunk);
         } else {

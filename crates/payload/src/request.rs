@@ -155,6 +155,12 @@ impl RequestParser {
         Ok(())
     }
 
+    /// Bytes held of a coded body: what was decoded, and the coding's window. They grow with each [`feed`](Self::feed).
+    pub fn held_bytes(&self) -> u64 {
+        let decoded = self.decoded.bytes();
+        decoded + self.decoder.as_ref().map_or(0, |decoder| decoder.window_bytes(decoded))
+    }
+
     /// The model, as soon as its value has been read whole. A later duplicate is still an error of `feed`.
     pub fn model(&self) -> Option<&ModelField> {
         match &self.reader {

@@ -14,7 +14,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use journey::Refusal;
-use payload::{BodyHead, Gathering, Held, InferenceRequest, Limits, ParseError, RequestParser};
+use payload::{BodyHead, Gathering, Held, InferenceRequest, Limits, ParseError, RequestParser, Rope};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -74,11 +74,14 @@ impl Arriving {
         let kind = BodyHead::new(head.uri.path(), only(head, CONTENT_TYPE)?, only(head, CONTENT_ENCODING)?)?;
         let limits = Limits { body_bytes_max: core.settings.body_bytes_max, ..Limits::default() };
         let mut parser = RequestParser::new(kind, limits);
-        let mut gathering = self.gather(core, account, |chunk| Ok(parser.feed(chunk)?)).await?;
+        let mut gathering = self
+            .gather(core, account, |chunk| {
+                parser.feed(chunk)?;
+                Ok(parser.held_bytes())
+            })
+            .await?;
         let request = parser.finish()?;
-        if let Some(decoded) = &request.decoded {
-            gathering.charge(decoded.bytes())?;
-        }
+        gathering.beside(request.decoded.as_ref().map_or(0, Rope::bytes))?;
         account.parsed(&request);
         let read = self.read.insert(Read { held: gathering.finish(), request: None });
         Ok(read.request.insert(request))
@@ -90,18 +93,19 @@ impl Arriving {
         let mut bytes = 0;
         let within = |chunk: &Bytes| {
             bytes += chunk.len() as u64;
-            if bytes > limit { Err(ParseError::TooLarge { limit }.into()) } else { Ok(()) }
+            if bytes > limit { Err(ParseError::TooLarge { limit }.into()) } else { Ok(0) }
         };
         let gathering = self.gather(core, account, within).await?;
         self.read = Some(Read { held: gathering.finish(), request: None });
         Ok(())
     }
 
+    /// Reads the body; `look` sees each chunk and tells how many bytes are held beside the body by then.
     async fn gather(
         &mut self,
         core: &Core,
         account: &mut Account,
-        mut look: impl FnMut(&Bytes) -> Result<(), Refusal>,
+        mut look: impl FnMut(&Bytes) -> Result<u64, Refusal>,
     ) -> Result<Gathering, Refusal> {
         let mut gathering = Gathering::new(&core.budget);
         let Some(body) = &mut self.body else { return Ok(gathering) };
@@ -111,7 +115,7 @@ impl Arriving {
         }
         while let Some(chunk) = next_chunk(core, account, body, gathering.bytes()).await? {
             account.record.request_bytes += chunk.len() as u64;
-            look(&chunk)?;
+            gathering.beside(look(&chunk)?)?;
             gathering.push(chunk)?;
         }
         self.body = None;

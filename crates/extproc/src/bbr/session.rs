@@ -123,7 +123,8 @@ impl BbrSession {
             return self.request_ends(Some(body), replies);
         }
         if let Some(held) = &mut reading.held {
-            if let Err(spent) = held.push(body.body) {
+            let charged = held.beside(reading.parser.held_bytes());
+            if let Err(spent) = charged.and_then(|()| held.push(body.body)) {
                 return self.refuse(&Refusal::from(spent), dialect, replies);
             }
             if self.bbr.settings.pass_on == PassOn::Early

@@ -143,6 +143,7 @@ impl EppSession {
             .parser
             .feed(&body.body)
             .map_err(Refusal::from)
+            .and_then(|()| reading.held.beside(reading.parser.held_bytes()).map_err(Refusal::from))
             .and_then(|()| reading.held.push(body.body).map_err(Refusal::from));
         if let Err(refusal) = taken {
             return self.refuse(&refusal, replies);
@@ -417,9 +418,7 @@ impl Told {
 impl Body {
     /// The body has come; what it was decoded to is held too.
     fn whole(mut held: Gathering, end_of_stream: bool, request: &InferenceRequest) -> Result<Body, Spent> {
-        if let Some(decoded) = &request.decoded {
-            held.charge(decoded.bytes())?;
-        }
+        held.beside(request.decoded.as_ref().map_or(0, Rope::bytes))?;
         Ok(Body { held: held.finish(), end_of_stream })
     }
 }

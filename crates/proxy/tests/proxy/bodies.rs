@@ -164,6 +164,19 @@ fn a_body_that_nobody_asks_for_streams_through_without_a_limit() {
 }
 
 #[test]
+fn what_a_coded_body_decodes_to_is_charged_before_the_body_is_whole() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let small = Settings { held_bytes_max: 100_000, ..settings() };
+    let gate = Gate::with(&by_model(&[("chatbot", &chatbot)]), small);
+    let mut client = gate.client();
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-encoding: zstd\r\ncontent-length: 1000000\r\n\r\n");
+    // A frame with a window of 128 KiB and a block of as many spaces; the rest does not come.
+    client.send(b"\x28\xb5\x2f\xfd\x00\x38\x02\x00\x10 ");
+    assert_eq!(client.response().code(), "body_budget_spent");
+    until("everything is given back", || (gate.handle().budget().held() == 0).then_some(()));
+}
+
+#[test]
 fn a_body_that_stalls_is_refused_and_others_go_on_meanwhile() {
     let chatbot = Endpoint::answering(ok("chatbot"));
     let hasty = Settings { body_stall_timeout: Duration::from_millis(100), ..settings() };
