@@ -183,8 +183,10 @@ impl Acceptor {
     async fn listen(self: Arc<Self>, port: u16, listener: TcpListener, mut closed: watch::Receiver<()>) {
         loop {
             if self.loads.all() >= self.settings.connections_max {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+                tokio::select! {
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => continue,
+                    _ = closed.changed() => break,
+                }
             }
             tokio::select! {
                 accepted = listener.accept() => match accepted {

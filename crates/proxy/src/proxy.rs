@@ -126,13 +126,13 @@ impl Handle {
     /// Dropping the future before it ends cuts everything at once.
     pub async fn drain(mut self) -> Drained {
         self.stop_accepting.send_replace(true);
-        if let Some(accepting) = self.accepting.take() {
-            // A thread that panicked accepts no more either.
-            let _ = tokio::task::spawn_blocking(move || accepting.join()).await;
-        }
-        let ended: Vec<_> = self.tell(Message::Drain);
+        let accepting = self.accepting.take();
         let all = async {
-            for core in ended {
+            if let Some(accepting) = accepting {
+                // A thread that panicked accepts no more either.
+                let _ = tokio::task::spawn_blocking(move || accepting.join()).await;
+            }
+            for core in self.tell(Message::Drain) {
                 let _ = core.await;
             }
         };

@@ -44,6 +44,18 @@ fn running_streams_end_whole_and_idle_connections_are_closed() {
 }
 
 #[test]
+fn a_gateway_at_its_limit_of_connections_drains_too() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let gate = Gate::with(&to_service(&[endpoint.address]), Settings { connections_max: 1, ..settings() });
+    let mut idle = gate.client();
+    idle.send(get("/", ""));
+    assert_eq!(idle.response().text(), "ok");
+    let draining = gate.drain();
+    assert!(idle.is_closed());
+    assert_eq!(draining.join().unwrap(), Drained { cut: 0 });
+}
+
+#[test]
 fn a_response_that_begins_during_the_drain_ends_its_connection() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);
