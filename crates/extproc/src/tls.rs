@@ -9,7 +9,7 @@ use notify::{RecursiveMode, Watcher};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -26,6 +26,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Kubernetes swaps a mounted Secret in several steps: wait until nothing was told for so long.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// The longest that a folder which is never quiet is waited for.
+const QUIET_MAX: Duration = Duration::from_secs(2);
 
 /// Who a self-signed certificate names.
 const ORGANIZATION: &str = "Pointsman";
@@ -122,10 +125,14 @@ fn usable(
 /// Reads the files again when they change, until nobody uses the certificate.
 fn keep_reading(folder: &Path, used: &Weak<Certificates>) {
     let (wake, woken) = sync_channel(1);
-    let _eyes = eyes(folder, wake);
+    // Kept here too: without eyes nobody wakes this thread, and it sleeps all the same.
+    let _eyes = eyes(folder, wake.clone());
     loop {
-        let told = woken.recv_timeout(POLL_INTERVAL).is_ok();
-        while told && woken.recv_timeout(QUIET) != Err(RecvTimeoutError::Timeout) {}
+        if woken.recv_timeout(POLL_INTERVAL).is_ok() {
+            let since = Instant::now();
+            while since.elapsed() < QUIET_MAX && woken.recv_timeout(QUIET) != Err(RecvTimeoutError::Timeout) {
+            }
+        }
         let Some(certificates) = used.upgrade() else { return };
         match read(folder) {
             Ok(new) if new.cert == certificates.0.load().cert => {}
@@ -142,9 +149,11 @@ fn keep_reading(folder: &Path, used: &Weak<Certificates>) {
 
 /// What tells of changes; without it they are found by looking.
 fn eyes(folder: &Path, wake: SyncSender<()>) -> Option<notify::RecommendedWatcher> {
-    let told = move |_| {
-        // One wake-up is as good as many.
-        let _ = wake.try_send(());
+    let told = move |event: notify::Result<notify::Event>| {
+        // Our own reading tells of nothing; and one wake-up is as good as many.
+        if !event.is_ok_and(|event| event.kind.is_access()) {
+            let _ = wake.try_send(());
+        }
     };
     let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
@@ -156,7 +165,6 @@ fn eyes(folder: &Path, wake: SyncSender<()>) -> Option<notify::RecommendedWatche
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     fn write(folder: &Path) -> Vec<u8> {
         let key = rcgen::KeyPair::generate().unwrap();

@@ -117,6 +117,11 @@ impl Account {
         attempts.push(Attempt { endpoint, outcome });
     }
 
+    /// The request is sent again: how it ends there is open.
+    pub(crate) fn goes_on(&mut self) {
+        self.outcome = Outcome::Cancelled;
+    }
+
     /// The head of the answer that the client gets has come; its body decides how the request ends.
     pub(crate) fn answered(&mut self, status: u16, observer: ResponseObserver) {
         self.record.status = status;
@@ -128,7 +133,8 @@ impl Account {
     pub(crate) fn passed(&mut self, chunk: &Bytes) {
         if self.record.first_token_in.is_none() {
             self.record.first_token_in = Some(self.core.clock.now().since(self.begun));
-            if let Some(flight) = &mut self.flight {
+            // The first byte of an error page is no token, and no sign of health.
+            if let Some(flight) = self.flight.as_mut().filter(|_| self.record.status < 500) {
                 flight.first_token();
             }
         }

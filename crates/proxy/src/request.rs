@@ -21,7 +21,7 @@ use journey::Refusal;
 use journey::headers::MODEL_NAME;
 use payload::BodyHead;
 use routing::{Arrived, RequestHead, Rule, Weighted};
-use state::{Backend, Dispatch, Listener, dispatch, draw, leads_nowhere};
+use state::{Backend, Dispatch, Listener, Snapshot, dispatch, draw, leads_nowhere};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -59,16 +59,23 @@ async fn travel(
     mut head: request::Parts,
     arriving: &mut Arriving,
 ) -> Result<response::Passage, Refusal> {
-    let snapshot = core.snapshot();
     open(account, &mut head);
     let host = target::host(&head)?;
-    let port = account.watch().port;
-    let listener = snapshot
-        .listener(port, &host)
-        .ok_or_else(|| Refusal::NoListener { host: host.clone().into_owned() })?;
-    let rule = route(core, account, listener, (&head, &host), arriving).await?;
+    // Steps 1 and 2, parse and route. The body is read only if a rule that names a model may win, or the winner leads to an
+    // InferencePool. The world may change while it comes: then the request goes by the newest.
+    let at_head = core.snapshot();
+    let newest;
+    let rule = match listener(&at_head, account, &host)?.route_head(&asked(&head, &host))? {
+        Some(rule) => rule,
+        None => {
+            let request = arriving.read(core, account, &head).await?;
+            newest = core.snapshot();
+            listener(&newest, account, &host)?.route_parsed(&asked(&head, &host), request)?
+        }
+    };
     account.record.rule = Some(Arc::clone(&rule.label));
     let path = target::path(&head);
+    let port = account.watch().port;
     let arrived = Arrived { scheme: SCHEME, host: &host, port, path, query: head.uri.query() };
     if let Some((status, location)) = rule.redirect(&arrived) {
         return Ok(response::Passage::Redirect { status, location });
@@ -111,27 +118,19 @@ fn open(account: &mut Account, head: &mut request::Parts) {
     }
 }
 
-/// Steps 1 and 2, parse and route. The body is read only if a rule that names a model may win, or the winner leads to an
-/// InferencePool.
-async fn route<'s>(
-    core: &Rc<Core>,
-    account: &mut Account,
-    listener: &'s Listener,
-    (head, host): (&request::Parts, &str),
-    arriving: &mut Arriving,
-) -> Result<&'s Rule<Backend>, Refusal> {
-    let asked = RequestHead {
+fn asked<'h>(head: &'h request::Parts, host: &'h str) -> RequestHead<'h> {
+    RequestHead {
         method: &head.method,
         host,
         path: target::path(head),
         query: head.uri.query(),
         headers: &head.headers,
-    };
-    if let Some(rule) = listener.route_head(&asked)? {
-        return Ok(rule);
     }
-    let request = arriving.read(core, account, head).await?;
-    listener.route_parsed(&asked, request)
+}
+
+fn listener<'s>(snapshot: &'s Snapshot, account: &Account, host: &str) -> Result<&'s Listener, Refusal> {
+    let listener = snapshot.listener(account.watch().port, host);
+    listener.map(Arc::as_ref).ok_or_else(|| Refusal::NoListener { host: host.to_owned() })
 }
 
 /// Writes the head as the backend is to see it: what we tell it first, so that the route's filters have the last word.

@@ -97,7 +97,8 @@ impl Account {
     pub(super) fn passed(&mut self, chunk: &Bytes, now: Now) {
         if self.record.first_token_in.is_none() && !chunk.is_empty() {
             self.record.first_token_in = Some(now.since(self.begun));
-            if let Some(flight) = &mut self.flight {
+            // The first byte of an error page is no token, and no sign of health.
+            if let Some(flight) = self.flight.as_mut().filter(|_| self.record.status < 500) {
                 flight.first_token();
             }
         }

@@ -10,6 +10,7 @@ use extproc::epp::{EppSettings, PoolReference, SubsetHint};
 use resources::{ObjectName, PoolVersion};
 use scheduling::ENDPOINTS_MAX;
 use scheduling::config::{Configured, TestPlugins};
+use scheduling::saturation::NoRoomDetector;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -179,10 +180,14 @@ impl EppCommand {
     }
 
     fn settings(mut self) -> Result<PickerSettings, Box<dyn std::error::Error>> {
-        of_environment("SD_QUEUE_DEPTH_THRESHOLD", &mut self.world.queue_depth_max)?;
-        of_environment("SD_KV_CACHE_UTIL_THRESHOLD", &mut self.world.kv_used_max)?;
-        let (pools, ports) =
+        let no_room = NoRoomDetector::default();
+        of_environment("SD_QUEUE_DEPTH_THRESHOLD", &mut self.world.queue_depth_max, no_room.queue_depth_max)?;
+        of_environment("SD_KV_CACHE_UTIL_THRESHOLD", &mut self.world.kv_used_max, no_room.kv_used_max)?;
+        let (pools, ports): (Vec<_>, Vec<_>) =
             self.pool.reference().into_iter().chain(self.pools).map(|pool| (pool.0, pool.1)).unzip();
+        if pools.is_empty() {
+            return Err("--pool-name is empty: name the InferencePool to pick for".into());
+        }
         let test_plugins = if self.test_plugins { TestPlugins::Allowed } else { TestPlugins::Refused };
         let configured = configured(self.config_file.as_deref(), self.config_text, test_plugins)?;
         let epp = EppSettings {
@@ -281,8 +286,9 @@ impl OfReference {
 }
 
 /// Takes a threshold of the reference's saturation detector over from the environment, where it is set.
-fn of_environment<T: FromStr>(name: &str, setting: &mut T) -> Result<(), String> {
-    let Ok(text) = std::env::var(name) else { return Ok(()) };
+fn of_environment<T: FromStr + PartialEq>(name: &str, setting: &mut T, default: T) -> Result<(), String> {
+    let told = std::env::var(name).ok().filter(|text| !text.is_empty() && *setting == default);
+    let Some(text) = told else { return Ok(()) };
     *setting = text.parse().map_err(|_| format!("{name} is {text:?}, which is no number"))?;
     Ok(())
 }

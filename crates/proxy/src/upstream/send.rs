@@ -194,6 +194,7 @@ pub(crate) async fn send(
         if (moved.is_none() && !stays) || limits.request.is_some_and(|(end, _)| end <= core.clock.now()) {
             return failed.map_err(|failure| failure.refusal(endpoint, tried));
         }
+        account.goes_on();
         if let Some(backoff) = retry.and_then(|retry| retry.backoff) {
             tokio::time::sleep(backoff).await;
         }
@@ -288,27 +289,42 @@ async fn exchange(
         let reused = idle.is_some();
         let mut lease = match idle {
             Some(sender) => Lease { endpoint, sender },
-            None => connect(core, endpoint).await.map_err(Failure::Connect)?,
+            None => connect(core, endpoint).await.map_err(|error| match reuse {
+                true => Failure::Connect(error),
+                // The endpoint may have begun the request, and died of it.
+                false => Failure::Reset(error.to_string()),
+            })?,
         };
         let request = match unsent.take() {
             Some(request) => request,
             None => Request::from_parts(outbound.head.clone(), outbound.body.body().ok_or_else(gone)?),
         };
+        let sent = core.deadlines.coarse();
         match lease.sender.try_send_request(request).await {
             Ok(response) => return Ok((response, lease)),
             Err(mut error) => match error.take_message() {
                 Some(request) if reused => unsent = Some(request),
                 Some(_) => return Err(Failure::Connect(io::ErrorKind::ConnectionReset.into())),
-                None if reused && broke(error.error()) && outbound.body.can_be_sent_again() => reuse = false,
+                None if reused
+                    && was_closing(core, sent, error.error())
+                    && outbound.body.can_be_sent_again() =>
+                {
+                    reuse = false;
+                }
                 _ => return Err(failure(&error.into_error())),
             },
         }
     }
 }
 
-/// Whether the connection broke before a whole head came, rather than the head or our own body being at fault.
-fn broke(error: &hyper::Error) -> bool {
-    !error.is_parse() && !error.is_user()
+/// The longest after a request was sent that a break may be the endpoint's closing of an idle connection, not its failure at
+/// the request.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+
+/// Whether the endpoint was closing a connection that was sent on at `sent`: it broke at once, and before a whole head came,
+/// rather than the head or our own body being at fault.
+fn was_closing(core: &Core, sent: Now, error: &hyper::Error) -> bool {
+    !error.is_parse() && !error.is_user() && core.clock.now().since(sent) <= CLOSING_MAX
 }
 
 fn failure(error: &hyper::Error) -> Failure {

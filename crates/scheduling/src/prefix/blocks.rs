@@ -7,6 +7,7 @@ use super::PrefixIndex;
 use crate::Slot;
 use payload::{PROMPT_BLOCKS_MAX, Prompt, block_end};
 use smallvec::SmallVec;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of prompt to a token, as the reference has it.
@@ -71,12 +72,14 @@ pub struct BlockMatches {
 pub struct BlockIndex {
     settings: BlockSettings,
     index: PrefixIndex,
+    /// A server has reported its size of a block, and it was taken.
+    tuned: AtomicBool,
 }
 
 impl BlockIndex {
     /// An empty index.
     pub fn new(settings: BlockSettings) -> BlockIndex {
-        BlockIndex { settings, index: PrefixIndex::of_blocks(&settings) }
+        BlockIndex { settings, index: PrefixIndex::of_blocks(&settings), tuned: AtomicBool::new(false) }
     }
 
     /// What it was made of.
@@ -116,15 +119,18 @@ impl BlockIndex {
         self.index.entries()
     }
 
-    /// The server at `slot` reported how its cache is cut. With `auto_tune` prompts are cut alike from now on, and the
-    /// endpoint's part becomes as large; what was cut otherwise is never found again and goes with time.
+    /// The server at `slot` reported how its cache is cut. With `auto_tune` prompts are cut as the first server's cache
+    /// that reports, from then on (what was cut otherwise is never found again and goes with time), and the endpoint's part
+    /// becomes as large as its cache.
     pub fn fit(&self, slot: Slot, block_tokens: u32, blocks: u32) {
         let block_bytes = u64::from(block_tokens) * BYTES_PER_TOKEN;
         if !self.settings.auto_tune || !(1..=u64::from(BlockSettings::BLOCK_BYTES_MAX)).contains(&block_bytes)
         {
             return;
         }
-        self.index.block_bytes.store(block_bytes as u32, Relaxed);
+        if !self.tuned.swap(true, Relaxed) {
+            self.index.block_bytes.store(block_bytes as u32, Relaxed);
+        }
         self.index.fit(slot, u64::from(blocks) * u64::from(block_tokens));
     }
 }
