@@ -226,7 +226,10 @@ impl Display for Explanation {
         writeln!(f, ", priority {}, {} bytes", self.priority, self.request_bytes)?;
         if self.headers_removed > 0 {
             let removed = counted(self.headers_removed, "steering header");
-            writeln!(f, "removed   {removed}: the peer is not trusted")?;
+            writeln!(
+                f,
+                "removed   {removed}: --trusted-peers tells who may send those that name no model or endpoint"
+            )?;
         }
         writeln!(f, "rule      {}", self.rule.as_deref().unwrap_or("none matched"))?;
         writeln!(f, "backend   {}", self.backend.as_deref().unwrap_or("none"))?;

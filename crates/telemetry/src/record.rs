@@ -96,7 +96,8 @@ pub struct Record {
     pub status: u16,
     /// Why it was refused.
     pub refusal: Option<Refused>,
-    /// How many steering headers (`x-gateway-*` and the like) were removed because the peer is not trusted.
+    /// How many steering headers (`x-gateway-*` and the like) were removed: those that only a trusted peer may send, and
+    /// those that nobody may.
     pub headers_removed: u32,
     /// True if the client went away before the response was whole.
     pub cancelled: bool,

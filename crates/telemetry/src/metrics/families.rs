@@ -179,7 +179,7 @@ families! {
         "[ALPHA] Always 1; the labels tell the build.");
 
     RESPONSES = counter("pointsman_responses_total", &["code"],
-        "Responses sent to clients, by status; 0 if the client left before there was one.");
+        "Responses sent to clients, by status; a client that left before there was one counts nowhere here.");
     REFUSALS = counter("pointsman_refusals_total", &["step", "reason"],
         "Requests that the gateway refused, by the step of the journey and the reason.");
     CANCELLED = counter("pointsman_requests_cancelled_total", &[],
@@ -197,7 +197,7 @@ families! {
     TOKENS_ESTIMATED = counter("pointsman_responses_estimated_tokens_total", &[],
         "Responses without usage, whose tokens were counted from the stream's events.");
     HEADERS_REMOVED = counter("pointsman_steering_headers_removed_total", &[],
-        "Steering headers removed from requests of peers that are not trusted.");
+        "Steering headers removed from requests: those that only trusted peers may send, and those that no peer may.");
     DOWNSTREAM_CONNECTIONS = counter("pointsman_downstream_connections_total", &[],
         "Connections accepted from clients.");
     DOWNSTREAM_OPEN = gauge("pointsman_downstream_connections", &[], "",
