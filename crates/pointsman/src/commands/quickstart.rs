@@ -10,6 +10,7 @@ use simulator::Config;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -169,8 +170,9 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make() -> io::Result<Folder> {
-        let path = std::env::temp_dir().join(format!("pointsman-quickstart-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
+        // A name that nobody can have taken before, and a folder that nobody else may write to.
+        let path = std::env::temp_dir().join(format!("pointsman-quickstart-{:016x}", fastrand::u64(..)));
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Folder(path))
     }
 }
