@@ -59,7 +59,7 @@ pub struct InferenceRequest {
     pub prompt_span: Range<u64>,
     /// Bytes of the decoded body.
     pub bytes: u64,
-    /// The decoded body, only if `Content-Encoding` was not identity: what a rewrite has to be spliced into.
+    /// The decoded body, only if `Content-Encoding` was not identity and it was kept: what a rewrite is spliced into.
     pub decoded: Option<Rope>,
 }
 
@@ -104,7 +104,18 @@ pub struct RequestParser {
     received: u64,
     decoder: Option<Decoder>,
     decoded: Growing,
+    /// Bytes decoded.
+    decoded_bytes: u64,
+    kept: Kept,
     reader: Reader,
+}
+
+/// What a parser keeps of a coded body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// The decoded body: a rewrite is spliced into it.
+    Decoded,
+    Nothing,
 }
 
 /// Who reads the decoded bytes.
@@ -128,7 +139,21 @@ impl RequestParser {
             Media::Opaque => Reader::Opaque,
         };
         let bytes_max = limits.body_bytes_max;
-        RequestParser { head, bytes_max, received: 0, decoder: None, decoded: Growing::default(), reader }
+        RequestParser {
+            head,
+            bytes_max,
+            received: 0,
+            decoder: None,
+            decoded: Growing::default(),
+            decoded_bytes: 0,
+            kept: Kept::Decoded,
+            reader,
+        }
+    }
+
+    /// A parser that keeps nothing of a coded body: for a door that changes none. [`InferenceRequest::decoded`] is `None`.
+    pub fn looking(head: BodyHead, limits: Limits) -> RequestParser {
+        RequestParser { kept: Kept::Nothing, ..RequestParser::new(head, limits) }
     }
 
     /// Reads the next bytes. After an error the parser is spent.
@@ -148,8 +173,11 @@ impl RequestParser {
 
     fn take_decoded(&mut self, piece: &[u8]) -> Result<(), ParseError> {
         self.reader.feed(piece)?;
-        self.decoded.copy(piece);
-        if self.decoded.bytes() > self.bytes_max {
+        self.decoded_bytes += piece.len() as u64;
+        if self.kept == Kept::Decoded {
+            self.decoded.copy(piece);
+        }
+        if self.decoded_bytes > self.bytes_max {
             return Err(ParseError::TooLarge { limit: self.bytes_max });
         }
         Ok(())
@@ -157,8 +185,8 @@ impl RequestParser {
 
     /// Bytes held of a coded body: what was decoded, and the coding's window. They grow with each [`feed`](Self::feed).
     pub fn held_bytes(&self) -> u64 {
-        let decoded = self.decoded.bytes();
-        decoded + self.decoder.as_ref().map_or(0, |decoder| decoder.window_bytes(decoded))
+        let window = self.decoder.as_ref().map_or(0, |decoder| decoder.window_bytes(self.decoded_bytes));
+        self.decoded.bytes() + window
     }
 
     /// The model, as soon as its value has been read whole. A later duplicate is still an error of `feed`.
@@ -185,7 +213,7 @@ impl RequestParser {
             let last = decoder.finish()?;
             self.take_decoded(&last)?;
         }
-        let bytes = if coded { self.decoded.bytes() } else { self.received };
+        let bytes = if coded { self.decoded_bytes } else { self.received };
         // A body that was never there is no broken one.
         let (fields, prompt) = if self.received == 0 { Default::default() } else { self.reader.finish()? };
         Ok(InferenceRequest {
@@ -197,7 +225,7 @@ impl RequestParser {
             prompt,
             prompt_span: fields.prompt_span,
             bytes,
-            decoded: coded.then(|| self.decoded.finish()),
+            decoded: (coded && self.kept == Kept::Decoded).then(|| self.decoded.finish()),
         })
     }
 }

@@ -84,7 +84,7 @@ impl BbrSession {
         let head = BodyHead { dialect: Dialect::Other, ..head };
         let limits = Limits { body_bytes_max: self.bbr.settings.body_bytes_max, ..Limits::default() };
         let mut reading = Reading {
-            parser: RequestParser::new(head, limits),
+            parser: RequestParser::looking(head, limits),
             dialect,
             head: unanswered,
             held: Some(Gathering::new(&self.bbr.budget)),

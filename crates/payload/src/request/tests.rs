@@ -158,6 +158,17 @@ fn a_compressed_body_is_read_and_kept_decoded() {
 }
 
 #[test]
+fn a_parser_that_only_looks_keeps_nothing_of_a_compressed_body() {
+    let body = [br#"{"model":"chatbot","x":""#.to_vec(), vec![b'x'; 1 << 20], br#""}"#.to_vec()].concat();
+    let mut parser = RequestParser::looking(head("/", None, Some("gzip")), Limits::default());
+    parser.feed(&Bytes::from(gzip(&body))).unwrap();
+    assert_eq!(parser.held_bytes(), 0);
+    let request = parser.finish().unwrap();
+    assert_eq!((request.bytes, request.decoded.is_none()), (body.len() as u64, true));
+    assert_eq!(&*request.model.unwrap().name.0, "chatbot");
+}
+
+#[test]
 fn a_bomb_is_refused_at_the_limit_and_broken_coding_is_told() {
     let bomb = [br#"{"a":""#.to_vec(), vec![b'x'; 5 << 20], br#""}"#.to_vec()].concat();
     let limits = Limits { body_bytes_max: 1 << 20, ..Limits::default() };
