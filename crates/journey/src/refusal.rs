@@ -166,6 +166,12 @@ pub enum Refusal {
         /// What happened.
         why: String,
     },
+    /// The matched rule's Service has no ready endpoint.
+    #[error("no ready endpoint in Service {service}: no EndpointSlice of the Service has one")]
+    EmptyService {
+        /// The Service.
+        service: Arc<str>,
+    },
     /// Every endpoint tried failed before a response came.
     #[error("{} tried, none answered; the last, {last}: {why}", counted(*tried, "endpoint"))]
     EveryEndpointFailed {
@@ -307,6 +313,7 @@ impl Refusal {
             Refusal::Saturated { .. } => (429, Step::Admit, "saturated", Upstream, Helps),
             Refusal::NoReadyEndpoint { .. } => (503, Step::Pick, "no_ready_endpoint", Upstream, Helps),
             Refusal::EndpointPickerFailed { .. } => (503, Step::Pick, "endpoint_picker_failed", Ours, Helps),
+            Refusal::EmptyService { .. } => (503, Step::Upstream, "no_service_endpoint", Upstream, Helps),
             Refusal::EveryEndpointFailed { .. } => {
                 (503, Step::Upstream, "every_endpoint_failed", Upstream, Helps)
             }
@@ -349,6 +356,7 @@ impl Refusal {
             Refusal::Saturated { retry_after, .. } => Some(*retry_after),
             Refusal::BodyBudgetSpent { .. }
             | Refusal::NoReadyEndpoint { .. }
+            | Refusal::EmptyService { .. }
             | Refusal::EndpointPickerFailed { .. }
             | Refusal::Stopping => Some(RETRY_AFTER_DEFAULT),
             _ => None,

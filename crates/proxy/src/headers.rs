@@ -8,6 +8,7 @@
 use crate::settings::Trust;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body::Body;
+use journey::Refusal;
 use journey::headers::{DESTINATION_ENDPOINT, MODEL_NAME, REQUEST_ID};
 use smallvec::SmallVec;
 
@@ -96,9 +97,25 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, trust: Trust) -> u32 {
     steering
 }
 
+/// Refuses a body in a transfer coding that nobody here undoes: without its header it would be passed on as something else.
+pub(crate) fn only_chunked(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        true => Ok(()),
+        false => Err(Refusal::MalformedRequest { what: "its `Transfer-Encoding` is not `chunked` alone" }),
+    }
+}
+
 /// Takes away what is about the endpoint's connection only.
 pub(crate) fn clean_response(headers: &mut HeaderMap) {
     let mut gone: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // "Transfer-Encoding overrides the Content-Length" (RFC 9112, 6.3): the length is not the body's.
+        gone.push(header::CONTENT_LENGTH);
+    }
     for name in headers.keys() {
         if *name == header::CONNECTION {
             named_by_connection(headers, &mut gone);
@@ -130,13 +147,11 @@ fn named_by_connection(headers: &HeaderMap, gone: &mut SmallVec<[HeaderName; 8]>
 
 /// Tells the endpoint who asked. A trusted peer's own chain is kept and grows; a stranger's was taken away.
 pub(crate) fn forward(headers: &mut HeaderMap, peer: &HeaderValue, scheme: &'static str) {
-    let chain = match headers.get(FORWARDED_FOR) {
-        None => peer.clone(),
-        Some(before) => [before.as_bytes(), b", ", peer.as_bytes()]
-            .concat()
-            .try_into()
-            .expect("two header values joined by a comma are one"),
+    let chain = {
+        let hops = headers.get_all(FORWARDED_FOR).iter().chain([peer]).map(HeaderValue::as_bytes);
+        hops.collect::<SmallVec<[&[u8]; 4]>>().join(&b", "[..])
     };
+    let chain = HeaderValue::try_from(chain).expect("header values joined by commas are one");
     headers.insert(FORWARDED_FOR, chain);
     headers.entry(FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(scheme));
 }
@@ -240,6 +255,10 @@ mod tests {
         forward(&mut headers, &peer, "http");
         assert_eq!(headers[FORWARDED_FOR], "1.2.3.4, 9.9.9.9");
         assert_eq!(headers[FORWARDED_PROTO], "https");
+        let mut headers = map(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "5.6.7.8")]);
+        forward(&mut headers, &peer, "http");
+        assert_eq!(headers[FORWARDED_FOR], "1.2.3.4, 5.6.7.8, 9.9.9.9");
+        assert_eq!(headers.get_all(FORWARDED_FOR).iter().count(), 1);
         let mut headers = map(&[]);
         forward(&mut headers, &peer, "http");
         assert_eq!(headers[FORWARDED_FOR], "9.9.9.9");
@@ -254,12 +273,33 @@ mod tests {
             ("keep-alive", "timeout=5"),
             ("proxy-connection", "keep-alive"),
             ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
             ("upgrade", "h2c"),
             ("x-hop", "1"),
             ("x-kept", "1"),
         ]);
         clean_response(&mut headers);
         assert_eq!(names(&headers), ["content-type", "x-kept"]);
+    }
+
+    #[test]
+    fn a_body_in_another_transfer_coding_than_chunked_is_refused() {
+        for (codings, taken) in [
+            (&[][..], true),
+            (&["chunked"], true),
+            (&["Chunked"], true),
+            (&["gzip, chunked"], false),
+            (&["gzip", "chunked"], false),
+            (&["identity"], false),
+        ] {
+            let headers =
+                codings.iter().map(|coding| (header::TRANSFER_ENCODING, HeaderValue::from_static(coding)));
+            let mut map = HeaderMap::new();
+            headers.for_each(|(name, value)| {
+                map.append(name, value);
+            });
+            assert_eq!(only_chunked(&map).is_ok(), taken, "{codings:?}");
+        }
     }
 
     #[test]

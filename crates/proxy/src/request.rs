@@ -59,7 +59,7 @@ async fn travel(
     mut head: request::Parts,
     arriving: &mut Arriving,
 ) -> Result<response::Passage, Refusal> {
-    open(account, &mut head);
+    open(account, &mut head)?;
     let host = target::host(&head)?;
     // Steps 1 and 2, parse and route. The body is read only if a rule that names a model may win, or the winner leads to an
     // InferencePool. The world may change while it comes: then the request goes by the newest.
@@ -109,13 +109,15 @@ async fn travel(
 }
 
 /// Opens the record, and takes away what the client may not say.
-fn open(account: &mut Account, head: &mut request::Parts) {
+fn open(account: &mut Account, head: &mut request::Parts) -> Result<(), Refusal> {
     account.name(headers::sane_request_id(&head.headers));
     account.record.at = SystemTime::now();
+    headers::only_chunked(&head.headers)?;
     account.record.headers_removed = headers::clean_request(&mut head.headers, account.watch().trust);
     if let Ok(body) = BodyHead::new(target::path(head), None, None) {
         account.record.dialect = body.dialect;
     }
+    Ok(())
 }
 
 fn asked<'h>(head: &'h request::Parts, host: &'h str) -> RequestHead<'h> {

@@ -3,7 +3,7 @@
 //! Source: RFC 9112, 3.2; RFC 9110, 7.2.
 
 use http::header::{HOST, HeaderValue};
-use http::uri::{PathAndQuery, Uri};
+use http::uri::{Authority, PathAndQuery, Uri};
 use http::{Method, Version, request};
 use journey::Refusal;
 use routing::{Rule, Weighted};
@@ -71,6 +71,11 @@ pub(crate) fn to_origin_form(
     backend: &Weighted<Backend>,
 ) -> Option<()> {
     head.version = Version::HTTP_11;
+    // "the host and port of the request target" win over `Host` (RFC 9112, 3.2.2), whatever becomes of the path.
+    let authority = head.uri.authority().map(Authority::as_str);
+    if let Some(host) = authority.and_then(|host| HeaderValue::from_str(host).ok()) {
+        head.headers.insert(HOST, host);
+    }
     if let Some(path) = rule.rewritten_path(backend, head.uri.path()) {
         let target = match head.uri.query() {
             Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
@@ -79,11 +84,7 @@ pub(crate) fn to_origin_form(
         head.uri = Uri::from(target.ok()?);
     } else if head.uri.authority().is_some() {
         let target = head.uri.path_and_query().cloned();
-        let host = head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
         head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
-        if let Some(host) = host {
-            head.headers.insert(HOST, host);
-        }
     }
     if let Some(host) = rule.rewritten_host(backend) {
         head.headers.insert(HOST, host.clone());

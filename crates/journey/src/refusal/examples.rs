@@ -56,7 +56,7 @@ fn before_the_pool() -> [Refusal; 11] {
     ]
 }
 
-fn at_the_pool() -> [Refusal; 6] {
+fn at_the_pool() -> [Refusal; 7] {
     let pool: Arc<str> = Arc::from("default/gemma3");
     let endpoint = SocketAddr::from(([10, 0, 1, 7], 8000));
     [
@@ -79,6 +79,7 @@ fn at_the_pool() -> [Refusal; 6] {
             picker: Arc::from("default/gemma3-epp:9002"),
             why: "10.0.1.9:9002 did not answer within 10s".to_owned(),
         },
+        Refusal::EmptyService { service: Arc::from("default/web:80") },
         Refusal::EveryEndpointFailed { tried: 3, last: endpoint, why: "connection refused".to_owned() },
         Refusal::UpstreamReset { endpoint, why: "connection reset by peer".to_owned() },
         Refusal::UpstreamTimeout { endpoint, limit: Duration::from_secs(60) },

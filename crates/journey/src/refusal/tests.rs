@@ -38,6 +38,7 @@ fn the_table_is_this() {
         "429 saturated: Admit, Upstream, retry",
         "503 no_ready_endpoint: Pick, Upstream, retry",
         "503 endpoint_picker_failed: Pick, Ours, retry",
+        "503 no_service_endpoint: Upstream, Upstream, retry",
         "503 every_endpoint_failed: Upstream, Upstream, retry",
         "502 upstream_reset: Upstream, Upstream, retry",
         "504 upstream_timeout: Upstream, Upstream, retry",
@@ -91,7 +92,11 @@ fn a_refusal_for_want_of_room_says_when_to_come_back() {
     for refusal in Refusal::table() {
         let expected = match refusal.reason() {
             "saturated" => Some(2),
-            "body_budget_spent" | "no_ready_endpoint" | "endpoint_picker_failed" | "stopping" => Some(1),
+            "body_budget_spent"
+            | "no_ready_endpoint"
+            | "no_service_endpoint"
+            | "endpoint_picker_failed"
+            | "stopping" => Some(1),
             _ => None,
         };
         assert_eq!(refusal.retry_after().map(|after| after.as_secs()), expected, "{refusal}");

@@ -204,10 +204,9 @@ pub(crate) async fn send(
 fn no_endpoint(destination: &Destination) -> Refusal {
     match destination {
         Destination::Pool => Refusal::Stopping,
-        Destination::Service { service, .. } => Refusal::BackendUnresolved {
-            route: Arc::from(service.name.to_string()),
-            why: "the Service has no ready endpoint".to_owned(),
-        },
+        Destination::Service { service, .. } => {
+            Refusal::EmptyService { service: format!("{}:{}", service.name, service.port).into() }
+        }
     }
 }
 

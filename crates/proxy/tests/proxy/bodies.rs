@@ -291,3 +291,18 @@ fn a_request_without_a_body_is_picked_for_by_load() {
     let gate = Gate::start(&to_pool(&[endpoint.address]));
     assert_eq!(gate.ask("GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n").text(), "models");
 }
+
+#[test]
+fn a_request_whose_endpoints_are_all_replaced_while_its_body_comes_goes_to_the_new_ones() {
+    let (before, after) = (Endpoint::answering(ok("before")), Endpoint::answering(ok("after")));
+    let gate = Gate::start(&to_pool(&[before.address]));
+    let mut client = gate.client();
+    let request = post("/v1/completions", "", CHAT);
+    let (begun, rest) = request.split_at(request.len() - 1);
+    client.send(begun);
+    until("the body is being read", || (gate.handle().budget().held() > 0).then_some(()));
+    gate.reload(&to_pool(&[after.address]));
+    client.send(rest);
+    assert_eq!(client.response().text(), "after");
+    assert!(before.got().is_empty());
+}

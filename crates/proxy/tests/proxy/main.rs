@@ -5,6 +5,7 @@
 mod bodies;
 mod cores;
 mod drain;
+mod ejection;
 mod epp;
 mod forwarding;
 mod limits;

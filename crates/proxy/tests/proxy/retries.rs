@@ -5,6 +5,8 @@ use crate::support::{
 };
 use journey::Outcome;
 use proxy::Settings;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 const CHAT: &str = r#"{"model":"m","messages":[]}"#;
@@ -82,6 +84,57 @@ fn a_reused_connection_that_breaks_before_it_answers_is_tried_once_on_a_fresh_on
     client.send(post("/again", "content-type: text/plain\r\n", ""));
     assert_eq!(client.response().text(), "first", "the second connection answers");
     assert_eq!(tired.got().len(), 3);
+}
+
+#[test]
+fn a_request_that_its_endpoint_dies_of_is_sent_nowhere_else() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let dying = listener.local_addr().unwrap();
+    let death = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        assert!(connection.read(&mut request).unwrap() > 0);
+        connection.write_all(ok("first").as_bytes()).unwrap();
+        assert!(connection.read(&mut request).unwrap() > 0, "the next request, on the same connection");
+        drop(listener);
+    });
+    let live = Endpoint::answering(ok("live"));
+    let gate = Gate::start(&to_service(&[dying, live.address]));
+    let mut client = gate.client();
+    let lost = (0..4).find_map(|_| {
+        client.send(get("/", ""));
+        let answer = client.response();
+        (answer.status != 200).then_some(answer)
+    });
+    death.join().unwrap();
+    let lost = lost.expect("one in two goes to the endpoint that dies of its second");
+    assert_eq!((lost.status, lost.code().as_str()), (502, "upstream_reset"));
+    assert!(live.got().len() <= 2, "{}", live.got().len());
+}
+
+#[test]
+fn a_client_that_leaves_while_its_request_is_sent_again_says_nothing_about_the_endpoint() {
+    let slow = Endpoint::start(|mut connection| {
+        if connection.request().is_some() {
+            connection.hear("got it");
+        }
+        connection.wait_for_close();
+    });
+    let gate = Gate::start(&to_pool(&[Endpoint::absent(), slow.address]));
+    let sent_again = (0..32).find_map(|turn| {
+        let mut client = gate.client();
+        client.send(post("/v1/completions", &format!("x-request-id: turn-{turn}\r\n"), CHAT));
+        until("the endpoint has the request", || (slow.heard().len() == turn + 1).then_some(()));
+        drop(client);
+        let record = until("it has ended", || gate.telemetry.record(&format!("turn-{turn}")));
+        (!record.attempts.is_empty()).then_some(record)
+    });
+    let record = sent_again.expect("one of them was meant for the absent endpoint first");
+    assert!(record.cancelled, "{:?}", record.attempts);
+    let snapshot = gate.world.load();
+    let endpoints = snapshot.pools[0].domain.lock().endpoints(gate.world.clock().now());
+    let blamed = endpoints.iter().find(|endpoint| endpoint.key.address == slow.address).unwrap();
+    assert_eq!((blamed.ejections, blamed.resting), (0, None));
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! Endpoints that fail rest, and come back when they answer.
+
+use crate::support::{Endpoint, Gate, answer, ok, post, to_pool, until};
+use journey::EndpointStatus;
+use std::net::SocketAddr;
+
+const CHAT: &str = r#"{"model":"m","messages":[]}"#;
+
+fn broken() -> Endpoint {
+    Endpoint::answering(answer("500 Internal Server Error", "", "broken"))
+}
+
+fn ask(gate: &Gate) -> u16 {
+    gate.ask(&post("/v1/completions", "", CHAT)).status
+}
+
+fn status(gate: &Gate, of: SocketAddr) -> EndpointStatus {
+    let snapshot = gate.world.load();
+    let endpoints = snapshot.pools[0].domain.lock().endpoints(gate.world.clock().now());
+    endpoints.into_iter().find(|endpoint| endpoint.key.address == of).expect("it is of the pool")
+}
+
+#[test]
+fn one_endpoint_of_four_that_answers_500_at_once_gets_under_2_percent_of_1000_requests() {
+    let broken = broken();
+    let live = [(); 3].map(|()| Endpoint::answering(ok("live")));
+    let gate = Gate::start(&to_pool(&[broken.address, live[0].address, live[1].address, live[2].address]));
+    let mut client = gate.client();
+    let failed = (0..1_000)
+        .filter(|_| {
+            client.send(post("/v1/completions", "", CHAT));
+            client.response().status == 500
+        })
+        .count();
+    assert_eq!(failed, broken.got().len());
+    assert!((1..20).contains(&failed), "{failed}");
+}
+
+#[test]
+fn a_trial_that_is_answered_500_brings_no_endpoint_back() {
+    let (broken, live) = (broken(), Endpoint::answering(ok("live")));
+    let gate = Gate::start(&to_pool(&[broken.address, live.address]));
+    until("it rests", || {
+        ask(&gate);
+        status(&gate, broken.address).resting
+    });
+    until("its rest is over", || status(&gate, broken.address).resting.is_none().then_some(()));
+    let failures = broken.got().len();
+    until("its trial was sent", || {
+        ask(&gate);
+        (broken.got().len() > failures).then_some(())
+    });
+    let after = status(&gate, broken.address);
+    assert_eq!((after.ejections, after.resting.is_some()), (2, true), "{after:?}");
+}
