@@ -3,6 +3,7 @@
 use crate::client_io::{ClientIo, Watch};
 use crate::core::Core;
 use crate::request;
+use crate::socket;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +20,7 @@ pub(crate) fn spawn(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, port: 
     let counted = Counted { core: Rc::clone(core), _open: core.telemetry.connection(Side::Downstream) };
     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     // Without it a response's last small piece waits for the client's acknowledgement.
-    if stream.set_nodelay(true).is_err() {
+    if socket::tune(&stream).is_err() {
         return;
     }
     tokio::task::spawn_local(async move {

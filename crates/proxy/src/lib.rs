@@ -21,6 +21,7 @@ mod read;
 mod request;
 mod response;
 mod settings;
+mod socket;
 mod target;
 mod unread_head;
 mod upstream;

@@ -60,7 +60,7 @@ pub struct Settings {
     /// Connecting to an endpoint, or to a pool's own endpoint picker.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECT_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().connect_timeout))]
     pub connect_timeout: Duration,
-    /// From a request's last byte to the head of the response. Default none: a generation takes minutes.
+    /// From the start of an attempt, connecting and sending included, to the head of the response. Default none: a generation takes minutes.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_RESPONSE_HEAD_TIMEOUT", value_parser = resources::parse_duration)]
     pub response_head_timeout: Option<Duration>,
     /// Between two reads of a response body.

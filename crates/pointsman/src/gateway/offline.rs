@@ -8,7 +8,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use journey::Refusal;
 use payload::{BodyHead, InferenceRequest, Limits, RequestParser, Rope};
 use resources::Folder;
-use routing::RequestHead;
+use routing::{Arrived, RequestHead};
 use state::{Backend, Clock, Dispatch, EndpointPicker, Listener, World, dispatch, draw, leads_nowhere};
 use std::error::Error;
 use std::path::PathBuf;
@@ -96,6 +96,14 @@ impl Offline {
             None => listener.route_parsed(&asked, parsed.insert(parse(request, record)?))?,
         };
         record.rule = Some(Arc::clone(&rule.label));
+        let (path, query) = (request.target.path(), request.target.query());
+        let arrived = Arrived { scheme: "http", host, port: listener.port, path, query };
+        if let Some((status, location)) = rule.redirect(&arrived) {
+            record.status = status.as_u16();
+            record.backend =
+                Some(format!("redirect to {}", String::from_utf8_lossy(location.as_bytes())).into());
+            return Ok(());
+        }
         let random = &mut fastrand::Rng::new();
         match &draw(rule, random)?.backend {
             Backend::Broken(why) => Err(leads_nowhere(rule, why)),

@@ -71,3 +71,25 @@ fn a_request_is_explained_by_the_manifests_alone() {
         assert_eq!((dialect, reason), (&"chat_completions".into(), &"not_an_object".into()));
     });
 }
+
+#[test]
+fn a_redirect_is_explained_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifests = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g}, spec: {gatewayClassName: p,
+  listeners: [{name: http, port: 8080, protocol: HTTP}]}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: moved}, spec: {parentRefs: [{name: g}],
+  rules: [{filters: [{type: RequestRedirect, requestRedirect: {hostname: new.example, statusCode: 301}}]}]}}
+";
+    std::fs::write(folder.path().join("moved.yaml"), manifests).unwrap();
+    let request = folder.path().join("request.json");
+    std::fs::write(&request, "{}").unwrap();
+    let folder = folder.path().join("moved.yaml");
+    let words = ["explain", "--config", folder.to_str().unwrap(), "--request", request.to_str().unwrap()];
+    let told = pointsman(&[&words[..], &["--json"]].concat());
+    assert!(told.status.success(), "{told:?}");
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let backend = told["backend"].as_str().unwrap();
+    assert!(backend.starts_with("redirect to http://new.example"), "{backend}");
+    assert_eq!(told["refusal"], Value::Null);
+}

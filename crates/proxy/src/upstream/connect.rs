@@ -3,6 +3,7 @@
 use super::pool::{Lease, Sender};
 use crate::core::Core;
 use crate::deadlines::before;
+use crate::socket;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -23,7 +24,7 @@ pub(crate) async fn connect(core: &Core, endpoint: SocketAddr) -> io::Result<Lea
 
 async fn open(core: &Core, endpoint: SocketAddr) -> io::Result<Sender> {
     let stream = TcpStream::connect(endpoint).await?;
-    stream.set_nodelay(true)?;
+    socket::tune(&stream)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let open = core.telemetry.connection(Side::Upstream);
     tokio::task::spawn_local(async move {

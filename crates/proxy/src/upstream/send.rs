@@ -12,6 +12,7 @@ use crate::body::{BodyFault, UpstreamBody};
 use crate::core::Core;
 use crate::deadlines::{Deadline, before};
 use http::{Request, Response, StatusCode, request};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use journey::{Now, Outcome, Refusal};
 use payload::Held;
@@ -191,11 +192,13 @@ pub(crate) async fn send(
         };
         let moved = destination.next(account, outcome);
         let stays = retry.and_then(|retry| retry.attempts).is_some_and(|attempts| tried <= attempts);
-        if (moved.is_none() && !stays) || limits.request.is_some_and(|(end, _)| end <= core.clock.now()) {
+        let backoff = retry.and_then(|retry| retry.backoff).unwrap_or_default();
+        let resumes = core.clock.now().plus(backoff);
+        if (moved.is_none() && !stays) || limits.request.is_some_and(|(end, _)| end <= resumes) {
             return failed.map_err(|failure| failure.refusal(endpoint, tried));
         }
         account.goes_on();
-        if let Some(backoff) = retry.and_then(|retry| retry.backoff) {
+        if !backoff.is_zero() {
             tokio::time::sleep(backoff).await;
         }
     }
@@ -210,11 +213,16 @@ fn no_endpoint(destination: &Destination) -> Refusal {
     }
 }
 
-/// Sends a copy whose answer nobody waits for: once, within the stall timeout.
+/// Sends a copy whose answer nobody waits for: once, within the stall timeout. The answer is taken to its end, or an endpoint
+/// would see each copy hang up at once.
 pub(crate) async fn try_once(core: &Core, endpoint: SocketAddr, mut copy: Outbound) {
     let deadline = core.deadlines.after(core.settings.response_stall_timeout);
-    // Its answer, whatever it is, is dropped, and its connection with it.
-    let _ = before(&deadline, exchange(core, endpoint, &mut copy)).await;
+    let whole = async {
+        let Ok((mut response, _lease)) = exchange(core, endpoint, &mut copy).await else { return };
+        while let Some(Ok(_)) = response.body_mut().frame().await {}
+    };
+    // Cut or whole: nobody asks.
+    let _ = before(&deadline, whole).await;
 }
 
 /// What a status says about its endpoint.
