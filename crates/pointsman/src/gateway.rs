@@ -7,6 +7,7 @@ mod base_models;
 mod control;
 mod offline;
 mod picker;
+mod request_log;
 mod settings;
 
 pub(crate) use base_models::BaseModelMaps;
@@ -19,6 +20,7 @@ use control::Control;
 use journey::Now;
 use payload::Budget;
 use proxy::{Drained, Proxy};
+use request_log::RequestLog;
 use resources::{Finding, Folder, Severity};
 use state::{Clock, Snapshot, World};
 use std::collections::BTreeSet;
@@ -94,6 +96,7 @@ pub(crate) struct Gateway {
     watched: Arc<Watched>,
     _admin: Admin,
     _control: Control,
+    _log: Option<RequestLog>,
 }
 
 impl Gateway {
@@ -108,16 +111,16 @@ impl Gateway {
         let telemetry = Telemetry::new(proxy_settings.cores, settings.world.records);
         let watched = Arc::new(Watched::new(Arc::clone(&world), settings.shown()));
         let (admin, address) = administer(settings.world.admin, &telemetry, &watched)?;
-        let (scrape, log) = (settings.scrape(), settings.world.access_log);
-        let control =
-            Control::start(&world, (folder, told), &telemetry, scrape, log).map_err(StartError::Thread)?;
+        let control = Control::start(&world, (folder, told), &telemetry, settings.scrape());
+        let control = control.map_err(StartError::Thread)?;
+        let log = RequestLog::start(&telemetry, settings.world.access_log).map_err(StartError::Thread)?;
         let proxy = Proxy::start(Arc::clone(&world), proxy_settings, Arc::clone(&telemetry))?;
         watched.serves(proxy.budget());
         for (port, address) in proxy.addresses() {
             tracing::info!(port, %address, "listening");
         }
         tracing::info!(address = %address, "admin server listening");
-        Ok(Gateway { telemetry, admin: address, proxy, watched, _admin: admin, _control: control })
+        Ok(Gateway { telemetry, admin: address, proxy, watched, _admin: admin, _control: control, _log: log })
     }
 
     /// Each listener's port, and where it is bound.

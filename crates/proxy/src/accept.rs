@@ -9,7 +9,7 @@ use crate::core::Message;
 use crate::settings::Settings;
 use socket2::{Domain, Protocol, Socket, Type};
 use state::{Snapshot, World};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -107,6 +107,9 @@ pub(crate) fn bind(settings: &Settings, port: u16) -> Result<std::net::TcpListen
     open().map_err(|source| BindError { address, source })
 }
 
+/// How long a port that could not be bound is left before it is tried again.
+const BIND_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What the accepting thread works with.
 pub(crate) struct Acceptor {
     pub(crate) settings: Arc<Settings>,
@@ -120,6 +123,8 @@ pub(crate) struct Acceptor {
 #[derive(Default)]
 struct Ports {
     open: BTreeMap<u16, watch::Sender<()>>,
+    /// Those that could not be bound; they are tried again.
+    unbound: BTreeSet<u16>,
     tasks: JoinSet<()>,
 }
 
@@ -138,6 +143,7 @@ impl Acceptor {
                 _ = stop.wait_for(|stopped| *stopped) => break,
                 // The world outlives this thread, which holds it.
                 _ = changes.changed() => {}
+                () = tokio::time::sleep(BIND_RETRY_INTERVAL), if !ports.unbound.is_empty() => {}
             }
         }
         drop(ports.open);
@@ -148,18 +154,22 @@ impl Acceptor {
     fn follow(self: &Arc<Self>, ports: &mut Ports, snapshot: &Snapshot) {
         let wanted = snapshot.ports();
         ports.open.retain(|port, _| wanted.contains(port));
+        ports.unbound.retain(|port| wanted.contains(port));
         for port in wanted {
             if ports.open.contains_key(&port) {
                 continue;
             }
             match bind(&self.settings, port) {
                 Ok(listener) => {
+                    ports.unbound.remove(&port);
                     self.open(ports, port, listener);
                     let address = self.addresses.of(port);
                     tracing::info!(port, address = address.map(tracing::field::display), "listening");
                 }
                 Err(error) => {
-                    tracing::error!(port, %error, "a listener of the new configuration is not served")
+                    if ports.unbound.insert(port) {
+                        tracing::error!(port, %error, "a listener of the new configuration is not served until its port is free");
+                    }
                 }
             }
         }

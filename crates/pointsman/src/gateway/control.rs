@@ -1,25 +1,20 @@
-//! The control thread: takes up changed manifests, looks names up, scrapes endpoints, writes the access log.
+//! The control thread: takes up changed manifests, looks names up, scrapes endpoints.
 //!
 //! It can neither slow nor stop the data path: what it finds goes into the snapshot (swapped) or a domain (a short lock).
 
 use super::Told;
-use super::settings::AccessLog;
 use resources::Folder;
 use scheduling::Slot;
 use signals::{Scrape, ScrapeSettings, Scraper};
 use state::{Applied, Clock, Domain, Snapshot, World};
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
-use telemetry::{Cursor, LogFormat, ScrapeResult, Telemetry, access_log};
+use telemetry::{ScrapeResult, Telemetry};
 use tokio::sync::oneshot;
-
-/// How often ended requests are written to the access log: the data path only fills its rings.
-const ACCESS_LOG_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The control thread. Dropped, it ends.
 pub(super) struct Control {
@@ -33,21 +28,17 @@ impl Control {
         (folder, told): (Folder, Told),
         telemetry: &Arc<Telemetry>,
         scrape: ScrapeSettings,
-        log: AccessLog,
     ) -> io::Result<Control> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let (world, telemetry) = (Arc::clone(world), Arc::clone(telemetry));
         let work = async move {
-            let mut log = RequestLog::new(&telemetry, log);
             tokio::select! {
                 _ = stopped => (),
                 () = take_up_changes(&world, folder, told) => (),
                 () = world.keep_names_looked_up() => (),
                 () = scrape_endpoints(&world, &telemetry, scrape) => (),
-                () = log.keep_written() => (),
             }
-            log.write();
         };
         let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             runtime.block_on(work);
@@ -146,41 +137,4 @@ fn learn(place: &Place, scrape: Scrape, clock: Clock, telemetry: &Telemetry) {
     };
     telemetry.scraped(result);
     place.domain.signal(place.slot, signals, clock.now());
-}
-
-/// The access log: a line for each request that has ended, on standard output.
-struct RequestLog<'t> {
-    telemetry: &'t Telemetry,
-    format: Option<LogFormat>,
-    cursor: Cursor,
-}
-
-impl RequestLog<'_> {
-    fn new(telemetry: &Telemetry, form: AccessLog) -> RequestLog<'_> {
-        let format = match form {
-            AccessLog::Off => None,
-            AccessLog::Plain => Some(LogFormat::Plain),
-            AccessLog::Json => Some(LogFormat::Json),
-        };
-        RequestLog { telemetry, format, cursor: telemetry.now() }
-    }
-
-    async fn keep_written(&mut self) {
-        if self.format.is_none() {
-            return std::future::pending().await;
-        }
-        loop {
-            tokio::time::sleep(ACCESS_LOG_INTERVAL).await;
-            self.write();
-        }
-    }
-
-    /// Writes what has ended since the last time.
-    fn write(&mut self) {
-        let Some(format) = self.format else { return };
-        let records = self.telemetry.since(&mut self.cursor);
-        let lines: String = records.iter().map(|record| access_log(record, format) + "\n").collect();
-        // A reader that has gone away is no reason to stop serving.
-        let _ = io::stdout().lock().write_all(lines.as_bytes());
-    }
 }

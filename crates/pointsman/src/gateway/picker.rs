@@ -3,6 +3,7 @@
 //! In: [`PickerSettings`]. Out: a running [`Picker`], until [`Picker::drain`]. Only wiring, as for a gateway.
 
 use super::control::Control;
+use super::request_log::RequestLog;
 use super::settings::WorldSettings;
 use super::{StartError, Watched, administer, read, serve_page};
 use crate::admin::{self, Admin, Readiness};
@@ -55,6 +56,7 @@ pub(crate) struct Picker {
     _admin: Admin,
     _metrics: Admin,
     _control: Control,
+    _log: Option<RequestLog>,
 }
 
 impl Picker {
@@ -68,9 +70,9 @@ impl Picker {
         let metrics_address = SocketAddr::new(settings.door.bind, settings.metrics_port);
         let page = (Arc::clone(&telemetry), Arc::clone(&watched));
         let metrics = serve_page(metrics_address, move || admin::metrics_text(&page.0, &*page.1))?;
-        let (scrape, log) = (settings.scrape()?, settings.world.access_log);
-        let control =
-            Control::start(&world, (folder, told), &telemetry, scrape, log).map_err(StartError::Thread)?;
+        let control = Control::start(&world, (folder, told), &telemetry, settings.scrape()?);
+        let control = control.map_err(StartError::Thread)?;
+        let log = RequestLog::start(&telemetry, settings.world.access_log).map_err(StartError::Thread)?;
         let health = Arc::new(Health::of_names(LIVE, READY));
         let budget = Budget::new(settings.door.held_bytes_max);
         let pools = settings.epp.pools.clone();
@@ -86,6 +88,7 @@ impl Picker {
             _admin: admin,
             _metrics: metrics,
             _control: control,
+            _log: log,
         })
     }
 

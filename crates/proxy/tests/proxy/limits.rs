@@ -1,7 +1,8 @@
 //! What a client may take, and how long.
 
-use crate::support::{Endpoint, Gate, answer, get, ok, settings, to_service, until};
+use crate::support::{Client, Endpoint, Gate, answer, get, ok, settings, to_service, until};
 use proxy::Settings;
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 #[test]
@@ -101,4 +102,21 @@ fn connections_beyond_the_limit_wait_for_one_to_end() {
     second.send(get("/", ""));
     drop(first);
     assert_eq!(second.response().text(), "ok");
+}
+
+#[test]
+fn a_port_that_is_taken_at_a_reload_is_served_once_it_is_free() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let manifests = to_service(&[endpoint.address]);
+    let at = |port: u16| manifests.replace("port: 8080", &format!("port: {port}"));
+    let fixed = Settings { free_ports: false, ..settings() };
+    let gate = Gate::with(&at(Endpoint::absent().port()), fixed);
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    gate.reload(&at(port));
+    until("the first port is closed", || gate.handle().addresses().is_empty().then_some(()));
+    drop(taken);
+    let mut client = Client::connect(gate.address_of(port));
+    client.send(get("/", ""));
+    assert_eq!(client.response().text(), "ok");
 }
