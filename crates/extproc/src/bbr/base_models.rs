@@ -42,6 +42,7 @@ impl BaseModels {
     fn add(&mut self, map: &ConfigMap) -> Result<(), String> {
         let base = map.data.get("baseModel").map(|base| base.trim()).filter(|base| !base.is_empty());
         let base = base.ok_or_else(|| "no `baseModel`".to_owned())?;
+        http::HeaderValue::from_str(base).map_err(|_| "`baseModel` cannot stand in a header".to_owned())?;
         let adapters: Vec<String> = match map.data.get("adapters") {
             Some(adapters) if !adapters.trim().is_empty() => serde_saphyr::from_str(adapters)
                 .map_err(|error| format!("`adapters` is not a YAML list of names: {error}"))?,
@@ -96,6 +97,11 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: d, labels: {inference.llm-d.ai/ipp-managed: 'true'}}
 data: {adapters: '- x'}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: e, labels: {inference.llm-d.ai/ipp-managed: 'true'}}
+data: {baseModel: \"two\\nlines\"}
 ",
         );
         let (models, complaints) = BaseModels::of(maps.iter(), None);
@@ -109,7 +115,8 @@ data: {adapters: '- x'}
         ] {
             assert_eq!(models.get(model).map(|base| &base[..]), base.map(str::as_bytes), "{model}");
         }
-        assert_eq!(complaints, ["ConfigMap default/d: no `baseModel`"]);
+        let broken = "ConfigMap default/e: `baseModel` cannot stand in a header";
+        assert_eq!(complaints, ["ConfigMap default/d: no `baseModel`", broken]);
         assert_eq!(BaseModels::of(maps.iter(), Some("other")).0.0.len(), 1);
     }
 }

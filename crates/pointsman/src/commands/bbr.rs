@@ -65,7 +65,8 @@ impl BbrCommand {
         let counts = Arc::new(BbrCounts::default());
         let page = Arc::clone(&counts);
         let metrics = serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;
-        let maps = BaseModelMaps::start(&self.config, self.namespace.clone())?;
+        let maps =
+            BaseModelMaps::start(&self.config, self.namespace.clone().filter(|name| !name.is_empty()))?;
         let (server, health) = self.serve(&maps, &counts)?;
         runtime.block_on(until_stopped(server, health, metrics, maps));
         Ok(ExitCode::SUCCESS)

@@ -49,6 +49,16 @@ pub(super) fn read<'t>(tree: &'t Tree, declared: &Declared<'t>, reader: &mut Rea
     if profile.scorers.is_empty() && profile.filters.is_empty() {
         reader.note(&field!["schedulingProfiles"], "name neither filter nor scorer: any endpoint is picked");
     }
+    let mut cuts = profile.scorers.iter().filter_map(|(scorer, _)| match scorer {
+        Scorer::PrefixCache(scorer) => Some(scorer.blocks),
+        _ => None,
+    });
+    if let Some(first) = cuts.next()
+        && cuts.any(|cut| cut != first)
+    {
+        let message = "name two `prefix-cache-scorer`s that cut prompts differently, and a pool has one index: keep one";
+        reader.problem(&field!["schedulingProfiles"], message);
+    }
     let (picker, endpoints_max) =
         profile.picker.or_else(|| declared_picker(declared)).unwrap_or(PICKER_DEFAULT);
     Some(Policy { filters: profile.filters, scorers: profile.scorers, picker, endpoints_max })

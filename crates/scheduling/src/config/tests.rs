@@ -240,6 +240,19 @@ fn prompts_are_cut_as_any_release_says() {
 }
 
 #[test]
+fn two_prefix_scorers_of_one_profile_must_cut_prompts_alike() {
+    let two = |second: &str| {
+        let plugin = |name: &str, parameters: &str| {
+            format!("- {{name: {name}, type: prefix-cache-scorer, parameters: {parameters}}}\n")
+        };
+        with(&format!("plugins:\n{}{}", plugin("a", "{blockSizeTokens: 16}"), plugin("b", second)))
+    };
+    assert!(two("{blockSizeTokens: 16}").is_ok());
+    let error = two("{blockSizeTokens: 32}").unwrap_err().to_string();
+    assert!(error.contains("cut prompts differently"), "{error}");
+}
+
+#[test]
 fn saturation_is_detected_as_any_release_says() {
     let of = |text: &str| taken(text).detector;
     let utilization = |queue_depth_threshold| {
