@@ -180,6 +180,28 @@ fn a_bomb_is_refused_at_the_limit_and_broken_coding_is_told() {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_compressed_body_decodes_to_what_was_compressed_however_it_is_cut(
+        prompt in "[a-z\u{e9} ]{0,20000}",
+        cut in 1usize..5000,
+        broken in any::<prop::sample::Index>(),
+    ) {
+        let body = format!(r#"{{"model":"m","prompt":"{prompt}"}}"#).into_bytes();
+        for (coding, coded) in [("gzip", gzip(&body)), ("zstd", zstd::encode_all(&body[..], 3).unwrap())] {
+            let head = || head("/v1/completions", None, Some(coding));
+            let request = read(head(), Limits::default(), &coded, cut).unwrap();
+            prop_assert_eq!(request.decoded.expect("kept").chunks().concat(), &body[..], "{}", coding);
+            // Whatever is cut off or turned over, it is an answer, not a panic; and what is cut off is never taken for whole.
+            let end = broken.index(coded.len());
+            prop_assert!(read(head(), Limits::default(), &coded[..end], cut).is_err() || end == 0, "{}", coding);
+            let mut turned = coded.clone();
+            turned[end] ^= 0x55;
+            let _ = read(head(), Limits::default(), &turned, cut);
+        }
+    }
+}
+
 const FORM: &str = concat!(
     "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nContent-Type: audio/wav\r\n\r\n",
     "\r\n--X\r\r\n--XY\r\n",
