@@ -245,7 +245,9 @@ impl Relay {
     fn break_off(&mut self, outcome: Outcome, message: &str) {
         self.lease = None;
         self.account.ended(outcome);
-        self.state = match self.account.cut(message) {
+        // Within a length that was announced, words of ours would be taken for the endpoint's.
+        let open_ended = self.body.size_hint().exact().is_none();
+        self.state = match self.account.cut(message).filter(|_| open_ended) {
             Some(words) => State::LastWords(words),
             None => State::Flushing { flushes: self.account.watch().flushes() },
         };

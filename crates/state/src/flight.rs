@@ -198,6 +198,13 @@ impl Flight {
         Some(next)
     }
 
+    /// The endpoint failed with `outcome`, and the request is sent there again.
+    pub fn stay(&mut self, outcome: Outcome) {
+        let slot = self.at().slot;
+        self.tokens = 0;
+        self.pool.domain.lock().moved(self.decision.reservation, slot, outcome, self.clock.now());
+    }
+
     /// Tells the prefix indexes that the endpoint will hold the prompt.
     fn note_prompt(&self) {
         let model = self.model.as_deref().unwrap_or_default();

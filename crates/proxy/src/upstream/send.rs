@@ -63,6 +63,13 @@ impl Destination {
             }
         }
     }
+
+    /// Stays where it failed, to be sent there again: the failure counts all the same.
+    fn stay(&self, account: &mut Account, outcome: Outcome) {
+        if let (Destination::Pool, Some(flight)) = (self, account.flight_mut()) {
+            flight.stay(outcome);
+        }
+    }
 }
 
 /// A request as it leaves.
@@ -197,6 +204,9 @@ pub(crate) async fn send(
         if (moved.is_none() && !stays) || limits.request.is_some_and(|(end, _)| end <= resumes) {
             return failed.map_err(|failure| failure.refusal(endpoint, tried));
         }
+        if moved.is_none() {
+            destination.stay(account, outcome);
+        }
         account.goes_on();
         if !backoff.is_zero() {
             tokio::time::sleep(backoff).await;
@@ -311,7 +321,7 @@ async fn exchange(
             Ok(response) => return Ok((response, lease)),
             Err(mut error) => match error.take_message() {
                 Some(request) if reused => unsent = Some(request),
-                Some(_) => return Err(Failure::Connect(io::ErrorKind::ConnectionReset.into())),
+                Some(_) if reuse => return Err(Failure::Connect(io::ErrorKind::ConnectionReset.into())),
                 None if reused
                     && was_closing(core, sent, error.error())
                     && outbound.body.can_be_sent_again() =>

@@ -1,6 +1,6 @@
 //! Endpoints that fail rest, and come back when they answer.
 
-use crate::support::{Endpoint, Gate, answer, ok, post, to_pool, until};
+use crate::support::{Endpoint, GATEWAY, Gate, answer, ok, pool, post, route, to_pool, until};
 use journey::EndpointStatus;
 use std::net::SocketAddr;
 
@@ -34,6 +34,17 @@ fn one_endpoint_of_four_that_answers_500_at_once_gets_under_2_percent_of_1000_re
         .count();
     assert_eq!(failed, broken.got().len());
     assert!((1..20).contains(&failed), "{failed}");
+}
+
+#[test]
+fn each_retry_at_the_same_endpoint_counts_as_its_failure() {
+    let broken = broken();
+    let rule = "{backendRefs: [{name: llm, kind: InferencePool, group: inference.networking.k8s.io}],
+                 retry: {codes: [500], attempts: 2}}";
+    let gate = Gate::start(&[GATEWAY, &route(rule), &pool("llm", &[broken.address])].concat());
+    assert_eq!((ask(&gate), broken.got().len()), (500, 3));
+    until("the last failure is learnt", || (gate.in_flight() == 0).then_some(()));
+    assert_eq!(status(&gate, broken.address).ejections, 1);
 }
 
 #[test]

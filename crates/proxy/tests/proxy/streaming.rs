@@ -67,6 +67,18 @@ fn an_event_stream_that_dies_ends_with_an_error_event_and_no_final_chunk() {
 }
 
 #[test]
+fn an_event_stream_of_an_announced_length_that_dies_is_not_filled_up_with_an_error() {
+    let endpoint = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000\r\n\r\n");
+        connection.send(event("one"));
+    });
+    let gate = Gate::start(&to_pool(&[endpoint.address]));
+    let response = gate.ask(&post("/v1/chat/completions", "", CHAT));
+    assert_eq!((response.whole, response.text()), (false, event("one")));
+}
+
+#[test]
 fn any_other_body_that_dies_is_simply_cut_after_what_had_come() {
     let endpoint = Endpoint::start(|mut connection| {
         connection.request();
