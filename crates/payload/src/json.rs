@@ -552,6 +552,10 @@ impl Scanner {
         if !digits.may_end() {
             return self.refuse(at, "expected a digit");
         }
+        // Told only if what follows may: half a broken character shows only with its other half.
+        if !matches!(chunk[at], b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t') {
+            return self.refuse(at, expected(State::CommaOrEnd));
+        }
         let mut kept = SmallVec::new();
         let text = self.whole_text(&chunk[from..at], &mut kept);
         self.end_value(Kind::Number, text, chunk, at, visitor)?;

@@ -222,3 +222,13 @@ fn what_stands_around_content_is_seen_even_if_the_same_bytes_were_passed_over_el
     let mut observer = stream_of(Dialect::ChatCompletions);
     assert_eq!(feed(&mut observer, event.as_bytes(), &[]), 1);
 }
+
+#[test]
+fn a_number_before_a_broken_character_counts_nowhere_however_it_is_cut() {
+    let events = b"data: {\"usage\":{\"prompt_tokens\":8\xd4\xdd,\"completion_tokens\":1}}\n\n";
+    for cuts in [&[][..], &[1; 64]] {
+        let mut observer = stream_of(Dialect::ChatCompletions);
+        feed(&mut observer, events, cuts);
+        assert_eq!(observer.usage(), Usage::default(), "{cuts:?}");
+    }
+}
