@@ -25,7 +25,7 @@ from upstream import Upstream
 
 BINARY = pathlib.Path(os.environ.get("POINTSMAN") or HERE.parent.parent / "target" / "debug" / "pointsman")
 REQUESTS = json.loads((HERE.parent / "two-models" / "requests.json").read_text())["requests"]
-CHART = HERE.parent.parent / "charts" / "snapshots" / "body-based-routing" / "istio.yaml"
+CHARTS = HERE.parent.parent / "charts" / "snapshots"  # charts/test holds them to what helm renders
 SOON_UNDER_LOAD_SECONDS = 60
 
 # Where Envoy's routes answer in the gateway's place: they look for a header that is not there, and say no more than 404.
@@ -75,12 +75,28 @@ class Case(unittest.TestCase):
 
 
 class Settings(unittest.TestCase):
+    """envoy.yaml beside what the charts render for Istio; the picker's filter is Istio's own there."""
+
     def test_the_chart_for_istio_sets_the_same_filter(self) -> None:
-        chart = next(envoy.found(envoy.parsed(CHART.read_text()), "typed_config"))
+        chart = next(envoy.found(for_istio("body-based-routing"), "typed_config"))
         here = envoy.Configuration().filter("bbr")
         for settings in (chart, here):
             del settings["grpc_service"]  # each its own name of the router
         self.assertEqual(here, chart)
+
+    def test_the_charts_for_istio_lead_to_router_and_pickers_within_the_same_limits(self) -> None:
+        for chart, names in {"body-based-routing": ["bbr"], "inferencepool": [f"{pool}-epp" for pool in PICKERS]}.items():
+            policy = next(envoy.found(for_istio(chart), "trafficPolicy"))
+            self.assertEqual(policy["tls"], {"mode": "SIMPLE", "insecureSkipVerify": True})
+            limits = policy["connectionPool"]["http"]
+            for name in names:
+                with self.subTest(chart=chart, cluster=name):
+                    cluster = envoy.Configuration().cluster(name)
+                    tls = cluster["transport_socket"]["typed_config"]
+                    self.assertEqual(set(tls), {"@type"}, "any certificate will do")
+                    [thresholds] = cluster["circuit_breakers"]["thresholds"]
+                    self.assertEqual(thresholds["max_requests"], limits["http2MaxRequests"])
+                    self.assertEqual(thresholds["max_pending_requests"], limits["http1MaxPendingRequests"])
 
 
 class SimulatedModelServers(Case):
@@ -115,6 +131,25 @@ class SimulatedModelServers(Case):
         _, _, port = answer.headers.get("x-pointsman-sim-endpoint", "").partition(":")
         owners = {self.parts.ports[port]: pool for pool, ports in MODEL_SERVERS.items() for port in ports}
         return owners[int(port)] if port else None
+
+    def test_an_answer_carries_the_id_by_which_its_pick_is_explained(self) -> None:
+        gateway = self.envoy()
+        made = send(gateway, chat()).headers["x-request-id"]
+        self.assert_explained(made)
+        longest, too_long = "i" * 64, "i" * 65
+        for given in ("of-the-client", longest):
+            self.assertEqual(send(gateway, chat(), JSON | {"x-request-id": given}).headers["x-request-id"], given)
+            self.assert_explained(given)
+        self.assertEqual(send(gateway, chat(), JSON | {"x-request-id": too_long}).status, 200)
+        self.assertEqual(self.explain(too_long).returncode, 1)
+
+    def assert_explained(self, id: str) -> None:
+        soon(lambda: self.explain(id).returncode == 0, f"the picker can explain {id}")
+        self.assertIn("backend   default/gemma3", self.explain(id).stdout)
+
+    def explain(self, id: str) -> subprocess.CompletedProcess:
+        admin = "%s:%d" % self.parts.address(EPP_ADMIN)
+        return subprocess.run([BINARY, "explain", "--admin", admin, id], capture_output=True, text=True, check=False)
 
     def test_the_header_alone_names_the_endpoint_too(self) -> None:
         gateway = self.envoy(by_header)
@@ -269,7 +304,13 @@ class Failures(Recorded):
         self.assertTrue(lost and lost <= {500, 503, 504}, lost)
 
     def test_a_picker_that_is_killed_under_load_fails_open(self) -> None:
-        with Many(self.envoy(fail_open), CLIENTS, forever=True) as clients:
+        self.assert_fails_open(health_checked)
+
+    def test_a_picker_that_is_killed_under_load_fails_open_as_the_chart_for_istio_has_it(self) -> None:
+        self.assert_fails_open(outliers_detected)
+
+    def assert_fails_open(self, change) -> None:
+        with Many(self.envoy(change), CLIENTS, forever=True) as clients:
             self.assert_well(clients)
             self.kill("epp")
             self.until_well(clients)
@@ -277,7 +318,9 @@ class Failures(Recorded):
             self.start("epp")
             self.some_end(clients)
             self.assertLessEqual((clients.outcomes - before).total() - (clients.outcomes - before)[200], CLIENTS)
-        self.tell("epp killed and restarted, failing open", clients)
+            asked = lambda: metric(self.parts.address(EPP_METRICS), "inference_objective_request_total") > 0
+            soon(asked, "the picker is asked again", SOON_UNDER_LOAD_SECONDS)
+        self.tell(f"epp killed and restarted, failing open, {change.__name__}", clients)
 
     def kill(self, name: str) -> None:
         process = self.processors[name]
@@ -369,16 +412,41 @@ def route_by_path(configuration: envoy.Configuration) -> None:
     configuration.routes[0]["match"] = {"prefix": "/v1/models"}
 
 
-def fail_open(configuration: envoy.Configuration) -> None:
+def fail_open(configuration: envoy.Configuration, knowing: dict) -> None:
     """A picker that is away is passed over. For a request with a body Envoy does so only if it knows that before it has
-    begun to stream the body, which is what the health check is for."""
+    begun to stream the body: `knowing` is by what."""
     for overrides in configuration.picked():
         overrides["failure_mode_allow"] = True
-    times = {"timeout": "1s", "interval": "0.1s", "unhealthy_interval": "0.1s", "no_traffic_interval": "0.1s"}
-    check = times | {"unhealthy_threshold": 1, "healthy_threshold": 1, "tcp_health_check": {}}
     for pool in MODELS:
         cluster = configuration.cluster(f"{pool}-epp")
-        cluster |= {"health_checks": [check], "common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+        cluster |= knowing | {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+
+
+def health_checked(configuration: envoy.Configuration) -> None:
+    times = {"timeout": "1s", "interval": "0.1s", "unhealthy_interval": "0.1s", "no_traffic_interval": "0.1s"}
+    check = times | {"unhealthy_threshold": 1, "healthy_threshold": 1, "tcp_health_check": {}}
+    fail_open(configuration, {"health_checks": [check]})
+
+
+def outliers_detected(configuration: envoy.Configuration) -> None:
+    """As Istio tells Envoy what the chart says."""
+    chart = next(envoy.found(for_istio("inferencepool"), "outlierDetection"))
+    detection = {
+        "split_external_local_origin_errors": chart["splitExternalLocalOriginErrors"],
+        "consecutive_local_origin_failure": chart["consecutiveLocalOriginFailures"],
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_consecutive_5xx": chart["consecutive5xxErrors"],  # 0 means none
+        "enforcing_success_rate": 0,
+        "interval": chart["interval"],
+        "base_ejection_time": chart["baseEjectionTime"],
+        "max_ejection_percent": chart["maxEjectionPercent"],
+    }
+    fail_open(configuration, {"outlier_detection": detection})
+
+
+def for_istio(chart: str) -> list:
+    """What a chart renders for Istio."""
+    return envoy.parsed((CHARTS / chart / "istio.yaml").read_text())
 
 
 def sent(gateway: Address, request: dict) -> Answer:
