@@ -204,7 +204,8 @@ fn process<S: Session<Message = ProcessingRequest>>(
     }];
     let pieces: Vec<&[u8]> = body.chunks(7).collect();
     messages.extend(pieces.iter().enumerate().map(|(place, piece)| {
-        let body = HttpBody { body: Bytes::copy_from_slice(piece), end_of_stream: place + 1 == pieces.len() };
+        let body =
+            HttpBody { body: Bytes::copy_from_slice(piece).into(), end_of_stream: place + 1 == pieces.len() };
         ProcessingRequest { request: Some(Request::RequestBody(body)), ..ProcessingRequest::default() }
     }));
     let mut processed = Processed::default();

@@ -56,7 +56,7 @@ impl Modes {
 /// Answers a piece of a body that goes on as it came.
 pub(crate) fn pass(mode: BodyMode, phase: Phase, body: HttpBody, replies: &mut Replies) -> Next {
     match (mode, phase) {
-        (BodyMode::Streamed, phase) => replies.pass(phase, body.body, body.end_of_stream),
+        (BodyMode::Streamed, phase) => replies.pass_all(phase, body.body, body.end_of_stream),
         (_, Phase::Request) => replies.say(Response::RequestBody(BodyResponse::default())),
         (_, Phase::Response) => replies.say(Response::ResponseBody(BodyResponse::default())),
     }

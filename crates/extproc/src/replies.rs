@@ -60,30 +60,22 @@ impl Replies {
         self.send(&ProcessingResponse { response: Some(response), ..ProcessingResponse::default() });
     }
 
-    /// Passes a piece of a body on. Pieces that are there at one time go on together, in messages of at most
-    /// [`MESSAGE_BYTES`] unless a piece is longer.
-    pub fn pass(&mut self, phase: Phase, piece: Bytes, end_of_stream: bool) {
-        let full = !piece.is_empty() && self.passing.bytes + piece.len() > MESSAGE_BYTES;
-        if self.passing.phase != phase || full {
+    /// Passes pieces of a body on. Those that are there at one time go on together, in messages of at most
+    /// [`MESSAGE_BYTES`].
+    pub fn pass_all(&mut self, phase: Phase, pieces: impl IntoIterator<Item = Bytes>, end_of_stream: bool) {
+        if self.passing.phase != phase {
             self.pass_together(false);
+            self.passing.phase = phase;
         }
-        self.passing.phase = phase;
-        self.passing.bytes += piece.len();
-        if !piece.is_empty() {
-            self.passing.pieces.push(piece);
+        for mut piece in pieces {
+            while self.passing.bytes + piece.len() > MESSAGE_BYTES {
+                self.passing.push(piece.split_to(MESSAGE_BYTES - self.passing.bytes));
+                self.pass_together(false);
+            }
+            self.passing.push(piece);
         }
         if end_of_stream {
             self.pass_together(true);
-        }
-    }
-
-    /// Passes these pieces on.
-    pub fn pass_all(&mut self, phase: Phase, pieces: &[Bytes], end_of_stream: bool) {
-        for piece in pieces {
-            self.pass(phase, piece.clone(), false);
-        }
-        if end_of_stream {
-            self.pass(phase, Bytes::new(), true);
         }
     }
 
@@ -126,6 +118,15 @@ impl Replies {
     fn flush(&mut self) {
         if !self.head.is_empty() {
             self.packet.push(self.head.split().freeze());
+        }
+    }
+}
+
+impl Passing {
+    fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.bytes += piece.len();
+            self.pieces.push(piece);
         }
     }
 }
@@ -185,7 +186,7 @@ pub(crate) mod tests {
     fn a_large_piece_is_sent_from_where_it_is_and_a_small_one_with_its_head() {
         let large = Bytes::from(vec![b'l'; COPIED_BYTES_MAX]);
         let mut replies = Replies::default();
-        replies.pass_all(Phase::Request, &[Bytes::from_static(b"small"), large.clone()], true);
+        replies.pass_all(Phase::Request, [Bytes::from_static(b"small"), large.clone()], true);
         let packet = replies.take();
         assert_eq!(packet.pieces.len(), 2);
         assert_eq!(packet.pieces[1].as_ptr(), large.as_ptr());
@@ -196,11 +197,8 @@ pub(crate) mod tests {
     fn a_packet_is_read_in_order_however_it_is_taken() {
         let mut replies = Replies::default();
         for byte in 0..4 {
-            replies.pass(
-                Phase::Response,
-                Bytes::from(vec![byte; COPIED_BYTES_MAX + usize::from(byte)]),
-                false,
-            );
+            let piece = Bytes::from(vec![byte; COPIED_BYTES_MAX + usize::from(byte)]);
+            replies.pass_all(Phase::Response, [piece], false);
         }
         let mut packet = replies.take();
         let whole: Vec<u8> = packet.pieces.iter().flatten().copied().collect();
@@ -217,15 +215,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn pieces_that_are_there_at_one_time_go_on_in_few_messages() {
+    fn pieces_that_are_there_at_one_time_go_on_in_few_messages_none_too_large_for_any_gateway() {
         let mut replies = Replies::default();
         for _ in 0..5 {
-            replies.pass(Phase::Request, Bytes::from(vec![b'x'; 20_000]), false);
+            replies.pass_all(Phase::Request, [Bytes::from(vec![b'x'; 20_000])], false);
         }
-        replies.pass(Phase::Request, Bytes::from(vec![b'x'; 100_000]), false);
-        replies.pass(Phase::Response, Bytes::from_static(b"y"), true);
-        replies.pass(Phase::Request, Bytes::new(), true);
+        replies.pass_all(Phase::Request, [Bytes::from(vec![b'x'; 100_000])], false);
+        replies.pass_all(Phase::Response, [Bytes::from_static(b"y")], true);
+        replies.pass_all(Phase::Request, [], true);
         let lengths = read(&mut replies).into_iter().map(|message| message.encoded_len() / 1000);
-        assert_eq!(lengths.collect::<Vec<_>>(), [60, 40, 100, 0, 0]);
+        assert_eq!(lengths.collect::<Vec<_>>(), [62, 62, 62, 14, 0, 0]);
     }
 }

@@ -87,7 +87,7 @@ fn http_headers(headers: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
 }
 
 fn http_body(body: &str, end_of_stream: bool) -> HttpBody {
-    HttpBody { body: Bytes::copy_from_slice(body.as_bytes()), end_of_stream }
+    HttpBody { body: Bytes::copy_from_slice(body.as_bytes()).into(), end_of_stream }
 }
 
 /// A reply, short.

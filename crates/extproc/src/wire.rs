@@ -11,7 +11,7 @@ mod health;
 mod metadata;
 mod processing;
 
-pub use body::{BodyMutation, HttpBody, Mutation, StreamedBodyResponse, streamed_body};
+pub use body::{BodyMutation, HttpBody, Mutation, Pieces, StreamedBodyResponse, streamed_body};
 pub use headers::{
     HeaderMap, HeaderMutation, HeaderValue, HeaderValueOption, HttpHeaders, HttpTrailers, key,
 };

@@ -70,8 +70,10 @@ fn request() -> impl Strategy<Value = ours::ProcessingRequest> {
         (header_map(), any::<bool>())
             .prop_map(|(headers, end_of_stream)| ours::HttpHeaders { headers, end_of_stream })
     };
-    let body =
-        || (raw(), any::<bool>()).prop_map(|(body, end_of_stream)| ours::HttpBody { body, end_of_stream });
+    let body = || {
+        (raw(), any::<bool>())
+            .prop_map(|(body, end_of_stream)| ours::HttpBody { body: body.into(), end_of_stream })
+    };
     let trailers = || header_map().prop_map(|trailers| ours::HttpTrailers { trailers });
     let request = prop_oneof![
         headers().prop_map(Request::RequestHeaders),

@@ -114,9 +114,9 @@ impl BbrSession {
             State::Reading(reading) => reading,
         };
         reading.heard = now;
-        reading.received += body.body.len() as u64;
+        reading.received += body.body.bytes() as u64;
         let dialect = reading.dialect;
-        if let Err(error) = reading.parser.feed(&body.body) {
+        if let Err(error) = body.body.iter().try_for_each(|piece| reading.parser.feed(piece)) {
             return self.refuse(&error.into(), dialect, replies);
         }
         if body.end_of_stream || self.modes.request != BodyMode::Streamed {
@@ -124,7 +124,8 @@ impl BbrSession {
         }
         if let Some(held) = &mut reading.held {
             let charged = held.beside(reading.parser.held_bytes());
-            if let Err(spent) = charged.and_then(|()| held.push(body.body)) {
+            let holding = |()| body.body.into_iter().try_for_each(|piece| held.push(piece));
+            if let Err(spent) = charged.and_then(holding) {
                 return self.refuse(&Refusal::from(spent), dialect, replies);
             }
             if self.bbr.settings.pass_on == PassOn::Early
@@ -132,11 +133,11 @@ impl BbrSession {
             {
                 reading.head.answer(&self.bbr, Some(&model.name.0), None, replies);
                 if let Some(held) = reading.held.take() {
-                    replies.pass_all(Phase::Request, held.finish().rope().chunks(), false);
+                    replies.pass_all(Phase::Request, held.finish().rope().chunks().iter().cloned(), false);
                 }
             }
         } else {
-            replies.pass(Phase::Request, body.body, false);
+            replies.pass_all(Phase::Request, body.body, false);
         }
         Next::Continue
     }
@@ -166,11 +167,11 @@ impl BbrSession {
         if held.is_some() {
             head.answer(&self.bbr, model, end_of_stream.then_some(received), replies);
         }
-        let mut pieces = held.map_or_else(Vec::new, |held| held.finish().rope().chunks().to_vec());
-        pieces.extend(last.map(|last| last.body));
-        if end_of_stream || !pieces.is_empty() {
-            replies.pass_all(Phase::Request, &pieces, end_of_stream);
+        if let Some(held) = held {
+            replies.pass_all(Phase::Request, held.finish().rope().chunks().iter().cloned(), false);
         }
+        let last = last.map(|last| last.body).unwrap_or_default();
+        replies.pass_all(Phase::Request, last, end_of_stream);
         Next::Continue
     }
 

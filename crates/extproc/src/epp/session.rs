@@ -127,7 +127,7 @@ impl EppSession {
 
     fn request_body(&mut self, body: HttpBody, now: Now, replies: &mut Replies) -> Next {
         if let Some(account) = &mut self.account {
-            account.record.request_bytes += body.body.len() as u64;
+            account.record.request_bytes += body.body.bytes() as u64;
         }
         let reading = match &mut self.state {
             State::New => {
@@ -138,15 +138,10 @@ impl EppSession {
             State::Reading(reading) => reading,
         };
         reading.heard = now;
-        reading.received += body.body.len() as u64;
-        let taken = reading
-            .parser
-            .feed(&body.body)
-            .map_err(Refusal::from)
-            .and_then(|()| reading.held.beside(reading.parser.held_bytes()).map_err(Refusal::from))
-            .and_then(|()| reading.held.push(body.body).map_err(Refusal::from));
-        if let Err(refusal) = taken {
-            return self.refuse(&refusal, replies);
+        for piece in body.body {
+            if let Err(refusal) = reading.take(piece) {
+                return self.refuse(&refusal, replies);
+            }
         }
         if body.end_of_stream || self.modes.request == BodyMode::Answered {
             return self.request_ends(true, replies);
@@ -274,9 +269,7 @@ impl EppSession {
         });
         if let Some(body) = body.filter(|_| streamed) {
             let rope = rewritten.as_ref().unwrap_or(body.held.rope());
-            if body.end_of_stream || !rope.is_empty() {
-                replies.pass_all(Phase::Request, rope.chunks(), body.end_of_stream);
-            }
+            replies.pass_all(Phase::Request, rope.chunks().iter().cloned(), body.end_of_stream);
         }
     }
 
@@ -306,10 +299,10 @@ impl EppSession {
 
     fn response_body(&mut self, body: HttpBody, now: Now, replies: &mut Replies) -> Next {
         // On its way before anybody looks.
-        let (chunk, end_of_stream) = (body.body.clone(), body.end_of_stream);
+        let (pieces, end_of_stream) = (body.body.clone(), body.end_of_stream);
         let next = pass(self.modes.response, Phase::Response, body, replies);
         if let Some(account) = &mut self.account {
-            account.passed(&chunk, now);
+            pieces.iter().for_each(|piece| account.passed(piece, now));
         }
         if end_of_stream {
             self.response_ends();
@@ -383,6 +376,15 @@ impl Session for EppSession {
         let State::Reading(reading) = &self.state else { return Next::Continue };
         let stalled = self.epp.settings.body_stall_timeout;
         self.refuse(&Refusal::BodyStalled { received: reading.received, stalled }, replies)
+    }
+}
+
+impl Reading {
+    fn take(&mut self, piece: Bytes) -> Result<(), Refusal> {
+        self.received += piece.len() as u64;
+        self.parser.feed(&piece)?;
+        self.held.beside(self.parser.held_bytes())?;
+        Ok(self.held.push(piece)?)
     }
 }
 

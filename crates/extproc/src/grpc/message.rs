@@ -60,7 +60,8 @@ impl Decoder {
             Some(length) => length,
             None if self.held < PREFIX_BYTES => return Ok(None),
             None => {
-                let mut prefix = self.take(PREFIX_BYTES);
+                self.held -= PREFIX_BYTES;
+                let mut prefix = Whole { pieces: &mut self.pieces, left: PREFIX_BYTES };
                 if prefix.get_u8() != 0 {
                     return Err(FrameError::Compressed);
                 }
@@ -76,33 +77,61 @@ impl Decoder {
             return Ok(None);
         }
         self.length = None;
-        Ok(Some(M::decode(self.take(length))?))
+        self.held -= length;
+        Ok(Some(M::decode(Whole { pieces: &mut self.pieces, left: length })?))
     }
 
     /// The stream has ended: nothing may be left.
     pub fn finish(&self) -> Result<(), FrameError> {
         if self.held == 0 && self.length.is_none() { Ok(()) } else { Err(FrameError::CutShort) }
     }
+}
 
-    /// The next bytes in one piece: shared where they came so, else copied together.
-    fn take(&mut self, length: usize) -> Bytes {
-        self.held -= length;
-        match self.pieces.front_mut() {
-            Some(first) if first.len() > length => return first.split_to(length),
-            Some(first) if first.len() == length => return self.pieces.pop_front().expect("it is there"),
-            _ => {}
-        }
-        let mut whole = BytesMut::with_capacity(length);
-        while whole.len() < length {
-            let first = self.pieces.front_mut().expect("`held` counts every piece");
-            let wanted = first.len().min(length - whole.len());
-            whole.put_slice(&first[..wanted]);
-            first.advance(wanted);
+/// A message that is whole, in the pieces that it came in.
+struct Whole<'a> {
+    pieces: &'a mut VecDeque<Bytes>,
+    left: usize,
+}
+
+impl Buf for Whole<'_> {
+    fn remaining(&self) -> usize {
+        self.left
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.pieces.front().map_or(&[], |first| &first[..first.len().min(self.left)])
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.left -= count;
+        while count > 0 {
+            let first = self.pieces.front_mut().expect("every piece of a whole message is there");
+            let step = count.min(first.len());
+            first.advance(step);
+            count -= step;
             if first.is_empty() {
                 self.pieces.pop_front();
             }
         }
-        whole.freeze()
+    }
+
+    /// Shared where they came in one piece, else copied together.
+    fn copy_to_bytes(&mut self, count: usize) -> Bytes {
+        match self.pieces.front_mut() {
+            Some(first) if first.len() > count => {
+                self.left -= count;
+                first.split_to(count)
+            }
+            Some(first) if first.len() == count => {
+                self.left -= count;
+                self.pieces.pop_front().expect("it is there")
+            }
+            _ => {
+                let mut together = BytesMut::with_capacity(count);
+                together.put(self.take(count));
+                together.freeze()
+            }
+        }
     }
 }
 
@@ -135,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn body(length: usize) -> ProcessingRequest {
-        let body = HttpBody { body: Bytes::from(vec![7; length]), end_of_stream: true };
+        let body = HttpBody { body: Bytes::from(vec![7; length]).into(), end_of_stream: true };
         ProcessingRequest { request: Some(Request::RequestBody(body)), ..ProcessingRequest::default() }
     }
 
@@ -167,13 +196,16 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_came_in_one_piece_is_not_copied() {
+    fn a_body_is_not_copied_however_its_message_was_cut() {
         let stream = framed(&[body(1000)]);
         let mut decoder = Decoder::new(1 << 20);
-        decoder.feed(stream.clone());
+        for piece in [stream.slice(..300), stream.slice(300..700), stream.slice(700..)] {
+            decoder.feed(piece);
+        }
         let message: ProcessingRequest = decoder.next_message().unwrap().unwrap();
         let Some(Request::RequestBody(body)) = message.request else { panic!("a body") };
-        assert!(stream.as_ptr_range().contains(&body.body.as_ptr()));
+        let places = body.body.iter().map(|piece| stream.as_ptr_range().contains(&piece.as_ptr()));
+        assert_eq!(places.collect::<Vec<_>>(), [true; 3]);
     }
 
     #[test]

@@ -1,18 +1,120 @@
 //! Bodies: the only messages that are large, so that their bytes are never copied into one.
 
 use super::Phase;
-use bytes::{BufMut, Bytes, BytesMut};
-use prost::encoding::{encode_varint, encoded_len_varint};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::encoding::{
+    self, DecodeContext, WireType, check_wire_type, decode_varint, encode_key, encode_varint,
+    encoded_len_varint,
+};
+use prost::{DecodeError, Message};
+use smallvec::SmallVec;
+
+/// Bytes, in the pieces of memory that they came in.
+#[derive(Debug, Clone, Default)]
+pub struct Pieces(SmallVec<[Bytes; 1]>);
+
+impl Pieces {
+    /// How many bytes these are.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// One after the other; none is empty.
+    pub fn iter(&self) -> std::slice::Iter<'_, Bytes> {
+        self.0.iter()
+    }
+}
+
+impl From<Bytes> for Pieces {
+    fn from(whole: Bytes) -> Pieces {
+        Pieces((!whole.is_empty()).then_some(whole).into_iter().collect())
+    }
+}
+
+impl IntoIterator for Pieces {
+    type Item = Bytes;
+    type IntoIter = smallvec::IntoIter<[Bytes; 1]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// The same bytes, however they are cut.
+impl PartialEq for Pieces {
+    fn eq(&self, other: &Pieces) -> bool {
+        self.bytes() == other.bytes() && self.iter().flatten().eq(other.iter().flatten())
+    }
+}
+
+impl Eq for Pieces {}
 
 /// A piece of a body, or all of it.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+///
+/// Gateways send a body of hundreds of kilobytes in one message, which comes in frames of 16 KiB: where prost would copy
+/// them together, they stay where they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpBody {
-    /// The bytes.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub body: Bytes,
-    /// Nothing follows: no more of the body, and no trailers.
-    #[prost(bool, tag = "2")]
+    /// The bytes; field 1.
+    pub body: Pieces,
+    /// Nothing follows: no more of the body, and no trailers. Field 2.
     pub end_of_stream: bool,
+}
+
+impl Message for HttpBody {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        if !self.body.0.is_empty() {
+            encode_key(1, WireType::LengthDelimited, buf);
+            encode_varint(self.body.bytes() as u64, buf);
+            self.body.iter().for_each(|piece| buf.put_slice(piece));
+        }
+        if self.end_of_stream {
+            encoding::bool::encode(2, &self.end_of_stream, buf);
+        }
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        match tag {
+            1 => {
+                check_wire_type(WireType::LengthDelimited, wire_type)?;
+                let length = decode_varint(buf)?;
+                let length = usize::try_from(length).ok().filter(|length| *length <= buf.remaining());
+                let mut left = length.ok_or_else(cut_short)?;
+                self.body = Pieces::default();
+                while left > 0 {
+                    let step = left.min(buf.chunk().len());
+                    self.body.0.push(buf.copy_to_bytes(step));
+                    left -= step;
+                }
+                Ok(())
+            }
+            2 => encoding::bool::merge(wire_type, &mut self.end_of_stream, buf, context),
+            _ => encoding::skip_field(wire_type, tag, buf, context),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        let length = self.body.bytes();
+        let of_body = if length == 0 { 0 } else { 1 + encoded_len_varint(length as u64) + length };
+        of_body + if self.end_of_stream { END_OF_STREAM.len() } else { 0 }
+    }
+
+    fn clear(&mut self) {
+        *self = HttpBody::default();
+    }
+}
+
+/// What prost says of a field that is longer than its message; it makes such an error for nobody else.
+fn cut_short() -> DecodeError {
+    let nothing: &mut &[u8] = &mut &[][..];
+    encoding::skip_field(WireType::ThirtyTwoBit, 1, nothing, DecodeContext::default())
+        .expect_err("four bytes are not there")
 }
 
 /// A change of a body.
@@ -94,7 +196,6 @@ pub fn streamed_body(phase: Phase, length: usize, end_of_stream: bool, out: &mut
 mod tests {
     use super::super::{BodyResponse, CommonResponse, ProcessingResponse, Response};
     use super::*;
-    use prost::Message;
 
     #[test]
     fn a_streamed_body_with_its_bytes_behind_it_is_the_message() {

@@ -270,7 +270,7 @@ impl Stream {
             match message.request {
                 Some(Request::RequestHeaders(headers)) if headers.end_of_stream => break,
                 Some(Request::RequestBody(part)) => {
-                    body.extend_from_slice(&part.body);
+                    body.extend(part.body.iter().flatten());
                     if part.end_of_stream {
                         break;
                     }

@@ -127,7 +127,7 @@ fn assert_was_told(heard: &[ProcessingRequest], endpoints: &[SocketAddr], served
         Some(hint)
     );
     let Some(Request::RequestBody(body)) = &heard[1].request else { panic!("a body") };
-    assert_eq!((&body.body[..], body.end_of_stream), (CHAT.as_bytes(), true));
+    assert_eq!((&body.body, body.end_of_stream), (&Bytes::from_static(CHAT.as_bytes()).into(), true));
     let Some(Request::ResponseHeaders(head)) = &heard[2].request else { panic!("a response") };
     assert_eq!(head.get(":status").unwrap(), "200");
     let told = metadata(&heard[2], "envoy.lb", "x-gateway-destination-endpoint-served");
