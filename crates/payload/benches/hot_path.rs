@@ -40,6 +40,30 @@ fn chat_beyond_ascii_kib(bencher: Bencher, kib: usize) {
     read(bencher, chat(kib << 10, r"那是四月里一个明朗而寒冷的日子，时钟敲了十三下。\n"));
 }
 
+/// Turns of prose and of quoted code as they come, so that nothing foresees where the next escape stands.
+#[divan::bench(args = [220])]
+fn chat_of_many_turns_kib(bencher: Bencher, kib: usize) {
+    const LINES: [&str; 6] = [
+        r#"fn main() -> Result<(), Error> {\n\tlet path = \"C:\\\\logs\\\\queue.txt\";\n"#,
+        r#"\tprintln!(\"{} took 7 ms\\n\", path);\n}\n"#,
+        "It was a bright cold day in April, and the clocks were striking thirteen. ",
+        "The queue was long and the model slow, ",
+        "模型服务器的队列很长 ",
+        r#"he said: \"Wait\". "#,
+    ];
+    let (mut random, mut body) = (1u64, String::from(r#"{"model":"chatbot","messages":["#));
+    let mut draw = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % below
+    };
+    while body.len() < kib << 10 {
+        let lines = (0..draw(8) + 1).map(|_| LINES[draw(6) as usize]).collect::<String>();
+        body += &format!(r#"{{"role":"user","content":"{lines}"}},"#);
+    }
+    body.pop();
+    read(bencher, Bytes::from(body + r#"],"max_tokens":100}"#));
+}
+
 #[divan::bench(args = [220])]
 fn chat_in_chunks_of_16_kib(bencher: Bencher, kib: usize) {
     let body = chat(kib << 10, r"It was a bright cold day in April, and the clocks struck\n");

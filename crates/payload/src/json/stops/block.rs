@@ -5,6 +5,8 @@ use wide::u8x16;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 /// Bytes of a block: a mask of it is one word.
 pub(super) const BLOCK: usize = 64;
@@ -44,12 +46,14 @@ impl Window {
     /// Looks at whole blocks, of which the first is block `from` of the window.
     fn look_at(&mut self, from: usize, blocks: &[[u8; BLOCK]]) {
         #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") {
-            #[allow(unsafe_code, reason = "the machine has what the function is compiled for")]
-            unsafe {
-                avx2::look_at(self, from, blocks);
+        #[allow(unsafe_code, reason = "the machine has what the function is compiled for")]
+        {
+            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi2") {
+                return unsafe { avx512::look_at(self, from, blocks) };
             }
-            return;
+            if is_x86_feature_detected!("avx2") {
+                return unsafe { avx2::look_at(self, from, blocks) };
+            }
         }
         self.look_by(from, blocks, marks, letters);
     }
@@ -81,21 +85,22 @@ impl Window {
     }
 }
 
-/// The backslashes that begin an escape, where some may be the second byte of one.
+/// The backslashes that begin an escape, where some may be the second byte of one: in a run of them every other one does,
+/// from the first on. A run is told from the next by where its carry ends.
 #[inline(always)]
 fn begins(backslashes: u64, first_is_escaped: bool) -> u64 {
-    let mut rest = backslashes & !u64::from(first_is_escaped);
-    if rest & rest << 1 == 0 {
-        return rest;
-    }
-    let mut begins = 0;
-    while rest != 0 {
-        let first = rest & rest.wrapping_neg();
-        begins |= first;
-        rest &= !(first | first << 1);
-    }
-    begins
+    const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
+    let rest = backslashes & !u64::from(first_is_escaped);
+    let alternating = (rest << 1 | ODD).wrapping_sub(rest) ^ ODD;
+    alternating & rest
 }
+
+/// In which of the rows 2, 5, 6 and 7 of ASCII the upper half of a byte is, a bit for each,
+#[cfg(target_arch = "x86_64")]
+const ROWS: [i8; 16] = [0, 0, 1, 0, 0, 2, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+/// and in which of them the lower half makes a letter of an escape: `"`, `b` and `r`; `t`; `f`; `\`; `n`; `/`.
+#[cfg(target_arch = "x86_64")]
+const COLUMNS: [i8; 16] = [0, 0, 1 | 4 | 8, 0, 8, 0, 4, 0, 0, 0, 0, 0, 2, 0, 4, 1];
 
 /// By 16 bytes at a time, which is what every machine has.
 #[inline(always)]
@@ -130,16 +135,43 @@ fn letters(block: &[u8; BLOCK], escaped: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    /// The masks of one block by both ways, which must be the same.
+    /// Backslashes one after the other, as the grammar reads them.
+    fn begins_one_by_one(backslashes: u64, first_is_escaped: bool) -> u64 {
+        let (mut begins, mut at) = (0, u32::from(first_is_escaped));
+        while at < 64 {
+            let escape = backslashes >> at & 1;
+            begins |= escape << at;
+            at += 1 + escape as u32;
+        }
+        begins
+    }
+
+    proptest! {
+        #[test]
+        fn every_other_backslash_of_a_run_begins_an_escape(ones: u64, more: u64, first_is_escaped: bool) {
+            for backslashes in [ones, more, ones | more, ones & more] {
+                let expected = begins_one_by_one(backslashes, first_is_escaped);
+                prop_assert_eq!(begins(backslashes, first_is_escaped), expected, "{:#b}", backslashes);
+            }
+        }
+    }
+
+    /// The masks of one block by each way that the machine has, which must be the same.
     fn look(block: &[u8; BLOCK], escaped: bool) -> (u64, u64, bool) {
-        let mut windows = [Window::default(), Window::default()];
-        windows.iter_mut().for_each(|window| window.leaves_escaped = escaped);
-        windows[0].look(block);
-        windows[1].look_by(0, &[*block], marks, letters);
-        let [widest, plain] =
-            windows.map(|window| (window.stops[0], window.escapes[0], window.leaves_escaped));
-        assert_eq!(widest, plain);
+        let by = |look: &dyn Fn(&mut Window)| {
+            let mut window = Window { leaves_escaped: escaped, ..Window::default() };
+            look(&mut window);
+            (window.stops[0], window.escapes[0], window.leaves_escaped)
+        };
+        let plain = by(&|window| window.look_by(0, &[*block], marks, letters));
+        assert_eq!(by(&|window| window.look(block)), plain);
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code, reason = "the machine has what the function is compiled for")]
+        if is_x86_feature_detected!("avx2") {
+            assert_eq!(by(&|window| unsafe { avx2::look_at(window, 0, &[*block]) }), plain);
+        }
         plain
     }
 

@@ -1,6 +1,6 @@
 //! The same by 32 bytes at a time, on machines with AVX2.
 
-use super::{BLOCK, Marks, Window};
+use super::{BLOCK, COLUMNS, Marks, ROWS, Window};
 use std::arch::x86_64::{
     __m256i, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set1_epi8,
     _mm256_setr_epi8, _mm256_setr_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
@@ -26,14 +26,11 @@ fn marks(block: &[u8; BLOCK]) -> Marks {
     }
 }
 
-/// The bytes that a backslash before makes an escape of one letter: each of the two tables tells of one half of a byte
-/// in which of the rows 2, 5, 6 and 7 of ASCII it stands, or could stand.
+/// The bytes that a backslash before makes an escape of one letter: both halves of such a byte tell of the same row.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn letters(block: &[u8; BLOCK]) -> u64 {
-    let rows = table([0, 0, 1, 0, 0, 2, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
-    // `"`, `b` and `r`; `t`; `f`; `\`; `n`; `/`.
-    let columns = table([0, 0, 1 | 4 | 8, 0, 8, 0, 4, 0, 0, 0, 0, 0, 2, 0, 4, 1]);
+    let (rows, columns) = (table(ROWS), table(COLUMNS));
     let low = _mm256_set1_epi8(0x0F);
     let none = _mm256_setzero_si256();
     let others = halves(block).map(|bytes| {
