@@ -78,7 +78,10 @@ impl Decoder {
         }
         self.length = None;
         self.held -= length;
-        Ok(Some(M::decode(Whole { pieces: &mut self.pieces, left: length })?))
+        let mut message = Whole { pieces: &mut self.pieces, left: length };
+        // Most come in one piece, which is read faster.
+        let in_one = message.chunk().len() == length;
+        Ok(Some(if in_one { M::decode(message.copy_to_bytes(length))? } else { M::decode(message)? }))
     }
 
     /// The stream has ended: nothing may be left.
