@@ -7,7 +7,6 @@
 //! Never: a decision of its own; a body held beyond the limit, the budget or the stall timeout.
 //! Source: Endpoint Picker Protocol 1.0.0; GAIE v1.5.0, `pkg/epp/handlers`; docs/ext-proc.md lists what differs on purpose.
 
-mod account;
 mod hints;
 mod session;
 
@@ -66,7 +65,7 @@ pub struct Epp {
     settings: Arc<EppSettings>,
     budget: Arc<Budget>,
     clock: Clock,
-    telemetry: telemetry::Core,
+    telemetry: Rc<telemetry::Core>,
     random: RefCell<fastrand::Rng>,
     reader: RefCell<Reader>,
     pools: RefCell<Pools>,
@@ -92,7 +91,7 @@ impl Epp {
             settings: Arc::clone(settings),
             budget: Arc::clone(budget),
             clock: world.clock(),
-            telemetry: telemetry.core(index),
+            telemetry: Rc::new(telemetry.core(index)),
             random: RefCell::new(fastrand::Rng::new()),
             reader: RefCell::new(world.reader()),
             pools: RefCell::default(),

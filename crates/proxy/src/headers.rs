@@ -170,17 +170,6 @@ pub(crate) fn frame_streamed(headers: &mut HeaderMap, body: &impl Body) {
     }
 }
 
-/// The longest request id that is kept from a client, bytes.
-pub(crate) const REQUEST_ID_BYTES_MAX: usize = 64;
-
-/// The client's request id, if it is at most [`REQUEST_ID_BYTES_MAX`] of visible ASCII.
-pub(crate) fn sane_request_id(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(REQUEST_ID)?;
-    let sane = (1..=REQUEST_ID_BYTES_MAX).contains(&value.len())
-        && value.as_bytes().iter().all(u8::is_ascii_graphic);
-    if sane { value.to_str().ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,18 +289,5 @@ mod tests {
             });
             assert_eq!(only_chunked(&map).is_ok(), taken, "{codings:?}");
         }
-    }
-
-    #[test]
-    fn a_request_id_is_kept_if_it_is_short_and_visible() {
-        for (id, kept) in [("abc-1", true), ("", false), ("a b", false), ("\u{7f}", false)] {
-            let headers: HeaderMap = match HeaderValue::from_bytes(id.as_bytes()) {
-                Ok(value) => [(REQUEST_ID, value)].into_iter().collect(),
-                Err(_) => continue,
-            };
-            assert_eq!(sane_request_id(&headers).is_some(), kept, "{id:?}");
-        }
-        let long = HeaderValue::try_from("a".repeat(65)).unwrap();
-        assert!(sane_request_id(&[(REQUEST_ID, long)].into_iter().collect()).is_none());
     }
 }

@@ -18,14 +18,14 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use journey::Refusal;
-use journey::headers::MODEL_NAME;
+use journey::headers::{MODEL_NAME, REQUEST_ID};
 use payload::BodyHead;
 use routing::{Arrived, RequestHead, Rule, Weighted};
 use state::{Backend, Dispatch, Listener, Snapshot, dispatch, draw, leads_nowhere};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The scheme that clients speak at this door.
 pub(crate) const SCHEME: &str = "http";
@@ -110,8 +110,7 @@ async fn travel(
 
 /// Opens the record, and takes away what the client may not say.
 fn open(account: &mut Account, head: &mut request::Parts) -> Result<(), Refusal> {
-    account.name(headers::sane_request_id(&head.headers));
-    account.record.at = SystemTime::now();
+    account.name(head.headers.get(REQUEST_ID).map(HeaderValue::as_bytes));
     headers::only_chunked(&head.headers)?;
     account.record.headers_removed = headers::clean_request(&mut head.headers, account.watch().trust);
     if let Ok(body) = BodyHead::new(target::path(head), None, None) {

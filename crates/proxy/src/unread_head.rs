@@ -10,7 +10,6 @@ use bytes::Bytes;
 use journey::Refusal;
 use payload::Dialect;
 use std::rc::Rc;
-use std::time::SystemTime;
 
 /// The longest target that hyper reads, bytes.
 const TARGET_BYTES_MAX: usize = 65_534;
@@ -27,7 +26,6 @@ pub(crate) fn answer(core: &Rc<Core>, watch: &Rc<Watch>, written: &[u8]) -> Opti
     }
     let mut account = Account::open(core, watch);
     account.name(None);
-    account.record.at = SystemTime::now();
     account.refused(&refusal);
     // The client may still be sending what nobody will read.
     watch.close_lingering();

@@ -3,8 +3,9 @@
 //! In: the [`resources`] of a folder. Out: listeners with their route tables, pools with their endpoints; and beside the
 //! snapshot the [`Domain`]s, which hold what was learnt and survive every reload. [`dispatch`] is the one call by which
 //! both doors admit and pick, [`assign`] takes on what a pool's own endpoint picker picked; the [`Flight`] they give learns,
-//! and releases what was reserved whatever happens.
+//! and releases what was reserved whatever happens. An [`Account`] is what either door writes down of a request.
 
+mod account;
 mod backends;
 mod compile;
 mod domains;
@@ -21,6 +22,7 @@ mod settings;
 mod snapshot;
 mod world;
 
+pub use account::Account;
 pub use endpoints::ENDPOINTS_OF_POOL_MAX;
 pub use flight::{Dispatch, Flight, assign, dispatch};
 pub use memory::memory_limit;

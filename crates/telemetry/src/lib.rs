@@ -18,6 +18,6 @@ pub use metrics::{
     BbrCounts, Connection, Core, Cursor, Gauges, PoolGauges, Routed, Running, ScrapeResult, Side, Telemetry,
     reference,
 };
-pub use record::{AskedPicker, Attempt, PickerOutcome, Record, Refused, RequestId};
+pub use record::{AskedPicker, Attempt, PickerOutcome, Record, Refused, RequestId, request_id};
 
 use ring::Ring;

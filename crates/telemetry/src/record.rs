@@ -8,8 +8,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// `x-request-id`: made here, or the client's if it is at most 64 bytes of visible ASCII.
-pub type RequestId = ArrayString<64>;
+/// The longest request id that is kept from its sender, bytes.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// `x-request-id`, as [`request_id`] gives it.
+pub type RequestId = ArrayString<REQUEST_ID_BYTES_MAX>;
+
+/// A request's id: the sender's own if that is at most 64 bytes of visible ASCII, else 16 hexadecimal digits of `random`.
+pub fn request_id(sent: Option<&[u8]>, random: impl FnOnce() -> u64) -> RequestId {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let sane = sent.filter(|id| !id.is_empty() && id.iter().all(u8::is_ascii_graphic));
+    if let Some(kept) = sane.and_then(|id| RequestId::from(std::str::from_utf8(id).ok()?).ok()) {
+        return kept;
+    }
+    let random = random();
+    let mut made = RequestId::new_const();
+    for shift in (0..64).step_by(4).rev() {
+        made.push(char::from(DIGITS[(random >> shift) as usize & 15]));
+    }
+    made
+}
 
 /// One try at an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +227,21 @@ pub(crate) mod tests {
                 source: Some(TokenSource::Estimated),
             },
         }
+    }
+
+    #[test]
+    fn a_request_id_is_kept_if_it_is_short_and_visible_and_else_made_of_sixteen_digits() {
+        let made = || 0x0123_4567_89ab_cdef;
+        let longest = "a".repeat(64);
+        for kept in ["abc-1", "~", &longest] {
+            assert_eq!(request_id(Some(kept.as_bytes()), made).as_str(), kept);
+        }
+        let too_long = "a".repeat(65);
+        for not_kept in ["", "a b", "\u{7f}", "a\n", "é", &too_long] {
+            let id = request_id(Some(not_kept.as_bytes()), made);
+            assert_eq!(id.as_str(), "0123456789abcdef", "{not_kept:?}");
+        }
+        assert_eq!(request_id(None, || 0).as_str(), "0000000000000000");
     }
 
     /// The same, picked for by somebody else.

@@ -2,7 +2,6 @@
 //!
 //! The headers are answered when the endpoint is picked: for want of a body at once, else when the body has come whole.
 
-use super::account::Account;
 use super::{Epp, EppSettings, SubsetHint, hints};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
@@ -17,13 +16,13 @@ use crate::wire::{
 use bytes::Bytes;
 use http::HeaderName;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE, REQUEST_ID};
-use journey::{Cause, Now, Refusal};
+use journey::{Cause, Now, Outcome, Refusal};
 use payload::{
     BodyHead, Dialect, Gathering, Held, InferenceRequest, Limits, Media, RequestParser, ResponseObserver,
     Rope, Spent,
 };
 use scheduling::config::TestPlugins;
-use state::{Dispatch, Flight, dispatch};
+use state::{Account, Dispatch, Flight, dispatch};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -97,8 +96,9 @@ impl EppSession {
         replies: &mut Replies,
     ) -> Next {
         let told = Told::of(headers, metadata, &self.epp.settings);
+        let account = self.account.insert(Box::new(Account::open(&self.epp.telemetry, self.epp.clock)));
         let id = headers.get(REQUEST_ID.as_str()).map(|id| &id[..]);
-        let account = self.account.insert(Box::new(Account::open(&self.epp, id, now)));
+        account.name(id, &mut self.epp.random.borrow_mut());
         let text = |name| headers.get(name).map(|value| &value[..]);
         let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
@@ -166,8 +166,10 @@ impl EppSession {
         body: Option<(Gathering, bool)>,
         replies: &mut Replies,
     ) -> Next {
-        let begun = self.epp.clock.now();
         self.state = State::Sent;
+        if let Some(account) = &mut self.account {
+            account.resume();
+        }
         let request = match parser.finish() {
             Ok(request) => request,
             Err(error) => return self.refuse(&error.into(), replies),
@@ -184,8 +186,10 @@ impl EppSession {
             Ok(flight) => flight,
             Err(refusal) => return self.refuse(&refusal, replies),
         };
-        account.record.decided_in = self.epp.clock.now().since(begun);
+        account.pause();
+        let endpoint = flight.at().address;
         account.took_off(flight);
+        account.attempted(endpoint, Outcome::Cancelled);
         self.answer(&told, &request, body, replies);
         Next::Continue
     }
@@ -288,7 +292,10 @@ impl EppSession {
         let status = value(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
         let observer =
             ResponseObserver::new(account.record.dialect, value("content-type"), value("content-encoding"));
-        account.answered(status.unwrap_or(0), hints::served(metadata), observer);
+        if let Some(served) = hints::served(metadata) {
+            account.served_at(served);
+        }
+        account.answered(status.unwrap_or(0), observer);
         if headers.end_of_stream || self.modes.response == BodyMode::Absent {
             account.served();
         }
@@ -297,12 +304,12 @@ impl EppSession {
         }
     }
 
-    fn response_body(&mut self, body: HttpBody, now: Now, replies: &mut Replies) -> Next {
+    fn response_body(&mut self, body: HttpBody, replies: &mut Replies) -> Next {
         // On its way before anybody looks.
         let (pieces, end_of_stream) = (body.body.clone(), body.end_of_stream);
         let next = pass(self.modes.response, Phase::Response, body, replies);
         if let Some(account) = &mut self.account {
-            pieces.iter().for_each(|piece| account.passed(piece, now));
+            pieces.iter().for_each(|piece| account.passed(piece));
         }
         if end_of_stream {
             self.response_ends();
@@ -324,6 +331,14 @@ impl EppSession {
         }
         replies.send(&immediate(refusal, dialect));
         Next::End(Status::OK)
+    }
+}
+
+impl Drop for EppSession {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.epp.telemetry.panicked();
+        }
     }
 }
 
@@ -355,7 +370,7 @@ impl Session for EppSession {
                 replies.say(Response::ResponseHeaders(HeadersResponse::default()));
                 self.response_headers(&headers, message.metadata_context.as_ref());
             }
-            Some(Request::ResponseBody(body)) => return self.response_body(body, now, replies),
+            Some(Request::ResponseBody(body)) => return self.response_body(body, replies),
             Some(Request::ResponseTrailers(_)) => {
                 replies.say(Response::ResponseTrailers(TrailersResponse::default()));
                 self.response_ends();
