@@ -157,6 +157,15 @@ pub fn assign(
     Some(flight)
 }
 
+/// What becomes of a request whose endpoint failed and was the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    /// It is sent there again: the failure counts all the same.
+    Stays,
+    /// It ends.
+    Ends,
+}
+
 /// A request under way. Dropped without [`Flight::finish`] it counts as [`Outcome::Cancelled`].
 #[derive(Debug)]
 pub struct Flight {
@@ -188,21 +197,20 @@ impl Flight {
     }
 
     /// The endpoint failed with `outcome` and the request may be sent again: moves it to the next endpoint of the
-    /// decision. `None` if there is no other: it stays where it is.
-    pub fn retry(&mut self, outcome: Outcome) -> Option<Target> {
-        let next = *self.decision.endpoints.get(self.at + 1)?;
-        self.at += 1;
+    /// decision, or to the same one anew if there is no other and `alone` says so. `None`: it stays where it failed.
+    pub fn retry(&mut self, outcome: Outcome, alone: Alone) -> Option<Target> {
+        let next = match (self.decision.endpoints.get(self.at + 1), alone) {
+            (Some(next), _) => {
+                self.at += 1;
+                *next
+            }
+            (None, Alone::Stays) => self.at(),
+            (None, Alone::Ends) => return None,
+        };
         self.tokens = 0;
         self.pool.domain.lock().moved(self.decision.reservation, next.slot, outcome, self.clock.now());
         self.note_prompt();
         Some(next)
-    }
-
-    /// The endpoint failed with `outcome`, and the request is sent there again.
-    pub fn stay(&mut self, outcome: Outcome) {
-        let slot = self.at().slot;
-        self.tokens = 0;
-        self.pool.domain.lock().moved(self.decision.reservation, slot, outcome, self.clock.now());
     }
 
     /// Tells the prefix indexes that the endpoint will hold the prompt.

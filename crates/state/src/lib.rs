@@ -24,7 +24,7 @@ mod world;
 
 pub use account::Account;
 pub use endpoints::ENDPOINTS_OF_POOL_MAX;
-pub use flight::{Dispatch, Flight, assign, dispatch};
+pub use flight::{Alone, Dispatch, Flight, assign, dispatch};
 pub use memory::memory_limit;
 pub use names::{ADDRESSES_MAX, NAMES_MAX};
 pub use resources::FailureMode;

@@ -1,6 +1,7 @@
 //! Opening a connection to an endpoint.
 
-use super::pool::{Lease, Sender};
+use super::heard::{Heard, HeardStream};
+use super::pool::{Connection, Lease};
 use crate::core::Core;
 use crate::deadlines::before;
 use crate::socket;
@@ -19,20 +20,22 @@ pub(crate) async fn connect(core: &Core, endpoint: SocketAddr) -> io::Result<Lea
         let message = format!("no connection within {}s", limit.as_secs_f32());
         return Err(io::Error::new(io::ErrorKind::TimedOut, message));
     };
-    Ok(Lease { endpoint, sender: connected? })
+    Ok(Lease { endpoint, connection: connected? })
 }
 
-async fn open(core: &Core, endpoint: SocketAddr) -> io::Result<Sender> {
+async fn open(core: &Core, endpoint: SocketAddr) -> io::Result<Connection> {
     let stream = TcpStream::connect(endpoint).await?;
     socket::tune(&stream)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let heard = Heard::new();
+    let io = TokioIo::new(HeardStream { stream, heard: heard.clone() });
+    let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
     let open = core.telemetry.connection(Side::Upstream);
     tokio::task::spawn_local(async move {
         // Whoever waits for a response on it is told by hyper; between two responses nobody is concerned.
         let _ = connection.await;
         drop(open);
     });
-    Ok(sender)
+    Ok(Connection { sender, heard })
 }
 
 /// Whether a failure to connect is the endpoint's or this process's own.

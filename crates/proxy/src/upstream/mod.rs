@@ -1,6 +1,7 @@
 //! The endpoints' side: idle connections, connecting, and sending a request until somebody answers it.
 
 mod connect;
+mod heard;
 mod pool;
 mod send;
 

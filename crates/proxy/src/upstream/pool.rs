@@ -1,5 +1,6 @@
 //! Connections to endpoints that wait for their next request; each data thread has its own.
 
+use super::heard::Heard;
 use crate::body::UpstreamBody;
 use crate::deadlines::Deadlines;
 use crate::settings::Settings;
@@ -12,7 +13,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// A connection's handle; its socket lives in a task of this thread, which also notices that the endpoint closes it.
-pub(crate) type Sender = SendRequest<UpstreamBody>;
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) sender: SendRequest<UpstreamBody>,
+    pub(crate) heard: Heard,
+}
 
 /// Idle connections by endpoint, newest last.
 #[derive(Debug)]
@@ -25,7 +30,7 @@ pub(crate) struct Endpoints {
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    connection: Connection,
     since: Now,
 }
 
@@ -41,30 +46,30 @@ impl Endpoints {
     }
 
     /// The connection that was used last and still stands: the others may grow old and be closed.
-    pub(crate) fn take(&self, endpoint: SocketAddr) -> Option<Sender> {
+    pub(crate) fn take(&self, endpoint: SocketAddr) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let waiting = idle.get_mut(&endpoint)?;
-        while let Some(Idle { sender, since }) = waiting.pop() {
+        while let Some(Idle { connection, since }) = waiting.pop() {
             if self.deadlines.coarse().since(since) > self.idle_timeout {
                 waiting.clear();
                 break;
             }
             // Not ready: closed by the endpoint, or an early answer whose request is still being written.
-            if sender.is_ready() {
-                return Some(sender);
+            if connection.sender.is_ready() {
+                return Some(connection);
             }
         }
         None
     }
 
-    fn put(&self, endpoint: SocketAddr, sender: Sender) {
-        if sender.is_closed() {
+    fn put(&self, endpoint: SocketAddr, connection: Connection) {
+        if connection.sender.is_closed() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
         let waiting = idle.entry(endpoint).or_default();
         if waiting.len() < self.idle_max {
-            waiting.push(Idle { sender, since: self.deadlines.coarse() });
+            waiting.push(Idle { connection, since: self.deadlines.coarse() });
         }
     }
 
@@ -89,12 +94,12 @@ impl Endpoints {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) endpoint: SocketAddr,
-    pub(crate) sender: Sender,
+    pub(crate) connection: Connection,
 }
 
 impl Lease {
     /// The response came whole: the connection may serve another request.
     pub(crate) fn release(self, endpoints: &Endpoints) {
-        endpoints.put(self.endpoint, self.sender);
+        endpoints.put(self.endpoint, self.connection);
     }
 }

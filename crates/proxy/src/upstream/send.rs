@@ -2,10 +2,12 @@
 //!
 //! A request is sent again only if the endpoint cannot have begun it: connecting failed; it was handed back unsent; it
 //! answered 503 before a body byte; or a *reused* connection broke before a response byte, once (the endpoint was closing
-//! it). An HTTPRoute's `retry` replaces the rule on 503 by its own codes and attempts.
+//! it): to the same endpoint, and nowhere else after that, since it may have begun the request all the same. An HTTPRoute's
+//! `retry` replaces the rule on 503 by its own codes and attempts.
 //! Never: after a byte was written on a fresh connection, or of a body that streams through and has begun to.
 
 use super::connect::{connect, is_ours};
+use super::heard::Word;
 use super::pool::Lease;
 use crate::account::Account;
 use crate::body::{BodyFault, UpstreamBody};
@@ -17,7 +19,7 @@ use hyper::body::Incoming;
 use journey::{Now, Outcome, Refusal};
 use payload::Held;
 use routing::Retry;
-use state::Service;
+use state::{Alone, Service};
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -52,22 +54,15 @@ impl Destination {
         }
     }
 
-    /// Moves on after a failure. `None`: there is no other endpoint.
-    fn next(&mut self, account: &mut Account, outcome: Outcome) -> Option<()> {
+    /// Moves on after a failure. `None`: there is no other endpoint, and that ends it.
+    fn next(&mut self, account: &mut Account, outcome: Outcome, alone: Alone) -> Option<()> {
         match self {
-            Destination::Pool => account.flight_mut()?.retry(outcome).map(|_| ()),
+            Destination::Pool => account.flight_mut()?.retry(outcome, alone).map(|_| ()),
             Destination::Service { service, at, tried } => {
                 *tried += 1;
                 *at = (*at + 1) % service.endpoints.len().max(1);
-                (*tried < service.endpoints.len()).then_some(())
+                (*tried < service.endpoints.len() || alone == Alone::Stays).then_some(())
             }
-        }
-    }
-
-    /// Stays where it failed, to be sent there again: the failure counts all the same.
-    fn stay(&self, account: &mut Account, outcome: Outcome) {
-        if let (Destination::Pool, Some(flight)) = (self, account.flight_mut()) {
-            flight.stay(outcome);
         }
     }
 }
@@ -135,6 +130,8 @@ enum Failure {
     Connect(io::Error),
     /// The connection broke before it answered.
     Reset(String),
+    /// It was a reused one, and there is no other to send the request on again.
+    Lost(io::Error),
     /// A limit of time passed.
     Slow(Duration),
     /// The client's own body failed.
@@ -144,8 +141,8 @@ enum Failure {
 impl Failure {
     fn outcome(&self) -> Outcome {
         match self {
-            Failure::Connect(error) if is_ours(error) => Outcome::Cancelled,
-            Failure::Connect(_) | Failure::Reset(_) => Outcome::Broken,
+            Failure::Connect(error) | Failure::Lost(error) if is_ours(error) => Outcome::Cancelled,
+            Failure::Connect(_) | Failure::Reset(_) | Failure::Lost(_) => Outcome::Broken,
             Failure::Slow(_) => Outcome::TimedOut,
             Failure::Body(_) => Outcome::Cancelled,
         }
@@ -157,6 +154,7 @@ impl Failure {
                 Refusal::EveryEndpointFailed { tried, last: endpoint, why: error.to_string() }
             }
             Failure::Reset(why) => Refusal::UpstreamReset { endpoint, why },
+            Failure::Lost(error) => Refusal::UpstreamReset { endpoint, why: error.to_string() },
             Failure::Slow(limit) => Refusal::UpstreamTimeout { endpoint, limit },
             Failure::Body(fault) => fault.refusal(),
         }
@@ -178,11 +176,11 @@ pub(crate) async fn send(
         };
         tried += 1;
         let (outcome, failed) = match attempt(core, endpoint, &mut outbound, limits).await {
-            Ok(answer) => {
+            Ok((answer, sent)) => {
                 let status = answer.response.status();
                 let outcome = outcome_of(status);
                 account.attempted(endpoint, outcome);
-                if !tries_status_again(status, tried, retry) || !outbound.body.can_be_sent_again() {
+                if !tries_status_again(status, sent, tried, retry) || !outbound.body.can_be_sent_again() {
                     return Ok(answer);
                 }
                 (outcome, Ok(answer))
@@ -197,15 +195,15 @@ pub(crate) async fn send(
                 (outcome, Err(failure))
             }
         };
-        let moved = destination.next(account, outcome);
-        let stays = retry.and_then(|retry| retry.attempts).is_some_and(|attempts| tried <= attempts);
+        let attempts = retry.and_then(|retry| retry.attempts);
+        let alone =
+            if attempts.is_some_and(|attempts| tried <= attempts) { Alone::Stays } else { Alone::Ends };
         let backoff = retry.and_then(|retry| retry.backoff).unwrap_or_default();
         let resumes = core.clock.now().plus(backoff);
-        if (moved.is_none() && !stays) || limits.request.is_some_and(|(end, _)| end <= resumes) {
+        if limits.request.is_some_and(|(end, _)| end <= resumes)
+            || destination.next(account, outcome, alone).is_none()
+        {
             return failed.map_err(|failure| failure.refusal(endpoint, tried));
-        }
-        if moved.is_none() {
-            destination.stay(account, outcome);
         }
         account.goes_on();
         if !backoff.is_zero() {
@@ -228,7 +226,7 @@ fn no_endpoint(destination: &Destination) -> Refusal {
 pub(crate) async fn try_once(core: &Core, endpoint: SocketAddr, mut copy: Outbound) {
     let deadline = core.deadlines.after(core.settings.response_stall_timeout);
     let whole = async {
-        let Ok((mut response, _lease)) = exchange(core, endpoint, &mut copy).await else { return };
+        let Ok((mut response, _lease, _)) = exchange(core, endpoint, &mut copy).await else { return };
         while let Some(Ok(_)) = response.body_mut().frame().await {}
     };
     // Cut or whole: nobody asks.
@@ -240,9 +238,9 @@ pub(crate) fn outcome_of(status: StatusCode) -> Outcome {
     if status.is_server_error() { Outcome::ServerError { status: status.as_u16() } } else { Outcome::Served }
 }
 
-fn tries_status_again(status: StatusCode, tried: u32, retry: Option<&Retry>) -> bool {
+fn tries_status_again(status: StatusCode, sent: Sent, tried: u32, retry: Option<&Retry>) -> bool {
     match retry {
-        None => status == StatusCode::SERVICE_UNAVAILABLE && tried < ATTEMPTS_MAX,
+        None => status == StatusCode::SERVICE_UNAVAILABLE && sent == Sent::Once && tried < ATTEMPTS_MAX,
         Some(retry) => {
             let attempts = retry.attempts.unwrap_or(1).min(ATTEMPTS_MAX);
             let listed = match retry.codes.is_empty() {
@@ -259,7 +257,7 @@ fn tries_failure_again(failure: &Failure, tried: u32, retry: Option<&Retry>) -> 
         Failure::Connect(_) => tried < ATTEMPTS_MAX,
         // Only a route may say that a request is harmless to send twice.
         Failure::Slow(_) => retry.is_some_and(|retry| tried <= retry.attempts.unwrap_or(1).min(ATTEMPTS_MAX)),
-        Failure::Reset(_) | Failure::Body(_) => false,
+        Failure::Reset(_) | Failure::Lost(_) | Failure::Body(_) => false,
     }
 }
 
@@ -269,27 +267,36 @@ async fn attempt(
     endpoint: SocketAddr,
     outbound: &mut Outbound,
     limits: Limits,
-) -> Result<Answer, Failure> {
+) -> Result<(Answer, Sent), Failure> {
     let begun = core.deadlines.coarse();
     let whole = [limits.request, limits.attempt.map(|limit| (begun.plus(limit), limit))];
     let whole = whole.into_iter().flatten().min_by_key(|(end, _)| *end);
     let head = limits.head.map(|limit| (begun.plus(limit), limit));
     let first = whole.into_iter().chain(head).min_by_key(|(end, _)| *end);
     let Some((end, limit)) = first else {
-        let (response, lease) = exchange(core, endpoint, outbound).await?;
-        return Ok(Answer { response, lease, deadline: None });
+        let (response, lease, sent) = exchange(core, endpoint, outbound).await?;
+        return Ok((Answer { response, lease, deadline: None }, sent));
     };
     let deadline = core.deadlines.unset();
     deadline.set_at(end);
     let Some(exchanged) = before(&deadline, exchange(core, endpoint, outbound)).await else {
         return Err(Failure::Slow(limit));
     };
-    let (response, lease) = exchanged?;
+    let (response, lease, sent) = exchanged?;
     let deadline = whole.map(|(end, _)| {
         deadline.set_at(end);
         deadline
     });
-    Ok(Answer { response, lease, deadline })
+    Ok((Answer { response, lease, deadline }, sent))
+}
+
+/// How often a request was sent to the endpoint that answers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// Once.
+    Once,
+    /// Once more, on a fresh connection: a reused one broke, and whether the endpoint had begun the request is not known.
+    Again,
 }
 
 /// Sends the request over an idle connection, or a fresh one, and waits for the head of the response.
@@ -297,36 +304,39 @@ async fn exchange(
     core: &Core,
     endpoint: SocketAddr,
     outbound: &mut Outbound,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+) -> Result<(Response<Incoming>, Lease, Sent), Failure> {
     let gone = || Failure::Reset("the request's body had begun to stream".to_owned());
     let mut unsent: Option<Request<UpstreamBody>> = None;
-    let mut reuse = true;
+    let mut sent = Sent::Once;
     loop {
-        let idle = if reuse { core.endpoints.take(endpoint) } else { None };
+        let idle = if sent == Sent::Once { core.endpoints.take(endpoint) } else { None };
         let reused = idle.is_some();
         let mut lease = match idle {
-            Some(sender) => Lease { endpoint, sender },
-            None => connect(core, endpoint).await.map_err(|error| match reuse {
-                true => Failure::Connect(error),
+            Some(connection) => Lease { endpoint, connection },
+            None => connect(core, endpoint).await.map_err(|error| match sent {
+                Sent::Once => Failure::Connect(error),
                 // The endpoint may have begun the request, and died of it.
-                false => Failure::Reset(error.to_string()),
+                Sent::Again => Failure::Lost(error),
             })?,
         };
         let request = match unsent.take() {
             Some(request) => request,
             None => Request::from_parts(outbound.head.clone(), outbound.body.body().ok_or_else(gone)?),
         };
-        let sent = core.deadlines.coarse();
-        match lease.sender.try_send_request(request).await {
-            Ok(response) => return Ok((response, lease)),
+        let begun = core.deadlines.coarse();
+        lease.connection.heard.begin();
+        match lease.connection.sender.try_send_request(request).await {
+            Ok(response) => return Ok((response, lease, sent)),
             Err(mut error) => match error.take_message() {
                 Some(request) if reused => unsent = Some(request),
-                Some(_) if reuse => return Err(Failure::Connect(io::ErrorKind::ConnectionReset.into())),
+                Some(_) if sent == Sent::Once => {
+                    return Err(Failure::Connect(io::ErrorKind::ConnectionReset.into()));
+                }
                 None if reused
-                    && was_closing(core, sent, error.error())
+                    && was_closing(core, begun, &lease, error.error())
                     && outbound.body.can_be_sent_again() =>
                 {
-                    reuse = false;
+                    sent = Sent::Again;
                 }
                 _ => return Err(failure(&error.into_error())),
             },
@@ -338,10 +348,12 @@ async fn exchange(
 /// the request.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
-/// Whether the endpoint was closing a connection that was sent on at `sent`: it broke at once, and before a whole head came,
-/// rather than the head or our own body being at fault.
-fn was_closing(core: &Core, sent: Now, error: &hyper::Error) -> bool {
-    !error.is_parse() && !error.is_user() && core.clock.now().since(sent) <= CLOSING_MAX
+/// Whether the endpoint was closing a connection that was sent on at `begun`: it broke at once, without a byte of an answer,
+/// rather than our own body being at fault.
+fn was_closing(core: &Core, begun: Now, lease: &Lease, error: &hyper::Error) -> bool {
+    lease.connection.heard.word() == Word::Nothing
+        && !error.is_user()
+        && core.clock.now().since(begun) <= CLOSING_MAX
 }
 
 fn failure(error: &hyper::Error) -> Failure {
@@ -370,31 +382,34 @@ mod tests {
             backoff: None,
         };
         let table = [
-            (503, 1, None, true),
-            (503, ATTEMPTS_MAX, None, false),
-            (500, 1, None, false),
-            (429, 1, None, false),
-            (500, 1, Some(retry(&[500, 502], Some(2))), true),
-            (500, 2, Some(retry(&[500, 502], Some(2))), true),
-            (500, 3, Some(retry(&[500, 502], Some(2))), false),
-            (503, 1, Some(retry(&[500], Some(2))), false),
-            (503, 1, Some(retry(&[], None)), true),
-            (503, 2, Some(retry(&[], None)), false),
+            (503, Sent::Once, 1, None, true),
+            (503, Sent::Again, 1, None, false),
+            (503, Sent::Once, ATTEMPTS_MAX, None, false),
+            (500, Sent::Once, 1, None, false),
+            (429, Sent::Once, 1, None, false),
+            (500, Sent::Once, 1, Some(retry(&[500, 502], Some(2))), true),
+            (500, Sent::Again, 2, Some(retry(&[500, 502], Some(2))), true),
+            (500, Sent::Once, 3, Some(retry(&[500, 502], Some(2))), false),
+            (503, Sent::Once, 1, Some(retry(&[500], Some(2))), false),
+            (503, Sent::Once, 1, Some(retry(&[], None)), true),
+            (503, Sent::Once, 2, Some(retry(&[], None)), false),
         ];
-        for (status, tried, retry, expected) in table {
+        for (status, sent, tried, retry, expected) in table {
             let status = StatusCode::from_u16(status).unwrap();
-            let again = tries_status_again(status, tried, retry.as_ref());
-            assert_eq!(again, expected, "{status} after {tried} with {retry:?}");
+            let again = tries_status_again(status, sent, tried, retry.as_ref());
+            assert_eq!(again, expected, "{status}, sent {sent:?}, after {tried} with {retry:?}");
         }
     }
 
     #[test]
     fn being_out_of_descriptors_says_nothing_about_the_endpoint() {
-        let connect = |code| Failure::Connect(io::Error::from_raw_os_error(code)).outcome();
-        for ours in [24, 23, 105, 99] {
-            assert_eq!(connect(ours), Outcome::Cancelled, "{ours}");
+        for failure in [Failure::Connect, Failure::Lost] {
+            let outcome = |code| failure(io::Error::from_raw_os_error(code)).outcome();
+            for ours in [24, 23, 105, 99] {
+                assert_eq!(outcome(ours), Outcome::Cancelled, "{ours}");
+            }
+            assert_eq!(outcome(111), Outcome::Broken);
         }
-        assert_eq!(connect(111), Outcome::Broken);
         assert_eq!(Failure::Slow(Duration::ZERO).outcome(), Outcome::TimedOut);
     }
 
@@ -403,6 +418,7 @@ mod tests {
         let refused = Failure::Connect(io::ErrorKind::ConnectionRefused.into());
         assert!(tries_failure_again(&refused, 1, None));
         assert!(!tries_failure_again(&Failure::Reset(String::new()), 1, None));
+        assert!(!tries_failure_again(&Failure::Lost(io::ErrorKind::ConnectionRefused.into()), 1, None));
         assert!(!tries_failure_again(&Failure::Slow(Duration::ZERO), 1, None));
         let retry = Retry { codes: Vec::new(), attempts: Some(1), backoff: None };
         assert!(tries_failure_again(&Failure::Slow(Duration::ZERO), 1, Some(&retry)));

@@ -1,7 +1,8 @@
 //! When a request is sent again, and when it must not be.
 
 use crate::support::{
-    Endpoint, GATEWAY, Gate, answer, get, ok, post, route, service, settings, to_pool, to_service, until,
+    Connection, Endpoint, GATEWAY, Gate, Response, answer, get, ok, pool, post, route, service, settings,
+    to_pool, to_service, until,
 };
 use journey::Outcome;
 use proxy::Settings;
@@ -86,6 +87,53 @@ fn a_reused_connection_that_breaks_before_it_answers_is_tried_once_on_a_fresh_on
     assert_eq!(tired.got().len(), 3);
 }
 
+/// Two endpoints of a Service, of which one serves one request of a connection and does `then` to the next; the answer
+/// that is not 200, and how often the other one was asked.
+fn lost_between(live: &Endpoint, then: impl Fn(&mut Connection) + Send + Sync + 'static) -> Response {
+    let shaky = Endpoint::start(move |mut connection| {
+        if connection.number == 0 {
+            connection.request();
+            connection.send(ok("first"));
+        }
+        connection.request();
+        then(&mut connection);
+    });
+    let gate = Gate::start(&to_service(&[shaky.address, live.address]));
+    let mut client = gate.client();
+    let lost = (0..4).find_map(|_| {
+        client.send(get("/", ""));
+        let answer = client.response();
+        (answer.status != 200).then_some(answer)
+    });
+    lost.expect("one in two goes to the endpoint that fails its second")
+}
+
+#[test]
+fn a_reused_connection_that_breaks_within_a_head_is_not_tried_again() {
+    let live = Endpoint::answering(ok("live"));
+    let lost = lost_between(&live, |connection| {
+        connection.send(if connection.number == 0 {
+            "HTTP/1.1 2"
+        } else {
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+        });
+    });
+    assert_eq!((lost.status, lost.code().as_str()), (502, "upstream_reset"));
+    assert!(live.got().len() <= 2, "{}", live.got().len());
+}
+
+#[test]
+fn a_503_to_a_request_that_was_sent_again_is_passed_on() {
+    let live = Endpoint::answering(ok("live"));
+    let lost = lost_between(&live, |connection| {
+        if connection.number > 0 {
+            connection.send(answer("503 Service Unavailable", "", "busy"));
+        }
+    });
+    assert_eq!((lost.status, lost.text().as_str()), (503, "busy"));
+    assert!(live.got().len() <= 2, "{}", live.got().len());
+}
+
 #[test]
 fn a_request_that_its_endpoint_dies_of_is_sent_nowhere_else() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -150,6 +198,25 @@ fn a_route_may_have_its_own_codes_and_attempts_obeyed() {
     let gate = Gate::start(&[GATEWAY, &route(rule), &service("web", &[shaky.address])].concat());
     assert_eq!(gate.ask(&get("/", "")).text(), "200 OK");
     assert_eq!(shaky.got().len(), 3);
+}
+
+#[test]
+fn a_backoff_beyond_the_requests_time_limit_ends_it_and_no_other_endpoint_is_blamed() {
+    let broken = [(); 2].map(|()| Endpoint::answering(answer("500 Broken", "", "broken")));
+    let rule = "{backendRefs: [{name: llm, kind: InferencePool, group: inference.networking.k8s.io}],
+        timeouts: {request: 5s}, retry: {codes: [500], attempts: 2, backoff: 10s}}";
+    let addresses = broken.each_ref().map(|endpoint| endpoint.address);
+    let gate = Gate::start(&[GATEWAY, &route(rule), &pool("llm", &addresses)].concat());
+    for _ in 0..3 {
+        let response = gate.ask(&post("/v1/completions", "", CHAT));
+        assert_eq!((response.status, response.text().as_str()), (500, "broken"));
+        assert_eq!(gate.record(&response).attempts.len(), 1);
+    }
+    assert_eq!(broken.iter().map(|endpoint| endpoint.got().len()).sum::<usize>(), 3);
+    let snapshot = gate.world.load();
+    let endpoints = snapshot.pools[0].domain.lock().endpoints(gate.world.clock().now());
+    let ejections: Vec<_> = endpoints.iter().map(|endpoint| endpoint.ejections).collect();
+    assert_eq!(ejections, [0, 0], "three failures at two endpoints are three in a row at neither");
 }
 
 #[test]

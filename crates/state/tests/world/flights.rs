@@ -3,7 +3,7 @@
 use crate::support::{GATEWAY, addresses, fly, in_flight, load, pool, request, slice, world};
 use journey::{Outcome, Refusal};
 use payload::{Prompt, Usage};
-use state::{Dispatch, assign, dispatch};
+use state::{Alone, Dispatch, assign, dispatch};
 
 fn two_endpoints() -> String {
     [pool("p"), slice("a", "app: p", 1), slice("b", "app: p", 2)].concat()
@@ -32,10 +32,10 @@ fn a_retry_moves_the_reservation_until_no_endpoint_is_left() {
     let pool = world.load().pools[0].clone();
     let mut flight = fly(&world, &pool, "m").unwrap();
     let first = flight.at();
-    let second = flight.retry(Outcome::Broken).unwrap();
+    let second = flight.retry(Outcome::Broken, Alone::Ends).unwrap();
     assert_ne!(first, second);
     assert_eq!(flight.at(), second);
-    assert!(flight.retry(Outcome::Broken).is_none());
+    assert!(flight.retry(Outcome::Broken, Alone::Ends).is_none());
     assert_eq!(flight.at(), second);
     drop(flight);
     let left: u32 = in_flight(&world, &pool)
@@ -67,7 +67,7 @@ fn a_prompt_is_known_wherever_a_retry_took_it() {
         heads.iter().map(|&(slot, _)| slot).collect::<Vec<_>>()
     };
     assert_eq!(known(), [first]);
-    let second = flight.retry(Outcome::Broken).unwrap().slot;
+    let second = flight.retry(Outcome::Broken, Alone::Ends).unwrap().slot;
     assert_eq!(known().len(), 2);
     assert!(known().contains(&second));
 }
@@ -153,8 +153,8 @@ fn what_somebody_elses_picker_picked_is_in_flight_here_and_stays_in_the_pool() {
     let mut flight = assign(pool, &asked, &chosen, world.clock()).expect("two are of the pool");
     assert_eq!(flight.at().address, chosen[1]);
     assert_eq!(in_flight(&world, pool), [("127.0.0.1:1".to_owned(), 0), ("127.0.0.1:2".to_owned(), 1)]);
-    assert_eq!(flight.retry(Outcome::Broken).map(|target| target.address), Some(chosen[2]));
-    assert_eq!(flight.retry(Outcome::Broken), None);
+    assert_eq!(flight.retry(Outcome::Broken, Alone::Ends).map(|target| target.address), Some(chosen[2]));
+    assert_eq!(flight.retry(Outcome::Broken, Alone::Ends), None);
     drop(flight);
     assert_eq!(in_flight(&world, pool), [("127.0.0.1:1".to_owned(), 0), ("127.0.0.1:2".to_owned(), 0)]);
     assert!(assign(pool, &asked, &chosen[..1], world.clock()).is_none());
