@@ -192,6 +192,9 @@ impl Relay {
     /// Passes `body` on. A body that has already ended gives its connection back at once.
     pub(crate) fn new(body: Incoming, lease: Lease, account: Box<Account>, limit: Option<Deadline>) -> Relay {
         let stall = account.core().deadlines.unset();
+        if let Some(limit) = &limit {
+            account.watch().response_ends(limit.at());
+        }
         let mut relay = Relay { body, lease: Some(lease), account, stall, limit, state: State::Passing };
         if relay.body.is_end_stream() {
             relay.complete();

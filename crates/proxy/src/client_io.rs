@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderValue;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use journey::Now;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -69,6 +70,8 @@ pub(crate) struct Watch {
     phase: Cell<Phase>,
     closing: Cell<Closing>,
     write_blocked: Cell<bool>,
+    /// The end of the response under way, if it has one.
+    response_ends: Cell<Option<Now>>,
     flushes: Cell<u64>,
     mirrors: RefCell<JoinSet<()>>,
 }
@@ -91,6 +94,7 @@ impl Watch {
             phase: Cell::new(Phase::Head),
             closing: Cell::new(Closing::Plain),
             write_blocked: Cell::new(false),
+            response_ends: Cell::new(None),
             flushes: Cell::new(0),
             mirrors: RefCell::default(),
         }
@@ -99,7 +103,14 @@ impl Watch {
     /// A request's head was read.
     pub(crate) fn request_begins(&self) {
         self.closing.set(Closing::Plain);
+        self.response_ends.set(None);
         self.enter(Phase::Request);
+    }
+
+    /// The response under way has until `end`: a client that takes it too slowly is let go then. (Whoever makes the response
+    /// is not asked while the client takes nothing of it.)
+    pub(crate) fn response_ends(&self, end: Now) {
+        self.response_ends.set(Some(end));
     }
 
     /// A request's response has been handed over to the connection, or dropped.
@@ -141,7 +152,12 @@ impl Watch {
 
     fn arm(&self) {
         match self.phase.get() {
-            _ if self.write_blocked.get() => self.deadline.set(self.write_stall_timeout),
+            _ if self.write_blocked.get() => {
+                self.deadline.set(self.write_stall_timeout);
+                if let Some(end) = self.response_ends.get() {
+                    self.deadline.no_later_than(end);
+                }
+            }
             Phase::Idle => self.deadline.set(self.keep_alive_timeout),
             Phase::Head => self.deadline.set(self.header_read_timeout),
             Phase::Request => self.deadline.clear(),

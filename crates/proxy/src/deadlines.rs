@@ -96,6 +96,17 @@ impl Deadline {
         self.list.entries.borrow_mut()[self.key].at = at.plus(TICK);
     }
 
+    /// The moment that it was moved to.
+    pub(crate) fn at(&self) -> Now {
+        self.list.entries.borrow()[self.key].at
+    }
+
+    /// Moves it to `moment` if it is later than that.
+    pub(crate) fn no_later_than(&self, moment: Now) {
+        let at = &mut self.list.entries.borrow_mut()[self.key].at;
+        *at = moment.min(*at);
+    }
+
     /// Takes it away; the place stays.
     pub(crate) fn clear(&self) {
         self.list.entries.borrow_mut()[self.key].at = NEVER;

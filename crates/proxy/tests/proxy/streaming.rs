@@ -1,6 +1,8 @@
 //! Responses: frame by frame, with back-pressure, and cut so that it shows.
 
-use crate::support::{Endpoint, Gate, PATIENCE, chunk, get, post, settings, to_pool, to_service, until};
+use crate::support::{
+    Endpoint, GATEWAY, Gate, PATIENCE, chunk, get, post, route, service, settings, to_pool, to_service, until,
+};
 use journey::Outcome;
 use proxy::Settings;
 use std::sync::Mutex;
@@ -155,6 +157,24 @@ fn a_client_that_does_not_read_holds_its_endpoint_back() {
     let sent: usize = until("the endpoint is held back", || endpoint.heard().first()?.parse().ok());
     // What two pairs of socket buffers of the loopback device take in, and one read buffer.
     assert!(sent < 64 << 20, "{sent} bytes of 1 GB were taken in for a client that reads nothing");
+}
+
+#[test]
+fn a_response_that_a_client_takes_too_slowly_ends_with_its_time_limit() {
+    let endpoint = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send(STREAM);
+        let piece = chunk(&event(&"x".repeat(64 << 10)));
+        while connection.send(&piece) {}
+        connection.hear("cut");
+    });
+    let rule = "{backendRefs: [{name: web, port: 80}], timeouts: {request: 300ms}}";
+    let patient = Settings { write_stall_timeout: Duration::from_secs(600), ..settings() };
+    let gate = Gate::with(&[GATEWAY, &route(rule), &service("web", &[endpoint.address])].concat(), patient);
+    let mut client = gate.client();
+    client.send(get("/", ""));
+    until("the endpoint sees it", || (endpoint.heard().len() == 1).then_some(()));
+    until("the connection is counted out", || (gate.handle().connections() == 0).then_some(()));
 }
 
 #[test]
