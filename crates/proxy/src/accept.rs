@@ -40,7 +40,7 @@ impl Loads {
     }
 
     /// The least loaded data thread, which gets one connection more.
-    fn take(&self) -> usize {
+    pub(crate) fn take(&self) -> usize {
         let least = (0..self.0.len()).min_by_key(|core| self.of(*core)).unwrap_or(0);
         self.0[least].0.fetch_add(1, Relaxed);
         least
@@ -200,15 +200,32 @@ impl Acceptor {
             }
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.hand_over(stream, peer, port),
+                    Ok((stream, peer)) => {
+                        if let Ok(stream) = stream.into_std() {
+                            self.hand_over(stream, peer, port);
+                        }
+                    }
                     Err(error) => self.pause_after(&error).await,
                 },
                 _ = closed.changed() => break,
             }
         }
         self.addresses.set(port, None);
-        while let Some(Ok((stream, peer))) = now(listener.accept()).await {
-            self.hand_over(stream, peer, port);
+        self.sweep(listener, port);
+    }
+
+    /// Hands over what waits to be accepted. The system is asked itself: the runtime says that there is nothing once it has
+    /// given out a task's share.
+    fn sweep(&self, listener: TcpListener, port: u16) {
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..BACKLOG {
+            match listener.accept() {
+                Ok((stream, peer)) if stream.set_nonblocking(true).is_ok() => {
+                    self.hand_over(stream, peer, port);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 
@@ -220,23 +237,12 @@ impl Acceptor {
         }
     }
 
-    fn hand_over(&self, stream: tokio::net::TcpStream, peer: SocketAddr, port: u16) {
-        let Ok(stream) = stream.into_std() else { return };
+    fn hand_over(&self, stream: std::net::TcpStream, peer: SocketAddr, port: u16) {
         let core = self.loads.take();
         if self.cores[core].send(Message::Serve { stream, peer, port }).is_err() {
             self.loads.ended(core);
         }
     }
-}
-
-/// What a future gives without waiting.
-async fn now<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }
 
 #[cfg(test)]

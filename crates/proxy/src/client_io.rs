@@ -31,7 +31,9 @@ const LINGER_BYTES_MAX: usize = 1 << 20;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
+    /// Accepted: nothing was read yet.
+    New,
     /// Between two requests.
     Idle,
     /// Reading a request's head.
@@ -91,13 +93,17 @@ impl Watch {
             header_read_timeout: settings.header_read_timeout,
             keep_alive_timeout: settings.keep_alive_timeout,
             write_stall_timeout: settings.write_stall_timeout,
-            phase: Cell::new(Phase::Head),
+            phase: Cell::new(Phase::New),
             closing: Cell::new(Closing::Plain),
             write_blocked: Cell::new(false),
             response_ends: Cell::new(None),
             flushes: Cell::new(0),
             mirrors: RefCell::default(),
         }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
     }
 
     /// A request's head was read.
@@ -159,15 +165,18 @@ impl Watch {
                 }
             }
             Phase::Idle => self.deadline.set(self.keep_alive_timeout),
-            Phase::Head => self.deadline.set(self.header_read_timeout),
+            Phase::New | Phase::Head => self.deadline.set(self.header_read_timeout),
             Phase::Request => self.deadline.clear(),
             Phase::Lingering => self.deadline.set(LINGER_TIMEOUT),
         }
     }
 
     fn bytes_came(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.enter(Phase::Head);
+        match self.phase.get() {
+            // The time for the head runs from the connection's start.
+            Phase::New => self.phase.set(Phase::Head),
+            Phase::Idle => self.enter(Phase::Head),
+            Phase::Head | Phase::Request | Phase::Lingering => {}
         }
     }
 

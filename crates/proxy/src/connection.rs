@@ -1,7 +1,8 @@
 //! One client connection: a task that serves its requests one after the other, and ends alone if one of them panics.
 
-use crate::client_io::{ClientIo, Watch};
+use crate::client_io::{ClientIo, Phase, Watch};
 use crate::core::Core;
+use crate::deadlines::{Deadline, TICK};
 use crate::request;
 use crate::socket;
 use hyper::server::conn::http1;
@@ -9,7 +10,8 @@ use hyper::service::service_fn;
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
+use std::time::Duration;
 use telemetry::Side;
 
 /// The smallest read buffer that hyper takes, bytes.
@@ -58,13 +60,15 @@ async fn serve(core: &Rc<Core>, stream: tokio::net::TcpStream, watch: Rc<Watch>)
     let io = ClientIo::new(stream, Rc::clone(core), Rc::clone(&watch));
     let mut connection = pin!(builder(core).serve_connection(io, service));
     let mut closing = false;
+    let mut grace = None;
     std::future::poll_fn(|cx| {
         if watch.deadline.poll(cx).is_ready() {
             return Poll::Ready(());
         }
         // How a connection ends is told by its requests; a broken one between two requests is nobody's concern.
         let ended = connection.as_mut().poll(cx).map(|_| ());
-        let closes = watch.retiring.get() || core.draining.get();
+        let closes = watch.retiring.get()
+            || core.draining.get() && poll_last_request(core, &watch, &mut grace, cx).is_ready();
         if ended.is_pending() && closes && !closing {
             closing = true;
             connection.as_mut().graceful_shutdown();
@@ -73,6 +77,20 @@ async fn serve(core: &Rc<Core>, stream: tokio::net::TcpStream, watch: Rc<Watch>)
         ended
     })
     .await;
+}
+
+/// How long a connection without a request is left open when the thread drains: a request may lie in its socket that the
+/// runtime has not told of yet, above all if it has just been accepted.
+const DRAIN_GRACE: Duration = TICK;
+
+/// Ready once a connection of a draining thread has its last request, or will have none.
+fn poll_last_request(core: &Core, watch: &Watch, grace: &mut Option<Deadline>, cx: &Context<'_>) -> Poll<()> {
+    match watch.phase() {
+        Phase::Request | Phase::Lingering => Poll::Ready(()),
+        // It will be a request soon, or its deadline passes.
+        Phase::Head => Poll::Pending,
+        Phase::New | Phase::Idle => grace.get_or_insert_with(|| core.deadlines.after(DRAIN_GRACE)).poll(cx),
+    }
 }
 
 fn builder(core: &Core) -> http1::Builder {

@@ -196,3 +196,38 @@ async fn serve(core: Rc<Core>, mut messages: mpsc::UnboundedReceiver<Message>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    #[test]
+    fn a_request_that_came_with_the_drain_is_answered() {
+        let shared = Shared {
+            settings: Arc::new(Settings { cores: 1, ..Settings::default() }),
+            world: Arc::new(World::new(state::Settings::default(), Clock::start())),
+            budget: Budget::new(0),
+            loads: Loads::new(1),
+            telemetry: Telemetry::new(1, 1),
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: nobody.example\r\n\r\n").unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        shared.loads.take();
+        let (sender, messages) = mpsc::unbounded_channel();
+        let (done, drained) = oneshot::channel();
+        sender.send(Message::Serve { stream, peer, port: 80 }).unwrap();
+        sender.send(Message::Drain(done)).unwrap();
+        let thread = std::thread::spawn(move || run(&shared, 0, messages));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it is not reset");
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("no_listener"), "{answer}");
+        drained.blocking_recv().unwrap();
+        drop(sender);
+        thread.join().unwrap();
+    }
+}

@@ -56,6 +56,46 @@ fn a_gateway_at_its_limit_of_connections_drains_too() {
 }
 
 #[test]
+fn whoever_waits_to_be_accepted_when_the_drain_begins_is_served() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let gate = Gate::with(&to_service(&[endpoint.address]), Settings { connections_max: 1, ..settings() });
+    let mut first = gate.client();
+    first.send(get("/", ""));
+    assert_eq!(first.response().text(), "ok");
+    let mut waiting: Vec<_> = (0..300).map(|_| gate.client()).collect();
+    for client in &mut waiting {
+        client.send(get("/", ""));
+    }
+    let draining = gate.drain();
+    for client in &mut waiting {
+        assert_eq!(client.response().text(), "ok");
+    }
+    assert!(first.is_closed());
+    assert_eq!(draining.join().unwrap(), Drained { cut: 0 });
+}
+
+#[test]
+fn a_head_that_has_begun_when_the_drain_begins_is_waited_for() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let mut first = gate.client();
+    let mut second = gate.client();
+    second.send(get("/", ""));
+    assert_eq!(second.response().text(), "ok");
+    first.send("GET / HTTP/1.1\r\nhost:");
+    second.send("GET / HTTP/1.1\r\nhost:");
+    let mut idle = gate.client();
+    let draining = gate.drain();
+    assert!(idle.is_closed(), "its grace is over");
+    for client in [&mut first, &mut second] {
+        client.send(" a.example\r\n\r\n");
+        assert_eq!(client.response().text(), "ok");
+        assert!(client.is_closed());
+    }
+    assert_eq!(draining.join().unwrap(), Drained { cut: 0 });
+}
+
+#[test]
 fn a_response_that_begins_during_the_drain_ends_its_connection() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);
@@ -92,6 +132,13 @@ fn a_connection_that_has_said_nothing_yet_does_not_hold_the_drain_up() {
 
 #[test]
 fn a_stream_that_outlasts_the_drain_timeout_is_cut_and_counted() {
+    // At the limit of connections nobody accepts either: the drain is not held up by that.
+    for connections_max in [Settings::default().connections_max, 1] {
+        stream_that_outlasts_the_drain_timeout(connections_max);
+    }
+}
+
+fn stream_that_outlasts_the_drain_timeout(connections_max: usize) {
     let endpoint = Endpoint::start(|mut connection| {
         connection.request();
         connection.send(STREAM);
@@ -99,7 +146,7 @@ fn a_stream_that_outlasts_the_drain_timeout_is_cut_and_counted() {
         connection.wait_for_close();
         connection.hear("closed");
     });
-    let hasty = Settings { drain_timeout: Duration::from_millis(100), ..settings() };
+    let hasty = Settings { drain_timeout: Duration::from_millis(100), connections_max, ..settings() };
     let gate = Gate::with(&to_service(&[endpoint.address]), hasty);
     let mut client = gate.client();
     client.send(get("/", ""));
