@@ -1,6 +1,8 @@
 //! Bodies on their way through: enums, not boxes; read only when the next hop takes what was read before.
 
 use crate::account::Account;
+use crate::client_io::Watch;
+use crate::core::Core;
 use crate::deadlines::Deadline;
 use crate::upstream::Lease;
 use bytes::Bytes;
@@ -66,6 +68,8 @@ pub(crate) enum UpstreamBody {
 #[derive(Debug)]
 pub(crate) struct Streamed {
     body: Incoming,
+    watch: Rc<Watch>,
+    /// Runs while the client is waited for.
     deadline: Deadline,
     stall: Duration,
     received: u64,
@@ -77,9 +81,14 @@ impl UpstreamBody {
         UpstreamBody::Held { held, next: 0, left }
     }
 
-    /// `deadline` is not set: it runs while the client is waited for.
-    pub(crate) fn streamed(body: Incoming, deadline: Deadline, stall: Duration) -> UpstreamBody {
-        UpstreamBody::Streamed(Streamed { body, deadline, stall, received: 0 })
+    pub(crate) fn streamed(body: Incoming, core: &Core, watch: &Rc<Watch>) -> UpstreamBody {
+        UpstreamBody::Streamed(Streamed {
+            body,
+            watch: Rc::clone(watch),
+            deadline: core.deadlines.unset(),
+            stall: core.settings.body_stall_timeout,
+            received: 0,
+        })
     }
 }
 
@@ -136,6 +145,9 @@ impl Streamed {
                 self.deadline.clear();
                 if let Some(Ok(frame)) = &frame {
                     self.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                if frame.is_none() || self.body.is_end_stream() {
+                    self.watch.request_is_whole();
                 }
                 Poll::Ready(
                     frame.map(|frame| frame.map_err(|_| BodyFault::Broken { received: self.received })),

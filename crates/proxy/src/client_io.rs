@@ -7,7 +7,7 @@ use crate::deadlines::Deadline;
 use crate::mirror::MIRRORS_MAX;
 use crate::settings::{Settings, Trust};
 use crate::unread_head;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderValue;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -28,6 +28,10 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many bytes are taken in meanwhile.
 const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// How far a client that sends its next requests early is read ahead of hyper, bytes. Beyond it its hanging up is noticed
+/// only when it is written to.
+const AHEAD_BYTES_MAX: usize = 16 << 10;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,15 @@ enum Closing {
     Lingering,
 }
 
+/// How far the request under way has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// There may be more of its body.
+    Begun,
+    /// It is whole: what the client sends from here on is not of it.
+    Whole,
+}
+
 /// One client connection, as its task, its socket and its requests see it.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -72,6 +85,7 @@ pub(crate) struct Watch {
     phase: Cell<Phase>,
     closing: Cell<Closing>,
     write_blocked: Cell<bool>,
+    reading: Cell<Reading>,
     /// The end of the response under way, if it has one.
     response_ends: Cell<Option<Now>>,
     flushes: Cell<u64>,
@@ -96,6 +110,7 @@ impl Watch {
             phase: Cell::new(Phase::New),
             closing: Cell::new(Closing::Plain),
             write_blocked: Cell::new(false),
+            reading: Cell::new(Reading::Begun),
             response_ends: Cell::new(None),
             flushes: Cell::new(0),
             mirrors: RefCell::default(),
@@ -110,7 +125,13 @@ impl Watch {
     pub(crate) fn request_begins(&self) {
         self.closing.set(Closing::Plain);
         self.response_ends.set(None);
+        self.reading.set(Reading::Begun);
         self.enter(Phase::Request);
+    }
+
+    /// The request under way has been read whole.
+    pub(crate) fn request_is_whole(&self) {
+        self.reading.set(Reading::Whole);
     }
 
     /// The response under way has until `end`: a client that takes it too slowly is let go then. (Whoever makes the response
@@ -198,6 +219,15 @@ enum Written {
     Partly,
 }
 
+/// Who is told first that the client has hung up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listening {
+    /// hyper: it waits for bytes.
+    Hyper,
+    /// Nobody: hyper has bytes left, and reads no others.
+    Nobody,
+}
+
 /// The socket that hyper serves.
 #[derive(Debug)]
 pub(crate) struct ClientIo {
@@ -205,6 +235,9 @@ pub(crate) struct ClientIo {
     core: Rc<Core>,
     watch: Rc<Watch>,
     written: Written,
+    listening: Listening,
+    /// What was read ahead of hyper.
+    ahead: BytesMut,
     /// What is written in the place of an answer of hyper's own, as far as it is not written yet.
     instead: Option<Bytes>,
     lingered: usize,
@@ -217,6 +250,8 @@ impl ClientIo {
             core,
             watch,
             written: Written::Whole,
+            listening: Listening::Nobody,
+            ahead: BytesMut::new(),
             instead: None,
             lingered: 0,
         }
@@ -240,6 +275,30 @@ impl ClientIo {
         Some(Poll::Ready(Ok(bytes.len())))
     }
 
+    /// Reads ahead while a whole request waits for its answer and hyper does not read. An error if the client has hung up:
+    /// its request ends with its connection.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let watch = &self.watch;
+        if self.listening == Listening::Hyper
+            || watch.phase.get() != Phase::Request
+            || watch.reading.get() != Reading::Whole
+        {
+            return Ok(());
+        }
+        let mut scratch = [0; 4096];
+        while self.ahead.len() < AHEAD_BYTES_MAX {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.io).poll_read(cx, buffer.unfilled())? {
+                Poll::Pending => break,
+                Poll::Ready(()) if buffer.filled().is_empty() => {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                Poll::Ready(()) => self.ahead.extend_from_slice(buffer.filled()),
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in what the client still sends, until it closes too or has sent [`LINGER_BYTES_MAX`].
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scratch = [0; 4096];
@@ -259,9 +318,16 @@ impl Read for ClientIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.io).poll_read(cx, buffer);
+        let result = if self.ahead.is_empty() {
+            Pin::new(&mut self.io).poll_read(cx, buffer)
+        } else {
+            let room = buffer.remaining().min(self.ahead.len());
+            buffer.put_slice(&self.ahead.split_to(room));
+            Poll::Ready(Ok(()))
+        };
+        self.listening = if result.is_pending() { Listening::Hyper } else { Listening::Nobody };
         if result.is_ready() {
             self.watch.bytes_came();
         }
@@ -295,11 +361,11 @@ impl Write for ClientIo {
         true
     }
 
-    /// hyper calls this once its own buffers are empty.
-    fn poll_flush(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// hyper calls this once its own buffers are empty, and whenever it has looked after the connection.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.written = Written::Whole;
         self.watch.flushes.set(self.watch.flushes.get() + 1);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.look_ahead(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

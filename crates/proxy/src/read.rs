@@ -44,8 +44,11 @@ pub(crate) struct Read {
 }
 
 impl Arriving {
-    pub(crate) fn new(body: Incoming, head: &request::Parts) -> Arriving {
+    pub(crate) fn new(body: Incoming, head: &request::Parts, watch: &Watch) -> Arriving {
         let expects = head.headers.contains_key(EXPECT);
+        if body.is_end_stream() {
+            watch.request_is_whole();
+        }
         Arriving { body: (!body.is_end_stream()).then_some(body), read: None, expects }
     }
 
@@ -119,6 +122,7 @@ impl Arriving {
             gathering.push(chunk)?;
         }
         self.body = None;
+        account.watch().request_is_whole();
         Ok(gathering)
     }
 

@@ -38,7 +38,7 @@ pub(crate) async fn journey(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let mut account = Account::open(&core, &watch);
     let (head, body) = request.into_parts();
-    let mut arriving = Arriving::new(body, &head);
+    let mut arriving = Arriving::new(body, &head, &watch);
     let outcome = travel(&core, &mut account, head, &mut arriving).await;
     match &outcome {
         Ok(response::Passage::Answer(_)) => {}
@@ -210,8 +210,7 @@ fn load(
         let Some(body) = arriving.take_unread() else { return Payload::Empty };
         account.watch().linger_on_close();
         headers::frame_streamed(&mut head.headers, &body);
-        let deadline = core.deadlines.unset();
-        let body = UpstreamBody::streamed(body, deadline, core.settings.body_stall_timeout);
+        let body = UpstreamBody::streamed(body, core, account.watch());
         return Payload::Streamed(Some(body));
     };
     let target = account.flight().and_then(|flight| flight.rewrite.as_ref());

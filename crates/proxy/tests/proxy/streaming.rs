@@ -1,7 +1,8 @@
 //! Responses: frame by frame, with back-pressure, and cut so that it shows.
 
 use crate::support::{
-    Endpoint, GATEWAY, Gate, PATIENCE, chunk, get, post, route, service, settings, to_pool, to_service, until,
+    Endpoint, GATEWAY, Gate, PATIENCE, chunk, get, ok, post, route, service, settings, to_pool, to_service,
+    until,
 };
 use journey::Outcome;
 use proxy::Settings;
@@ -119,7 +120,8 @@ fn a_client_that_hangs_up_cancels_its_request_wherever_it_is() {
         connection.hear("closed");
     });
     let gate = Gate::start(&to_pool(&[endpoint.address]));
-    for (round, path) in ["/stream", "/waiting", "/half-closed"].into_iter().enumerate() {
+    let paths = ["/stream", "/waiting", "/half-closed", "/line-feed-behind", "/next-request-behind"];
+    for (round, path) in paths.into_iter().enumerate() {
         let mut client = gate.client();
         client.send(post(path, "", CHAT));
         until("the request has begun", || (endpoint.heard().len() == 2 * round + 1).then_some(()));
@@ -127,6 +129,11 @@ fn a_client_that_hangs_up_cancels_its_request_wherever_it_is() {
             client.head();
         }
         assert_eq!(gate.in_flight(), 1);
+        match path {
+            "/line-feed-behind" => client.send("\r\n"),
+            "/next-request-behind" => client.send(post(path, "", &"x".repeat(10_000))),
+            _ => {}
+        }
         if path == "/half-closed" {
             client.end_sending();
         } else {
@@ -134,6 +141,57 @@ fn a_client_that_hangs_up_cancels_its_request_wherever_it_is() {
         }
         until("the endpoint sees it", || (endpoint.heard().len() == 2 * round + 2).then_some(()));
         until("the reservation is given back", || (gate.in_flight() == 0).then_some(()));
+    }
+}
+
+#[test]
+fn a_client_that_hangs_up_behind_its_next_request_cancels_one_that_streams_through_too() {
+    let endpoint = Endpoint::start(|mut connection| {
+        if connection.request().is_none() {
+            return;
+        }
+        connection.hear("begun");
+        connection.wait_for_close();
+        connection.hear("closed");
+    });
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let in_chunks =
+        "POST / HTTP/1.1\r\nhost: a.example\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let requests = [get("/", ""), post("/", "", "body"), in_chunks.to_owned()];
+    for (round, request) in requests.into_iter().enumerate() {
+        let mut client = gate.client();
+        client.send(request);
+        until("the request has begun", || (endpoint.heard().len() == 2 * round + 1).then_some(()));
+        client.send(get("/next", ""));
+        drop(client);
+        until("the endpoint sees it", || (endpoint.heard().len() == 2 * round + 2).then_some(()));
+    }
+}
+
+#[test]
+fn a_request_that_comes_before_the_answer_to_the_one_before_is_answered_after_it() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let endpoint = Endpoint::start(move |mut connection| {
+        while let Some(got) = connection.request() {
+            let path = got.head.start.split(' ').nth(1).unwrap_or_default().to_owned();
+            connection.hear(&path);
+            if path == "/0" {
+                wait.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            }
+            connection.send(ok(&format!("{path} {}", got.body.len())));
+        }
+    });
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let mut client = gate.client();
+    client.send(get("/0", ""));
+    until("the first has begun", || (endpoint.heard().len() == 1).then_some(()));
+    for (index, bytes) in [(1, 100), (2, 40_000), (3, 200)] {
+        client.send(post(&format!("/{index}"), "", &"x".repeat(bytes)));
+    }
+    go.send(()).unwrap();
+    for expected in ["/0 0", "/1 100", "/2 40000", "/3 200"] {
+        assert_eq!(client.response().text(), expected);
     }
 }
 
