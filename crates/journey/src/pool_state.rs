@@ -303,6 +303,15 @@ impl PoolState {
         self.roster.iter().map(|(slot, endpoint)| endpoint.status(slot, now)).collect()
     }
 
+    /// The endpoints at `slots` that have not departed: as many at once as the caller holds the lock for.
+    pub fn endpoints_at<'s>(
+        &'s self,
+        slots: &'s [Slot],
+        now: Now,
+    ) -> impl Iterator<Item = EndpointStatus> + 's {
+        slots.iter().filter_map(move |&slot| Some(self.roster.present(slot)?.status(slot, now)))
+    }
+
     /// Writes down who may be picked.
     fn gather(&mut self, arrival: &Arrival<'_>, now: Now) -> PassedOver {
         let Scratch { weighing, matched, resting, subset } = &mut self.scratch;

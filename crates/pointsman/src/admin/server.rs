@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 /// Connections served at once: Prometheus, a dashboard, probes and some people. More wait in the kernel's backlog.
-const CONNECTIONS_MAX: usize = 64;
+pub(super) const CONNECTIONS_MAX: usize = 64;
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of a request.
@@ -73,13 +73,16 @@ impl Drop for Admin {
 async fn serve(listener: TcpListener, pages: Router, mut stopping: watch::Receiver<Stopping>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+        let accept = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            listener.accept().await.map(|(stream, _)| (stream, place))
+        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept => accepted,
             _ = stopping.wait_for(|stopping| *stopping == Stopping::Yes) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, place)) => {
                 let connection = connection(stream, pages.clone(), stopping.clone());
                 tokio::spawn(async move {
                     connection.await;

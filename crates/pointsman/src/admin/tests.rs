@@ -1,4 +1,5 @@
-use super::{Admin, Readiness, World, prefix_entries, router};
+use super::server::CONNECTIONS_MAX;
+use super::{Admin, Readiness, World, prefix_entries, router, statuses};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -105,28 +106,43 @@ async fn metrics_have_what_the_cores_counted_and_what_the_world_knows() {
     assert!(page.contains("\npointsman_snapshot_generation 7\n"), "{page}");
 }
 
+fn pool(domain: &Arc<Domain>, slots: Vec<scheduling::Slot>) -> Arc<Pool> {
+    let name = resources::ObjectName { namespace: "default".into(), name: "gemma3".into() };
+    let view = journey::PoolView {
+        name: "default/gemma3".into(),
+        slots,
+        policy: Arc::default(),
+        admission: journey::AdmissionSettings::default(),
+    };
+    Arc::new(Pool {
+        version: resources::PoolVersion::V1,
+        name,
+        view,
+        endpoints: Vec::new(),
+        policies: Default::default(),
+        known_models: Vec::new(),
+        domain: Arc::clone(domain),
+        blocks: None,
+        picker: None,
+    })
+}
+
+#[test]
+fn the_endpoints_of_a_large_pool_are_each_told_once_and_those_of_others_not() {
+    let domain = Arc::<Domain>::default();
+    let keys: Vec<_> = (1..100)
+        .map(|port| journey::EndpointKey { pod_uid: None, address: ([127, 0, 0, 1], port).into() })
+        .collect();
+    let slots = domain.lock().reconcile(&keys, Now(0)).slots;
+    domain.lock().reconcile(&keys[1..], Now(0));
+    let told = statuses(&pool(&domain, slots[..70].to_vec()), Now(0));
+    let told: Vec<_> = told.into_iter().map(|status| status.key).collect();
+    assert_eq!(told, keys[1..70]);
+}
+
 #[test]
 fn a_prefix_index_that_pools_share_is_counted_once() {
-    let pool = |domain: &Arc<Domain>| {
-        let name = resources::ObjectName { namespace: "default".into(), name: "gemma3".into() };
-        let view = journey::PoolView {
-            name: "default/gemma3".into(),
-            slots: Vec::new(),
-            policy: Arc::default(),
-            admission: journey::AdmissionSettings::default(),
-        };
-        Arc::new(Pool {
-            version: resources::PoolVersion::V1,
-            name,
-            view,
-            endpoints: Vec::new(),
-            policies: Default::default(),
-            known_models: Vec::new(),
-            domain: Arc::clone(domain),
-            blocks: None,
-            picker: None,
-        })
-    };
+    let pool = |domain| pool(domain, Vec::new());
     let (one, two) = (Arc::<Domain>::default(), Arc::<Domain>::default());
     let prompt = |blocks: u64| payload::Prompt {
         bytes: 100_000,
@@ -191,4 +207,28 @@ fn it_serves_on_its_own_thread_and_stops_when_dropped() {
     drop(admin);
     kept.read_to_end(&mut Vec::new()).unwrap();
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn it_stops_though_every_place_is_held_by_somebody_who_does_not_read() {
+    static PAGE: [u8; 16 << 20] = [0; 16 << 20];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let page = axum::routing::get(|| async { bytes::Bytes::from_static(&PAGE) });
+    let admin = Admin::start(listener, axum::Router::new().route("/", page)).unwrap();
+    let stuck: Vec<_> = (0..CONNECTIONS_MAX)
+        .map(|_| {
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            client.read_exact(&mut [0; 12]).unwrap();
+            client
+        })
+        .collect();
+    let (stopped, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(admin);
+        stopped.send(()).unwrap();
+    });
+    wait.recv_timeout(Duration::from_secs(10)).expect("it stops");
+    drop(stuck);
 }
