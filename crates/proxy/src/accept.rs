@@ -39,11 +39,11 @@ impl Loads {
         Arc::new(Loads((0..cores).map(|_| Load::default()).collect()))
     }
 
-    /// The least loaded data thread, which gets one connection more.
-    pub(crate) fn take(&self) -> usize {
-        let least = (0..self.0.len()).min_by_key(|core| self.of(*core)).unwrap_or(0);
+    /// The least loaded of the data threads that live, which gets one connection more; a dead one serves nobody.
+    pub(crate) fn take(&self, lives: impl Fn(usize) -> bool) -> Option<usize> {
+        let least = (0..self.0.len()).filter(|core| lives(*core)).min_by_key(|core| self.of(*core))?;
         self.0[least].0.fetch_add(1, Relaxed);
-        least
+        Some(least)
     }
 
     pub(crate) fn of(&self, core: usize) -> usize {
@@ -238,7 +238,7 @@ impl Acceptor {
     }
 
     fn hand_over(&self, stream: std::net::TcpStream, peer: SocketAddr, port: u16) {
-        let core = self.loads.take();
+        let Some(core) = self.loads.take(|core| !self.cores[core].is_closed()) else { return };
         if self.cores[core].send(Message::Serve { stream, peer, port }).is_err() {
             self.loads.ended(core);
         }
@@ -252,9 +252,13 @@ mod tests {
     #[test]
     fn connections_go_to_the_least_loaded_data_thread() {
         let loads = Loads::new(3);
-        assert_eq!([loads.take(), loads.take(), loads.take()], [0, 1, 2]);
+        let all = |_| true;
+        assert_eq!([loads.take(all), loads.take(all), loads.take(all)], [Some(0), Some(1), Some(2)]);
         loads.ended(1);
-        assert_eq!(loads.take(), 1);
+        assert_eq!(loads.take(all), Some(1));
         assert_eq!(loads.all(), 3);
+        loads.ended(1);
+        assert_eq!(loads.take(|core| core != 1), Some(0), "the one without connections is dead");
+        assert_eq!(loads.take(|_| false), None);
     }
 }

@@ -217,7 +217,7 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhost: nobody.example\r\n\r\n").unwrap();
         let (stream, peer) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        shared.loads.take();
+        shared.loads.take(|_| true);
         let (sender, messages) = mpsc::unbounded_channel();
         let (done, drained) = oneshot::channel();
         sender.send(Message::Serve { stream, peer, port: 80 }).unwrap();
