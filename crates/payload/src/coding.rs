@@ -1,10 +1,11 @@
 //! Decoding a compressed body, only to look at it.
 //!
 //! In: the compressed bytes in chunks cut anywhere. Out: decoded pieces of bounded size, so that whoever takes them can
-//! stop a bomb at its limit. Never: more than one piece and the coding's own window in
-//! memory; a piece that outlives its taking, however little is in it.
+//! stop a bomb at its limit, and a bounded number of them at once, so that a thread does not work for one body alone.
+//! Never: more than one piece and the coding's own window in memory; a piece that outlives its taking, however little is
+//! in it.
 
-use crate::{Coding, ParseError};
+use crate::{Coding, Fed, ParseError};
 use flate2::write::MultiGzDecoder;
 use std::io::Write;
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
@@ -14,6 +15,9 @@ const GZIP_INPUT_BYTES: usize = 1024;
 
 /// Decoded bytes taken from zstd at once.
 const ZSTD_OUTPUT_BYTES: usize = 32 << 10;
+
+/// Decoded bytes after which a call of [`Decoder::feed`] ends: about a millisecond's work.
+const DECODED_AT_ONCE: usize = 1 << 20;
 
 /// 8 MiB, the most that RFC 9659 lets a sender of `Content-Encoding: zstd` ask for.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -33,6 +37,8 @@ pub(crate) enum Decoder {
         piece: Vec<u8>,
         /// True between frames.
         whole: bool,
+        /// True while it may give more without being given any.
+        behind: bool,
     },
 }
 
@@ -55,41 +61,48 @@ impl Decoder {
                 });
                 let decoder = limited.map_err(|_| ParseError::BrokenCoding { coding: "zstd" })?;
                 let piece = Vec::with_capacity(ZSTD_OUTPUT_BYTES);
-                Ok(Some(Decoder::Zstd { decoder, piece, whole: false }))
+                Ok(Some(Decoder::Zstd { decoder, piece, whole: false, behind: false }))
             }
         }
     }
 
-    /// Decodes the next bytes and hands on each piece as it comes; stops at the first error, its own or the taker's.
+    /// Decodes bytes of `chunk`, takes them off it, and hands on each piece as it comes; stops at the first error, its own or
+    /// the taker's, and after [`DECODED_AT_ONCE`].
     pub(crate) fn feed(
         &mut self,
-        chunk: &[u8],
+        chunk: &mut &[u8],
         mut take: impl FnMut(&[u8]) -> Result<(), ParseError>,
-    ) -> Result<(), ParseError> {
+    ) -> Result<Fed, ParseError> {
         let broken = ParseError::BrokenCoding { coding: self.coding() };
+        let mut decoded = 0;
         match self {
             Decoder::Gzip(decoder) => {
-                for input in chunk.chunks(GZIP_INPUT_BYTES) {
+                while !chunk.is_empty() && decoded < DECODED_AT_ONCE {
+                    let (input, rest) = chunk.split_at(chunk.len().min(GZIP_INPUT_BYTES));
+                    *chunk = rest;
                     decoder.write_all(input).and_then(|()| decoder.flush()).map_err(|_| broken.clone())?;
+                    decoded += decoder.get_ref().len();
                     take(decoder.get_ref())?;
                     decoder.get_mut().clear();
                 }
+                Ok(if chunk.is_empty() { Fed::Whole } else { Fed::Partly })
             }
-            Decoder::Zstd { decoder, piece, whole } => {
-                let mut input = InBuffer::around(chunk);
-                let mut more = !chunk.is_empty();
-                while more {
+            Decoder::Zstd { decoder, piece, whole, behind } => {
+                while (*behind || !chunk.is_empty()) && decoded < DECODED_AT_ONCE {
                     piece.clear();
+                    let mut input = InBuffer::around(chunk);
                     let mut output = OutBuffer::around(piece);
                     let missing = decoder.run(&mut input, &mut output).map_err(|_| broken.clone())?;
                     let full = output.pos() == output.capacity();
+                    *chunk = &chunk[input.pos()..];
                     *whole = missing == 0;
-                    more = input.pos() < chunk.len() || (full && !*whole);
+                    *behind = full && !*whole;
+                    decoded += piece.len();
                     take(piece)?;
                 }
+                Ok(if chunk.is_empty() && !*behind { Fed::Whole } else { Fed::Partly })
             }
         }
-        Ok(())
     }
 
     /// The most memory that the coding's own window takes once so many bytes are decoded: no page of it is touched before.
@@ -137,11 +150,12 @@ mod tests {
     fn decode(coding: Coding, coded: &[u8], cut: usize) -> Result<Vec<u8>, ParseError> {
         let mut decoder = Decoder::new(coding)?.expect("a coding");
         let mut decoded = Vec::new();
-        for chunk in coded.chunks(cut) {
-            decoder.feed(chunk, |piece| {
+        for mut chunk in coded.chunks(cut) {
+            while decoder.feed(&mut chunk, |piece| {
                 decoded.extend_from_slice(piece);
                 Ok(())
-            })?;
+            })? == Fed::Partly
+            {}
         }
         decoded.extend_from_slice(&decoder.finish()?);
         Ok(decoded)
@@ -185,13 +199,20 @@ mod tests {
         let zeros = vec![0; 64 << 20];
         for (coding, coded) in [(Coding::Gzip, gzip(&zeros)), (Coding::Zstd, zstd(&zeros))] {
             let mut decoder = Decoder::new(coding).unwrap().expect("a coding");
-            let (mut largest, mut sum) = (0, 0);
-            let stopped = decoder.feed(&coded, |piece| {
-                largest = largest.max(piece.len());
-                sum += piece.len();
-                if sum > 4 << 20 { Err(ParseError::TooLarge { limit: 4 << 20 }) } else { Ok(()) }
-            });
-            assert_eq!(stopped, Err(ParseError::TooLarge { limit: 4 << 20 }), "{coding:?}");
+            let (mut largest, mut sum, mut rest) = (0, 0, &coded[..]);
+            let stopped = loop {
+                let before = sum;
+                let fed = decoder.feed(&mut rest, |piece| {
+                    largest = largest.max(piece.len());
+                    sum += piece.len();
+                    if sum > 8 << 20 { Err(ParseError::TooLarge { limit: 8 << 20 }) } else { Ok(()) }
+                });
+                assert!(sum - before <= 3 << 20, "{coding:?}: {} bytes at once", sum - before);
+                if fed != Ok(Fed::Partly) {
+                    break fed;
+                }
+            };
+            assert_eq!(stopped, Err(ParseError::TooLarge { limit: 8 << 20 }), "{coding:?}");
             assert!(largest <= 2 << 20, "{coding:?}: a piece of {largest} bytes");
         }
     }

@@ -23,6 +23,6 @@ pub use dialect::{BodyHead, Coding, Dialect, Media};
 pub use error::ParseError;
 pub use held::{Budget, Gathering, Held, Spent};
 pub use prompt::{PROMPT_BLOCKS_MAX, Prompt, block_end};
-pub use request::{InferenceRequest, Limits, ModelField, ModelName, RequestParser};
+pub use request::{Fed, InferenceRequest, Limits, ModelField, ModelName, RequestParser};
 pub use response::{Observed, ResponseObserver, TokenSource, Usage};
 pub use rope::Rope;

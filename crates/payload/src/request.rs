@@ -110,6 +110,15 @@ pub struct RequestParser {
     reader: Reader,
 }
 
+/// How much of a chunk was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fed {
+    /// All of it.
+    Whole,
+    /// A part: the rest is to be given again, be it empty, once others have had their turn.
+    Partly,
+}
+
 /// What a parser keeps of a coded body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
@@ -157,18 +166,30 @@ impl RequestParser {
     }
 
     /// Reads the next bytes. After an error the parser is spent.
-    pub fn feed(&mut self, chunk: &Bytes) -> Result<(), ParseError> {
-        if self.received == 0 && !chunk.is_empty() {
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
+        let mut rest = chunk;
+        while self.feed_part(&mut rest)? == Fed::Partly {}
+        Ok(())
+    }
+
+    /// Reads as many of the next bytes as are a bounded amount of work, and takes them off `rest`: a few bytes of a coded body
+    /// may stand for a great many.
+    pub fn feed_part(&mut self, rest: &mut &[u8]) -> Result<Fed, ParseError> {
+        let before = rest.len();
+        if self.received == 0 && before > 0 && self.decoder.is_none() {
             self.decoder = Decoder::new(self.head.coding)?;
         }
-        self.received += chunk.len() as u64;
-        if self.received > self.bytes_max {
+        if self.received + before as u64 > self.bytes_max {
             return Err(ParseError::TooLarge { limit: self.bytes_max });
         }
-        let Some(mut decoder) = self.decoder.take() else { return self.reader.feed(chunk) };
-        let decoded = decoder.feed(chunk, |piece| self.take_decoded(piece));
+        let Some(mut decoder) = self.decoder.take() else {
+            self.received += before as u64;
+            return self.reader.feed(std::mem::take(rest)).map(|()| Fed::Whole);
+        };
+        let fed = decoder.feed(rest, |piece| self.take_decoded(piece));
+        self.received += (before - rest.len()) as u64;
         self.decoder = Some(decoder);
-        decoded
+        fed
     }
 
     fn take_decoded(&mut self, piece: &[u8]) -> Result<(), ParseError> {

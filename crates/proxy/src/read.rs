@@ -14,7 +14,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use journey::Refusal;
-use payload::{BodyHead, Gathering, Held, InferenceRequest, Limits, ParseError, RequestParser, Rope};
+use payload::{BodyHead, Fed, Gathering, Held, InferenceRequest, Limits, ParseError, RequestParser, Rope};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -77,12 +77,7 @@ impl Arriving {
         let kind = BodyHead::new(head.uri.path(), only(head, CONTENT_TYPE)?, only(head, CONTENT_ENCODING)?)?;
         let limits = Limits { body_bytes_max: core.settings.body_bytes_max, ..Limits::default() };
         let mut parser = RequestParser::new(kind, limits);
-        let mut gathering = self
-            .gather(core, account, |chunk| {
-                parser.feed(chunk)?;
-                Ok(parser.held_bytes())
-            })
-            .await?;
+        let mut gathering = self.gather(core, account, Some(&mut parser)).await?;
         let request = parser.finish()?;
         gathering.beside(request.decoded.as_ref().map_or(0, Rope::bytes))?;
         account.parsed(&request);
@@ -92,23 +87,17 @@ impl Arriving {
 
     /// Reads the body without looking at it.
     pub(crate) async fn hold(&mut self, core: &Core, account: &mut Account) -> Result<(), Refusal> {
-        let limit = core.settings.body_bytes_max;
-        let mut bytes = 0;
-        let within = |chunk: &Bytes| {
-            bytes += chunk.len() as u64;
-            if bytes > limit { Err(ParseError::TooLarge { limit }.into()) } else { Ok(0) }
-        };
-        let gathering = self.gather(core, account, within).await?;
+        let gathering = self.gather(core, account, None).await?;
         self.read = Some(Read { held: gathering.finish(), request: None });
         Ok(())
     }
 
-    /// Reads the body; `look` sees each chunk and tells how many bytes are held beside the body by then.
+    /// Reads the body; the parser, if there is one, sees each chunk.
     async fn gather(
         &mut self,
         core: &Core,
         account: &mut Account,
-        mut look: impl FnMut(&Bytes) -> Result<u64, Refusal>,
+        mut parser: Option<&mut RequestParser>,
     ) -> Result<Gathering, Refusal> {
         let mut gathering = Gathering::new(&core.budget);
         let Some(body) = &mut self.body else { return Ok(gathering) };
@@ -118,7 +107,12 @@ impl Arriving {
         }
         while let Some(chunk) = next_chunk(core, account, body, gathering.bytes()).await? {
             account.record.request_bytes += chunk.len() as u64;
-            gathering.beside(look(&chunk)?)?;
+            if account.record.request_bytes > limit {
+                return Err(ParseError::TooLarge { limit }.into());
+            }
+            if let Some(parser) = &mut parser {
+                parse(parser, &chunk, &mut gathering).await?;
+            }
             gathering.push(chunk)?;
         }
         self.body = None;
@@ -138,6 +132,17 @@ impl Arriving {
             watch.close_lingering();
         }
     }
+}
+
+/// Shows the parser a chunk, and the budget what it keeps of it. Between two parts of what a coded chunk stands for, others
+/// have their turn.
+async fn parse(parser: &mut RequestParser, chunk: &Bytes, gathering: &mut Gathering) -> Result<(), Refusal> {
+    let mut rest = &chunk[..];
+    while parser.feed_part(&mut rest)? == Fed::Partly {
+        gathering.beside(parser.held_bytes())?;
+        tokio::task::yield_now().await;
+    }
+    Ok(gathering.beside(parser.held_bytes())?)
 }
 
 /// The value of a header that says how a body is read: two of them would let two readers see two bodies.
@@ -206,5 +211,37 @@ async fn next_chunk(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use payload::Budget;
+    use std::io::Write;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn a_few_bytes_that_stand_for_many_leave_the_thread_to_others_in_between() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        write!(encoder, r#"{{"model":"m","prompt":"{}"}}"#, "a".repeat(16 << 20)).unwrap();
+        let chunk = Bytes::from(encoder.finish().unwrap());
+        let head = BodyHead::new("/v1/completions", None, Some(b"gzip")).unwrap();
+        let mut parser = RequestParser::new(head, Limits::default());
+        let budget = Budget::new(64 << 20);
+        let mut gathering = Gathering::new(&budget);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _inside = runtime.enter();
+        let mut turns = 0;
+        {
+            let mut parsing = pin!(parse(&mut parser, &chunk, &mut gathering));
+            while parsing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                turns += 1;
+            }
+        }
+        assert!(turns >= 8, "{} bytes decoded in {turns} turns", 16 << 20);
+        assert!(budget.held() >= 16 << 20);
     }
 }
