@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::upstream::Endpoints;
 use extproc::client::{self, Pickers};
 use payload::Budget;
-use state::{Clock, Reader, Service, Snapshot, World};
+use state::{Clock, Pool, Reader, Service, Snapshot, World};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
@@ -116,6 +116,12 @@ impl Core {
             self.turns.borrow_mut().clear();
         }
         Rc::clone(&current)
+    }
+
+    /// The pool as it is declared by now: a request may have waited since it was routed. One that has gone is as it was.
+    pub(crate) fn newest(&self, pool: &Arc<Pool>) -> Arc<Pool> {
+        let snapshot = self.snapshot();
+        Arc::clone(snapshot.pool(&pool.name, Some(pool.version)).unwrap_or(pool))
     }
 
     /// The place of the endpoint of a Service whose turn it is on this thread.

@@ -47,16 +47,18 @@ pub(crate) async fn pick(
     account.resume();
     let note = |outcome, why: Option<&Failure>| note(core, picker, begun, outcome, why);
     let failure = match asked {
-        Ok((exchange, Verdict::Picked(chosen))) => match flight(core, pool, &chosen, (head, read)) {
-            Ok(flight) => {
-                account.record.picker = note(PickerOutcome::Picked, None);
-                account.took_off(flight);
-                account.exchange = Some(Box::new(exchange));
-                put_on(*chosen, head, read);
-                return Ok(Turned::Picked);
+        Ok((exchange, Verdict::Picked(chosen))) => {
+            match flight(core, &core.newest(pool), &chosen, (head, read)) {
+                Ok(flight) => {
+                    account.record.picker = note(PickerOutcome::Picked, None);
+                    account.took_off(flight);
+                    account.exchange = Some(Box::new(exchange));
+                    put_on(*chosen, head, read);
+                    return Ok(Turned::Picked);
+                }
+                Err(failure) => failure,
             }
-            Err(failure) => failure,
-        },
+        }
         Ok((_, Verdict::Answered(answer))) => {
             account.record.picker = note(PickerOutcome::Answered, None);
             return Ok(Turned::Answered(answer));

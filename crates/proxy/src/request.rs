@@ -191,6 +191,9 @@ fn pick(
             let parsed = read.and_then(|read| Some((read.request.as_ref()?, read.held.rope())));
             let (request, body) = parsed.ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
             let asked = Dispatch { body: Some(body), ..Dispatch::told(request, &head.headers) };
+            // One with a picker of its own has asked that, in vain.
+            let newest = pool.picker.as_ref().map(|_| core.newest(pool));
+            let pool = newest.as_ref().unwrap_or(pool);
             let flight = dispatch(pool, &asked, &mut core.random.borrow_mut(), core.clock)?;
             account.took_off(flight);
             Ok(Destination::Pool)

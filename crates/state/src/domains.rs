@@ -43,8 +43,9 @@ pub(crate) struct Placed {
 }
 
 impl Domains {
-    /// Makes these pools the domains'. Endpoints that left stay until [`Domains::settle`], so that requests which still
-    /// read the snapshot before find what it names.
+    /// Makes these pools the domains'. Endpoints that left stay until [`Domains::settle`], which follows once the new
+    /// snapshot is in force. A request that picks by the one before even later finds those of its endpoints that are left:
+    /// who waits looks the pool up again.
     pub(crate) fn place(&mut self, pools: &[(PoolId, Vec<EndpointKey>)], seed: u64, now: Now) -> Vec<Placed> {
         let parts = connected(pools);
         let mut before: Vec<Option<Living>> =

@@ -1,6 +1,8 @@
 //! Pools whose endpoint picker is somebody else's.
 
-use crate::epp::{Manner, PLAIN, Picker, Stream, Wire, brief, gate, gate_with, picked, picks, piece_of};
+use crate::epp::{
+    Manner, PLAIN, Picker, Stream, Wire, brief, gate, gate_with, manifests, picked, picks, piece_of,
+};
 use crate::support::{Endpoint, Gate, Response, answer, get, ok, post, until};
 use bytes::Bytes;
 use extproc::grpc::{Code, Status};
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use telemetry::PickerOutcome;
+use tokio::sync::Notify;
 
 const CHAT: &str = r#"{"model":"m","messages":[]}"#;
 
@@ -211,6 +214,39 @@ fn a_picker_that_hangs_is_given_up_and_its_endpoint_rests() {
         assert_eq!(response.text(), "live");
         told(&open, &response).1.contains("no answer within 0.1s; the next try is in").then_some(())
     });
+}
+
+#[test]
+fn a_pool_that_changes_while_its_picker_thinks_is_picked_from_as_it_is_then() {
+    for picks in [true, false] {
+        let (old, new) = (Endpoint::answering(ok("old")), Endpoint::answering(ok("new")));
+        let (decide, at) = (Arc::new(Notify::new()), new.address);
+        let decided = Arc::clone(&decide);
+        let picker = Picker::start(PLAIN, move |mut stream: Stream| {
+            let decided = Arc::clone(&decided);
+            async move {
+                let body = stream.request().await;
+                decided.notified().await;
+                if picks {
+                    stream.pick(&[at], &body)
+                } else {
+                    stream.die()
+                }
+                while stream.next().await.is_some() {}
+            }
+        });
+        let before = manifests(Some(picker.address), (Wire::Plain, "FailOpen"), &[old.address]);
+        let gate = Gate::with(&before, brief());
+        let mut client = gate.client();
+        client.send(post("/v1/chat/completions", "", CHAT));
+        until("the picker is asked", || (!picker.heard().is_empty()).then_some(()));
+        gate.reload(&manifests(Some(picker.address), (Wire::Plain, "FailOpen"), &[new.address]));
+        decide.notify_one();
+        let response = client.response();
+        assert_eq!((response.status, response.text().as_str()), (200, "new"));
+        let expected = if picks { PickerOutcome::Picked } else { PickerOutcome::Failed };
+        assert_eq!(told(&gate, &response).0, expected);
+    }
 }
 
 #[test]
