@@ -21,7 +21,7 @@ use journey::Refusal;
 use journey::headers::{MODEL_NAME, REQUEST_ID};
 use payload::BodyHead;
 use routing::{Arrived, RequestHead, Rule, Weighted};
-use state::{Backend, Dispatch, Listener, Snapshot, dispatch, draw, leads_nowhere};
+use state::{Backend, Dispatch, Goal, Listener, Snapshot, dispatch, draw, leads_nowhere};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -80,7 +80,8 @@ async fn travel(
     if let Some((status, location)) = rule.redirect(&arrived) {
         return Ok(response::Passage::Redirect { status, location });
     }
-    let backend = draw(rule, &mut core.random.borrow_mut())?;
+    let (backend, goal) = draw(rule, &mut core.random.borrow_mut())?;
+    account.record.backend = Some(goal.name());
     let host = host.into_owned();
     address(account, &mut head, rule, backend)?;
     if arriving.is_unread() && mirror::wants_body(rule) {
@@ -88,10 +89,10 @@ async fn travel(
     }
     let mut read = arriving.take_read();
     let limits = limits(core, account, rule);
-    let destination = match ask_picker(core, account, &mut head, (backend, limits), read.as_mut()).await? {
+    let destination = match ask_picker(core, account, &mut head, (goal, limits), read.as_mut()).await? {
         Turned::Picked => Destination::Pool,
         Turned::Answered(answer) => return Ok(response::Passage::OfPicker(answer)),
-        Turned::BuiltIn => pick(core, account, &head, rule, backend, read.as_ref())?,
+        Turned::BuiltIn => pick(core, account, &head, (rule, goal), read.as_ref())?,
     };
     let body = load(core, account, &mut head, read, arriving);
     let outbound = Outbound { head, body };
@@ -160,12 +161,11 @@ async fn ask_picker(
     core: &Rc<Core>,
     account: &mut Account,
     head: &mut request::Parts,
-    (backend, limits): (&Weighted<Backend>, Limits),
+    (goal, limits): (Goal<'_>, Limits),
     read: Option<&mut Read>,
 ) -> Result<Turned, Refusal> {
-    let Backend::Pool(pool) = &backend.backend else { return Ok(Turned::BuiltIn) };
+    let Goal::Pool(pool) = goal else { return Ok(Turned::BuiltIn) };
     let (Some(picker), Some(read)) = (&pool.picker, read) else { return Ok(Turned::BuiltIn) };
-    account.record.backend = Some(Arc::clone(&pool.view.name));
     // Boxed, so that requests of other pools do not carry its room.
     let limit = limits.request.map_or(Duration::MAX, |(end, _)| end.since(core.clock.now()));
     Box::pin(picker::pick(core, account, head, (pool, picker, limit), read)).await
@@ -176,29 +176,25 @@ fn pick(
     core: &Core,
     account: &mut Account,
     head: &request::Parts,
-    rule: &Rule<Backend>,
-    backend: &Weighted<Backend>,
+    (rule, goal): (&Rule<Backend>, Goal<'_>),
     read: Option<&Read>,
 ) -> Result<Destination, Refusal> {
-    match &backend.backend {
-        Backend::Broken(why) => Err(leads_nowhere(rule, why)),
-        Backend::Service(service) => {
-            account.record.backend = Some(Arc::from(service.name.to_string()));
-            Ok(Destination::Service { service: Arc::clone(service), at: core.turn(service), tried: 0 })
+    let pool = match goal {
+        Goal::Pool(pool) => pool,
+        Goal::Service(service) => {
+            let at = core.turn(service);
+            return Ok(Destination::Service { service: Arc::clone(service), at, tried: 0 });
         }
-        Backend::Pool(pool) => {
-            account.record.backend = Some(Arc::clone(&pool.view.name));
-            let parsed = read.and_then(|read| Some((read.request.as_ref()?, read.held.rope())));
-            let (request, body) = parsed.ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
-            let asked = Dispatch { body: Some(body), ..Dispatch::told(request, &head.headers) };
-            // One with a picker of its own has asked that, in vain.
-            let newest = pool.picker.as_ref().map(|_| core.newest(pool));
-            let pool = newest.as_ref().unwrap_or(pool);
-            let flight = dispatch(pool, &asked, &mut core.random.borrow_mut(), core.clock)?;
-            account.took_off(flight);
-            Ok(Destination::Pool)
-        }
-    }
+    };
+    let parsed = read.and_then(|read| Some((read.request.as_ref()?, read.held.rope())));
+    let (request, body) = parsed.ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
+    let asked = Dispatch { body: Some(body), ..Dispatch::told(request, &head.headers) };
+    // One with a picker of its own has asked that, in vain.
+    let newest = pool.picker.as_ref().map(|_| core.newest(pool));
+    let pool = newest.as_ref().unwrap_or(pool);
+    let flight = dispatch(pool, &asked, &mut core.random.borrow_mut(), core.clock)?;
+    account.took_off(flight);
+    Ok(Destination::Pool)
 }
 
 /// The body as it leaves: unread, as it came, or with another model in the place of the one asked for.

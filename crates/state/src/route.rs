@@ -4,7 +4,7 @@
 //! asked for only if a rule that names a model may win, or the winner leads to an InferencePool. Never: I/O; how a body is
 //! read is its door's business.
 
-use crate::{Backend, Listener};
+use crate::{Backend, Listener, Pool, Service};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use journey::Refusal;
@@ -49,12 +49,37 @@ impl Listener {
     }
 }
 
-/// Draws a rule's backend by weight.
+/// Where a request goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Goal<'r> {
+    /// To an endpoint of a pool, which is picked.
+    Pool(&'r Arc<Pool>),
+    /// To the endpoint of a Service whose turn it is.
+    Service(&'r Arc<Service>),
+}
+
+impl Goal<'_> {
+    /// As records have it: `namespace/name`.
+    pub fn name(&self) -> Arc<str> {
+        match self {
+            Goal::Pool(pool) => Arc::clone(&pool.view.name),
+            Goal::Service(service) => Arc::from(service.name.to_string()),
+        }
+    }
+}
+
+/// Draws a rule's backend by weight, and tells where it leads.
 pub fn draw<'r>(
     rule: &'r Rule<Backend>,
     random: &mut fastrand::Rng,
-) -> Result<&'r Weighted<Backend>, Refusal> {
-    rule.draw(random).ok_or_else(|| leads_nowhere(rule, "no backendRef has a weight above 0"))
+) -> Result<(&'r Weighted<Backend>, Goal<'r>), Refusal> {
+    let drawn = rule.draw(random);
+    let drawn = drawn.ok_or_else(|| leads_nowhere(rule, "no backendRef has a weight above 0"))?;
+    match &drawn.backend {
+        Backend::Pool(pool) => Ok((drawn, Goal::Pool(pool))),
+        Backend::Service(service) => Ok((drawn, Goal::Service(service))),
+        Backend::Broken(why) => Err(leads_nowhere(rule, why)),
+    }
 }
 
 /// The refusal of a request whose rule cannot be followed.

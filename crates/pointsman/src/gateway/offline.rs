@@ -9,7 +9,7 @@ use journey::Refusal;
 use payload::{BodyHead, InferenceRequest, Limits, RequestParser, Rope};
 use resources::Folder;
 use routing::{Arrived, RequestHead};
-use state::{Backend, Clock, Dispatch, EndpointPicker, Listener, World, dispatch, draw, leads_nowhere};
+use state::{Clock, Dispatch, EndpointPicker, Goal, Listener, World, dispatch, draw, leads_nowhere};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,29 +105,22 @@ impl Offline {
             return Ok(());
         }
         let random = &mut fastrand::Rng::new();
-        match &draw(rule, random)?.backend {
-            Backend::Broken(why) => Err(leads_nowhere(rule, why)),
-            Backend::Service(service) => {
-                record.backend = Some(Arc::from(service.name.to_string()));
-                Ok(())
-            }
-            Backend::Pool(pool) => {
-                record.backend = Some(Arc::clone(&pool.view.name));
-                scorers.extend(pool.view.policy.scorer_names());
-                record.picker = pool.picker.as_deref().map(|picker| Box::new(not_asked(picker)));
-                let parsed = parsed.as_ref().ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
-                let body = Rope::from_iter([request.body.clone()]);
-                // Offline, whoever asks is trusted.
-                let asked = Dispatch { body: Some(&body), ..Dispatch::told(parsed, &request.headers) };
-                let before = self.0.clock().now();
-                let flight = dispatch(pool, &asked, random, self.0.clock())?;
-                record.decided_in = self.0.clock().now().since(before);
-                record.priority = flight.priority;
-                record.target_model = flight.rewrite.clone();
-                record.decision = Some(flight.decision.clone());
-                Ok(())
-            }
-        }
+        let (_, goal) = draw(rule, random)?;
+        record.backend = Some(goal.name());
+        let Goal::Pool(pool) = goal else { return Ok(()) };
+        scorers.extend(pool.view.policy.scorer_names());
+        record.picker = pool.picker.as_deref().map(|picker| Box::new(not_asked(picker)));
+        let parsed = parsed.as_ref().ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
+        let body = Rope::from_iter([request.body.clone()]);
+        // Offline, whoever asks is trusted.
+        let asked = Dispatch { body: Some(&body), ..Dispatch::told(parsed, &request.headers) };
+        let before = self.0.clock().now();
+        let flight = dispatch(pool, &asked, random, self.0.clock())?;
+        record.decided_in = self.0.clock().now().since(before);
+        record.priority = flight.priority;
+        record.target_model = flight.rewrite.clone();
+        record.decision = Some(flight.decision.clone());
+        Ok(())
     }
 }
 
