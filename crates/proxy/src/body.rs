@@ -168,10 +168,16 @@ pub(crate) enum ResponseBody {
     Relay(Relay),
 }
 
+/// How many bytes of a response may wait for its client before the endpoint is not read any further.
+const WAITING_BYTES_MAX: usize = 64 << 10;
+
 /// An endpoint's body that passes through, observed.
 #[derive(Debug)]
 pub(crate) struct Relay {
     body: Incoming,
+    /// Bytes handed over since the connection's count of flushes was `flushes`.
+    waiting: usize,
+    flushes: u64,
     lease: Option<Lease>,
     account: Box<Account>,
     /// Passes when the endpoint sends nothing for too long.
@@ -207,7 +213,9 @@ impl Relay {
         if let Some(limit) = &limit {
             account.watch().response_ends(limit.at());
         }
-        let mut relay = Relay { body, lease: Some(lease), account, stall, limit, state: State::Passing };
+        let lease = Some(lease);
+        let (waiting, flushes, state) = (0, 0, State::Passing);
+        let mut relay = Relay { body, waiting, flushes, lease, account, stall, limit, state };
         if relay.body.is_end_stream() {
             relay.complete();
         }
@@ -222,11 +230,24 @@ impl Relay {
         }
     }
 
+    /// Whether the client is to take what it was given first. Then hyper asks again after its flush.
+    fn is_ahead(&mut self) -> bool {
+        let flushes = self.account.watch().flushes();
+        if flushes != self.flushes {
+            (self.waiting, self.flushes) = (0, flushes);
+        }
+        self.waiting >= WAITING_BYTES_MAX
+    }
+
     fn poll_passing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.is_ahead() {
+            return Poll::Pending;
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stall.clear();
                 if let Some(chunk) = frame.data_ref() {
+                    self.waiting += chunk.len();
                     self.account.passed(chunk);
                 }
                 if self.body.is_end_stream() {

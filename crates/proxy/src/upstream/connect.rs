@@ -12,6 +12,10 @@ use std::net::SocketAddr;
 use telemetry::Side;
 use tokio::net::TcpStream;
 
+/// What is read of a response at once, and the longest head of one, bytes: a response waits for its client in pieces of this
+/// size, and one that comes token by token is far below it.
+const RESPONSE_READ_BYTES: usize = 64 << 10;
+
 /// Connects within the settings' time and starts the connection's task on this thread.
 pub(crate) async fn connect(core: &Core, endpoint: SocketAddr) -> io::Result<Lease> {
     let limit = core.settings.connect_timeout;
@@ -28,7 +32,8 @@ async fn open(core: &Core, endpoint: SocketAddr) -> io::Result<Connection> {
     socket::tune(&stream)?;
     let heard = Heard::new();
     let io = TokioIo::new(HeardStream { stream, heard: heard.clone() });
-    let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
+    let handshake = http1::Builder::new().max_buf_size(RESPONSE_READ_BYTES).handshake(io);
+    let (sender, connection) = handshake.await.map_err(io::Error::other)?;
     let open = core.telemetry.connection(Side::Upstream);
     tokio::task::spawn_local(async move {
         // Whoever waits for a response on it is told by hyper; between two responses nobody is concerned.
