@@ -186,7 +186,7 @@ impl PoolState {
         let passed = self.gather(&arrival, now);
         let weighed = self.scratch.weighing.candidates.len() as u32;
         if weighed == 0 {
-            return Admission::Refuse(no_ready_endpoint(&arrival, 0, passed));
+            return Admission::Refuse(no_ready_endpoint(&arrival, passed));
         }
         if arrival.priority < 0 && self.saturated(&arrival) {
             return Admission::Refuse(self.saturation(&arrival, weighed));
@@ -195,7 +195,8 @@ impl PoolState {
         let ask = Ask { prompt_bytes: arrival.prompt.bytes, prompt_blocks: arrival.matches.blocks.of };
         let ranked = policy.rank(&mut self.scratch.weighing, &ask, &mut self.random);
         if ranked.is_empty() {
-            return Admission::Refuse(no_ready_endpoint(&arrival, weighed, passed));
+            let pool = arrival.pool.name.clone();
+            return Admission::Refuse(Refusal::EveryEndpointFiltered { pool, ready: weighed });
         }
         let candidates: ArrayVec<Candidate, _> = ranked.iter().map(|&place| self.candidate(place)).collect();
         let endpoints_max = policy.endpoints_max.clamp(1, ENDPOINTS_MAX);
@@ -427,13 +428,9 @@ impl PoolState {
     }
 }
 
-fn no_ready_endpoint(arrival: &Arrival<'_>, filtered: u32, passed: PassedOver) -> Refusal {
-    let endpoints = filtered + passed.resting + passed.outside_subset;
-    let cause = match endpoints {
-        0 => Cause::Empty,
-        _ if filtered > 0 => Cause::Filtered,
-        _ => Cause::Subset,
-    };
+fn no_ready_endpoint(arrival: &Arrival<'_>, passed: PassedOver) -> Refusal {
+    let endpoints = passed.resting + passed.outside_subset;
+    let cause = if endpoints == 0 { Cause::Empty } else { Cause::Subset };
     Refusal::NoReadyEndpoint {
         pool: arrival.pool.name.clone(),
         endpoints,

@@ -154,6 +154,14 @@ pub enum Refusal {
         /// The likely cause.
         cause: Cause,
     },
+    /// Endpoints are ready, and the pool's own filters took every one: the request is dropped.
+    #[error("the filters of InferencePool {pool} left none of {}", counted(*ready, "ready endpoint"))]
+    EveryEndpointFiltered {
+        /// The pool.
+        pool: Arc<str>,
+        /// Ready endpoints.
+        ready: u32,
+    },
     /// The pool's own endpoint picker, a Service, did not pick, and its `failureMode` is `FailClose`.
     #[error(
         "{picker}, the endpoint picker of InferencePool {pool}, failed, and its failureMode is FailClose: {why}"
@@ -230,9 +238,6 @@ pub enum Cause {
     /// The subset hint leaves none.
     #[error("none of them stands in x-gateway-destination-endpoint-subset")]
     Subset,
-    /// The pool's own filters took every one.
-    #[error("the pool's filters left none of them")]
-    Filtered,
 }
 
 /// Models that a message lists; the rest are counted.
@@ -312,6 +317,9 @@ impl Refusal {
             Refusal::BackendUnresolved { .. } => (500, Step::Route, "backend_unresolved", Ours, Useless),
             Refusal::Saturated { .. } => (429, Step::Admit, "saturated", Upstream, Helps),
             Refusal::NoReadyEndpoint { .. } => (503, Step::Pick, "no_ready_endpoint", Upstream, Helps),
+            Refusal::EveryEndpointFiltered { .. } => {
+                (429, Step::Pick, "every_endpoint_filtered", Upstream, Helps)
+            }
             Refusal::EndpointPickerFailed { .. } => (503, Step::Pick, "endpoint_picker_failed", Ours, Helps),
             Refusal::EmptyService { .. } => (503, Step::Upstream, "no_service_endpoint", Upstream, Helps),
             Refusal::EveryEndpointFailed { .. } => {
@@ -356,6 +364,7 @@ impl Refusal {
             Refusal::Saturated { retry_after, .. } => Some(*retry_after),
             Refusal::BodyBudgetSpent { .. }
             | Refusal::NoReadyEndpoint { .. }
+            | Refusal::EveryEndpointFiltered { .. }
             | Refusal::EmptyService { .. }
             | Refusal::EndpointPickerFailed { .. }
             | Refusal::Stopping => Some(RETRY_AFTER_DEFAULT),

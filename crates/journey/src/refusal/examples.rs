@@ -56,7 +56,7 @@ fn before_the_pool() -> [Refusal; 11] {
     ]
 }
 
-fn at_the_pool() -> [Refusal; 7] {
+fn at_the_pool() -> [Refusal; 8] {
     let pool: Arc<str> = Arc::from("default/gemma3");
     let endpoint = SocketAddr::from(([10, 0, 1, 7], 8000));
     [
@@ -74,6 +74,7 @@ fn at_the_pool() -> [Refusal; 7] {
             outside_subset: 0,
             cause: Cause::Empty,
         },
+        Refusal::EveryEndpointFiltered { pool: pool.clone(), ready: 4 },
         Refusal::EndpointPickerFailed {
             pool,
             picker: Arc::from("default/gemma3-epp:9002"),

@@ -37,6 +37,7 @@ fn the_table_is_this() {
         "500 backend_unresolved: Route, Ours, no retry",
         "429 saturated: Admit, Upstream, retry",
         "503 no_ready_endpoint: Pick, Upstream, retry",
+        "429 every_endpoint_filtered: Pick, Upstream, retry",
         "503 endpoint_picker_failed: Pick, Ours, retry",
         "503 no_service_endpoint: Upstream, Upstream, retry",
         "503 every_endpoint_failed: Upstream, Upstream, retry",
@@ -94,6 +95,7 @@ fn a_refusal_for_want_of_room_says_when_to_come_back() {
             "saturated" => Some(2),
             "body_budget_spent"
             | "no_ready_endpoint"
+            | "every_endpoint_filtered"
             | "no_service_endpoint"
             | "endpoint_picker_failed"
             | "stopping" => Some(1),

@@ -78,6 +78,6 @@ fn a_test_picks_its_endpoint_where_that_is_allowed() {
     };
     assert_eq!(ask(Some("127.0.0.1:2")), Ok(2));
     assert_eq!(ask(Some("127.0.0.1:1, 10.0.0.1")), Ok(1));
-    assert_eq!(ask(Some("10.0.0.1")), Err("no_ready_endpoint"));
-    assert_eq!(ask(None), Err("no_ready_endpoint"));
+    assert_eq!(ask(Some("10.0.0.1")), Err("every_endpoint_filtered"));
+    assert_eq!(ask(None), Err("every_endpoint_filtered"));
 }
