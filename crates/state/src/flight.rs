@@ -223,31 +223,41 @@ impl Flight {
         }
     }
 
-    /// The gateway in front sent the request to `address` in the end: if that is not where it is thought to be, the
-    /// endpoints before it failed, and the request is moved there. An address outside the pool changes nothing.
-    pub fn served_at(&mut self, address: SocketAddr) {
+    /// The gateway in front says that `address` served the request: moves it there. The endpoints that stand before that one
+    /// in the decision failed: whether they were tried or cannot be reached from there, nothing is to be sent to them. An
+    /// endpoint of the pool that the decision does not name was chosen past it, which says nothing of those that it names;
+    /// an address outside the pool changes nothing. Answers how the request ended where it was thought to be, if it moved.
+    pub fn served_at(&mut self, address: SocketAddr) -> Option<Outcome> {
         if self.at().address == address {
-            return;
+            return None;
         }
         let listed = self.decision.endpoints.iter().position(|target| target.address == address);
-        let place = listed.or_else(|| {
-            let (slot, _) = self.pool.endpoints.iter().find(|(_, key)| key.address == address)?;
-            let target = Target { slot: *slot, address };
-            if self.decision.endpoints.is_full() {
-                self.decision.endpoints.pop();
-            }
-            self.decision.endpoints.push(target);
-            Some(self.decision.endpoints.len() - 1)
-        });
-        let Some(place) = place else { return };
-        self.at = place;
-        self.tokens = 0;
-        let to = self.at().slot;
+        let outcome = if listed.is_some() { Outcome::Broken } else { Outcome::Cancelled };
+        let place = match listed {
+            Some(place) => place,
+            None => self.add(address)?,
+        };
         {
             let mut state = self.pool.domain.lock();
-            state.moved(self.decision.reservation, to, Outcome::Broken, self.clock.now());
+            let next = if listed.is_some() { (self.at + 1).min(place) } else { place };
+            for target in &self.decision.endpoints[next..=place] {
+                state.moved(self.decision.reservation, target.slot, outcome, self.clock.now());
+            }
         }
+        self.at = place;
+        self.tokens = 0;
         self.note_prompt();
+        Some(outcome)
+    }
+
+    /// Adds an endpoint of the pool to the decision, in the place of its last if there is no room.
+    fn add(&mut self, address: SocketAddr) -> Option<usize> {
+        let (slot, _) = self.pool.endpoints.iter().find(|(_, key)| key.address == address)?;
+        if self.decision.endpoints.is_full() {
+            self.decision.endpoints.pop();
+        }
+        self.decision.endpoints.push(Target { slot: *slot, address });
+        Some(self.decision.endpoints.len() - 1)
     }
 
     /// The first byte of the response's body came.

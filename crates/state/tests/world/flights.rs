@@ -47,6 +47,47 @@ fn a_retry_moves_the_reservation_until_no_endpoint_is_left() {
 }
 
 #[test]
+fn endpoints_that_the_gateway_passed_over_failed_only_if_it_was_given_a_list() {
+    let slices: String = (1..=6).map(|port| slice(&format!("s{port}"), "app: p", port)).collect();
+    let world = world(&[pool("p"), slices].concat());
+    let pool = world.load().pools[0].clone();
+    let request = request("m");
+    let at = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let serve = |given: &[u16], served: u16| {
+        let headers = http::HeaderMap::new();
+        let asked = Dispatch::told(&request, &headers);
+        let given: Vec<_> = given.iter().map(|port| at(*port)).collect();
+        let mut flight = assign(&pool, &asked, &given, world.clock()).unwrap();
+        let moved = flight.served_at(at(served));
+        let now_at = flight.at().address.port();
+        flight.finish(Outcome::Served, Usage::default());
+        (moved, now_at)
+    };
+    let ejected = || {
+        let endpoints = pool.domain.lock().endpoints(world.clock().now());
+        let mut ports: Vec<u16> = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.ejections > 0)
+            .map(|endpoint| endpoint.key.address.port())
+            .collect();
+        ports.sort_unstable();
+        ports
+    };
+    for _ in 0..10 {
+        assert_eq!(serve(&[4], 5), (Some(Outcome::Cancelled), 5), "it chose for itself");
+        assert_eq!(serve(&[6, 5, 4, 3], 1), (Some(Outcome::Cancelled), 1));
+        assert_eq!(serve(&[5], 5), (None, 5));
+        assert_eq!(serve(&[5], 99), (None, 5), "no endpoint of the pool");
+    }
+    assert!(ejected().is_empty());
+    for _ in 0..3 {
+        assert_eq!(serve(&[1, 2, 3], 3), (Some(Outcome::Broken), 3));
+    }
+    assert_eq!(ejected(), [1, 2]);
+    assert!(in_flight(&world, &pool).iter().all(|(_, count)| *count == 0));
+}
+
+#[test]
 fn a_prompt_is_known_wherever_a_retry_took_it() {
     let world = world(&two_endpoints());
     let pool = world.load().pools[0].clone();
