@@ -11,7 +11,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// What a connection begins with: `PRI * HTTP/2.0 …`.
 const PREFACE_BYTES: usize = 24;
@@ -32,9 +32,12 @@ pub(crate) struct AnyAuthority<S> {
     scanner: Scanner,
 }
 
-impl<S> AnyAuthority<S> {
-    pub(crate) fn new(stream: S) -> AnyAuthority<S> {
-        AnyAuthority { stream, scanner: Scanner { pass: PREFACE_BYTES, ..Scanner::default() } }
+impl<S: AsyncRead + Unpin> AnyAuthority<S> {
+    /// The connection once its peer has sent as much as the preface has. Whether it is one is h2's to judge.
+    pub(crate) async fn greeted(mut stream: S) -> io::Result<AnyAuthority<S>> {
+        let mut preface = vec![0; PREFACE_BYTES];
+        stream.read_exact(&mut preface).await?;
+        Ok(AnyAuthority { stream, scanner: Scanner { written: preface, ..Scanner::default() } })
     }
 }
 

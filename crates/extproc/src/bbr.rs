@@ -38,7 +38,7 @@ pub struct BbrSettings {
     pub body_mode: BodyMode,
     /// Body of a request that is read, bytes.
     pub body_bytes_max: u64,
-    /// Between two pieces of a body that is held.
+    /// Between two pieces of a body that is held as it comes.
     pub body_stall_timeout: Duration,
 }
 
@@ -65,6 +65,10 @@ impl Bbr {
 
 impl crate::Door for Bbr {
     type Session = BbrSession;
+
+    fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
 
     fn open(self: &Rc<Bbr>, _port: usize) -> BbrSession {
         BbrSession::new(Rc::clone(self))

@@ -1,7 +1,9 @@
 //! One connection: TLS, then HTTP/2, then a stream for each call.
+//!
+//! Never: a place for a peer that does not greet in time, or that is silent and answers no ping.
 
 use crate::authority::AnyAuthority;
-use crate::exchange::Exchange;
+use crate::exchange::{Bounds, Exchange};
 use crate::grpc::{Code, Status};
 use crate::health::{Asked, CHECK_PATH, Health, LIST_PATH};
 use crate::replies::Packet;
@@ -17,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use state::Clock;
 use std::convert::Infallible;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,10 +28,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
-
-/// For the TLS handshake.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes of one stream that the peer may send ahead of us: a prompt of a megabyte comes without a pause.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
@@ -43,6 +44,9 @@ const SEND_BYTES_MAX: usize = 4 << 20;
 /// that hang up at once are no attack. For the same reason nothing counts the frames that arrive for a stream that an
 /// `ImmediateResponse` has ended; the library's own limits would end the connection, and every other stream with it.
 const RESETS_PENDING_MAX: usize = 100_000;
+
+/// A question about health, bytes: a service's name.
+const HEALTH_MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 /// What is written at once, bytes: a system call for each frame of 16 KiB costs more than to copy it.
 const WRITE_BYTES: usize = 64 << 10;
@@ -84,20 +88,53 @@ pub(crate) async fn serve<D: Door>(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     services: Services,
-    draining: watch::Receiver<bool>,
+    mut draining: watch::Receiver<bool>,
 ) {
     let stream = BufWriter::with_capacity(WRITE_BYTES, stream);
-    let Some(tls) = tls else { return speak(core, stream, services, draining).await };
-    match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-        Ok(Ok(stream)) => speak(core, stream, services, draining).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    let deadline = Instant::now() + core.settings.handshake_timeout;
+    match tls {
+        None => greet(core, stream, services, draining, deadline).await,
+        Some(tls) => {
+            let Some(stream) = in_time(tls.accept(stream), deadline, &mut draining).await else { return };
+            greet(core, stream, services, draining, deadline).await;
+        }
     }
+}
+
+/// Waits for the peer to greet in HTTP/2, and serves it.
+async fn greet<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    core: Rc<Core<D>>,
+    stream: S,
+    services: Services,
+    mut draining: watch::Receiver<bool>,
+    deadline: Instant,
+) {
+    if let Some(stream) = in_time(AnyAuthority::greeted(stream), deadline, &mut draining).await {
+        speak(core, stream, services, draining).await;
+    }
+}
+
+/// What a peer has to do before it may ask anything; `None` if it fails, is late, or the process stops meanwhile.
+async fn in_time<T>(
+    done: impl Future<Output = io::Result<T>>,
+    deadline: Instant,
+    draining: &mut watch::Receiver<bool>,
+) -> Option<T> {
+    let done = tokio::select! {
+        done = timeout_at(deadline, done) => done,
+        _ = draining.wait_for(|draining| *draining) => return None,
+    };
+    match done {
+        Ok(Ok(done)) => return Some(done),
+        Ok(Err(error)) => tracing::debug!(%error, "a connection failed before it had greeted"),
+        Err(_) => tracing::debug!("a connection took too long to greet"),
+    }
+    None
 }
 
 async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
     core: Rc<Core<D>>,
-    stream: S,
+    stream: AnyAuthority<S>,
     services: Services,
     mut draining: watch::Receiver<bool>,
 ) {
@@ -118,7 +155,7 @@ async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(AnyAuthority::new(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -153,17 +190,23 @@ fn answer<D: Door>(
         return response;
     }
     let (head, incoming) = request.into_parts();
-    let (limit, clock) = (core.settings.grpc_message_bytes_max, core.clock);
+    let bounds = Bounds {
+        message_bytes_max: core.settings.grpc_message_bytes_max,
+        message_timeout: core.settings.grpc_message_timeout,
+        budget: core.door.budget(),
+    };
+    let of_health = Bounds { message_bytes_max: HEALTH_MESSAGE_BYTES_MAX, ..bounds };
+    let clock = core.clock;
     let body = match (head.uri.path(), services) {
         (PROCESS_PATH, Services { process: Some(port), .. }) => {
             let session = core.door.open(*port);
-            Answer::Process(Box::new(Exchange::new(incoming, session, limit, clock)))
+            Answer::Process(Box::new(Exchange::new(incoming, session, bounds, clock)))
         }
         (CHECK_PATH, Services { health: Some(health), .. }) => {
-            Answer::Check(Exchange::new(incoming, Asked::new(health), limit, clock))
+            Answer::Check(Exchange::new(incoming, Asked::new(health), of_health, clock))
         }
         (LIST_PATH, Services { health: Some(health), .. }) => {
-            Answer::List(Exchange::new(incoming, Asked::new(health), limit, clock))
+            Answer::List(Exchange::new(incoming, Asked::new(health), of_health, clock))
         }
         _ => Answer::Nothing,
     };
@@ -205,3 +248,6 @@ impl<S: Session> Body for Answer<S> {
         SizeHint::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ pub struct EppSettings {
     pub test_plugins: TestPlugins,
     /// Body of a request that is read, bytes.
     pub body_bytes_max: u64,
-    /// Between two pieces of a body that is held.
+    /// Between two pieces of a body that is held as it comes.
     pub body_stall_timeout: Duration,
 }
 
@@ -117,6 +117,10 @@ impl Epp {
 
 impl crate::Door for Epp {
     type Session = EppSession;
+
+    fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
 
     fn open(self: &Rc<Epp>, port: usize) -> EppSession {
         EppSession::new(Rc::clone(self), port)

@@ -2,7 +2,8 @@
 //!
 //! In: the peer's bytes, read only as fast as replies are taken. Out: the session's replies, several in one piece where
 //! several messages were there. There is no task and no queue between the two: whoever polls for replies reads messages.
-//! Never: a wait without the session's own deadline while it holds something back.
+//! Never: a wait for the rest of a message, or for a stream's first, without a deadline, nor while the session holds
+//! something back; bytes of a message that is not whole without their charge.
 
 use crate::grpc::{Code, Decoder, FrameError, Status};
 use crate::replies::{Packet, Replies};
@@ -10,33 +11,71 @@ use crate::session::{Next, Session};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use journey::Now;
+use payload::{Budget, Share, Spent};
 use state::Clock;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 /// Replies are handed over once they are so many bytes, even if more messages are there.
 const PACKET_BYTES: usize = 256 << 10;
+
+/// What a stream may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds<'a> {
+    /// One message, bytes.
+    pub(crate) message_bytes_max: usize,
+    /// To the end of the first message, and from a message's first byte to its last.
+    pub(crate) message_timeout: Duration,
+    /// What is charged for a message that is not whole.
+    pub(crate) budget: &'a Arc<Budget>,
+}
 
 /// One stream.
 #[derive(Debug)]
 pub(crate) struct Exchange<S> {
     incoming: Incoming,
     decoder: Decoder,
+    /// The charge for what the decoder holds.
+    arriving: Share,
+    /// Since when a message is waited for: the first since the stream was opened, any other since its first byte.
+    awaited: Option<Now>,
+    message_timeout: Duration,
     session: Option<S>,
     replies: Replies,
     /// How the stream ends, once that is decided; taken when it is said.
     end: Option<Status>,
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Option<Alarm>,
     clock: Clock,
 }
 
+/// Wakes the stream at a moment.
+#[derive(Debug)]
+struct Alarm {
+    at: Now,
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// Why a stream is given up.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("{} of at most {} bytes of request bodies are held", .0.held, .0.limit)]
+    Budget(Spent),
+}
+
 impl<S: Session> Exchange<S> {
-    pub(crate) fn new(incoming: Incoming, session: S, message_bytes_max: usize, clock: Clock) -> Exchange<S> {
+    pub(crate) fn new(incoming: Incoming, session: S, bounds: Bounds<'_>, clock: Clock) -> Exchange<S> {
         Exchange {
             incoming,
-            decoder: Decoder::new(message_bytes_max),
+            decoder: Decoder::new(bounds.message_bytes_max),
+            arriving: Share::new(bounds.budget),
+            awaited: Some(clock.now()),
+            message_timeout: bounds.message_timeout,
             session: Some(session),
             replies: Replies::default(),
             end: None,
@@ -45,15 +84,22 @@ impl<S: Session> Exchange<S> {
         }
     }
 
-    /// Gives the session every message that is whole.
-    fn take_messages(&mut self) -> Result<(), FrameError> {
+    /// Gives the session every message that is whole, and charges for what is left.
+    fn take_messages(&mut self) -> Result<(), Unreadable> {
         while let Some(session) = &mut self.session
             && let Some(message) = self.decoder.next_message()?
         {
+            // What of it is held is the session's to charge.
+            self.arriving.hold(0).map_err(Unreadable::Budget)?;
+            self.awaited = None;
             let next = session.on(message, self.clock.now(), &mut self.replies);
             self.go_on(next);
         }
-        Ok(())
+        let is_inside = self.session.is_some() && self.decoder.finish().is_err();
+        if is_inside && self.awaited.is_none() {
+            self.awaited = Some(self.clock.now());
+        }
+        self.arriving.hold(if is_inside { self.decoder.held_bytes() } else { 0 }).map_err(Unreadable::Budget)
     }
 
     fn go_on(&mut self, next: Next) {
@@ -65,6 +111,7 @@ impl<S: Session> Exchange<S> {
     /// The session is over: what it held is given back now, not when the peer has read the last byte.
     fn end_with(&mut self, status: Status) {
         self.session = None;
+        self.awaited = None;
         self.alarm = None;
         self.end = Some(status);
     }
@@ -88,37 +135,52 @@ impl<S: Session> Exchange<S> {
                     tracing::debug!(%error, "a stream was broken off");
                     self.end_with(Status::new(Code::Cancelled, "the stream was broken off"));
                 }
-                None => self.end_with(self.decoder.finish().map_or_else(|cut| cut.status(), |()| Status::OK)),
+                None => {
+                    let ended = self.decoder.finish().map_err(Unreadable::Frame);
+                    self.end_with(ended.map_or_else(|cut| cut.status(), |()| Status::OK));
+                }
             }
         }
         Poll::Ready(())
     }
 
-    /// Nothing came: waits until the session's deadline, if it holds something back.
+    /// Nothing came: waits until the deadline of the message that is awaited, or of what the session holds back.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.replies.bytes() > 0 {
             return Poll::Ready(());
         }
         loop {
             let Some(session) = &mut self.session else { return Poll::Ready(()) };
-            let Some(deadline) = session.deadline() else { return Poll::Pending };
+            let of_session = session.deadline();
+            let of_message = self.awaited.map(|since| since.plus(self.message_timeout));
+            let Some(deadline) = of_session.into_iter().chain(of_message).min() else { return Poll::Pending };
             let now = self.clock.now();
-            if deadline <= now {
+            if of_session.is_some_and(|deadline| deadline <= now) {
                 let next = session.late(now, &mut self.replies);
                 self.go_on(next);
                 return Poll::Ready(());
             }
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline.since(now))));
-            ready!(alarm.as_mut().poll(cx));
-            self.rearm(deadline, now);
+            if deadline <= now {
+                let seconds = self.message_timeout.as_secs_f32();
+                let message = format!("no whole message within {seconds}s");
+                self.end_with(Status::new(Code::DeadlineExceeded, message));
+                return Poll::Ready(());
+            }
+            ready!(self.poll_alarm(deadline, now, cx));
         }
     }
 
-    /// The alarm rang, for a deadline that may have moved on since.
-    fn rearm(&mut self, deadline: Now, now: Now) {
-        if let Some(alarm) = &mut self.alarm {
-            alarm.as_mut().reset(Instant::now() + deadline.since(now));
+    /// Waits for `deadline`, or for an earlier moment that the alarm was set to.
+    fn poll_alarm(&mut self, deadline: Now, now: Now, cx: &mut Context<'_>) -> Poll<()> {
+        let after = deadline.since(now);
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Alarm { at: deadline, sleep: Box::pin(tokio::time::sleep(after)) });
+        if alarm.at <= now || alarm.at > deadline {
+            alarm.at = deadline;
+            alarm.sleep.as_mut().reset(Instant::now() + after);
         }
+        alarm.sleep.as_mut().poll(cx)
     }
 }
 
@@ -134,7 +196,7 @@ impl<S: Session> Body for Exchange<S> {
         loop {
             ready!(this.poll_replies(cx));
             if this.replies.bytes() > 0 {
-                return Poll::Ready(Some(Ok(Frame::data(this.replies.take()))));
+                return Poll::Ready(Some(Ok(Frame::data(this.replies.take_packet()))));
             }
             if let Some(status) = this.end.take() {
                 return Poll::Ready(Some(Ok(Frame::trailers(status.trailers()))));
@@ -146,12 +208,12 @@ impl<S: Session> Body for Exchange<S> {
     }
 }
 
-impl FrameError {
+impl Unreadable {
     fn status(&self) -> Status {
         let code = match self {
-            FrameError::Compressed => Code::Unimplemented,
-            FrameError::TooLong { .. } => Code::ResourceExhausted,
-            FrameError::Malformed(_) | FrameError::CutShort => Code::InvalidArgument,
+            Unreadable::Frame(FrameError::Compressed) => Code::Unimplemented,
+            Unreadable::Frame(FrameError::TooLong { .. }) | Unreadable::Budget(_) => Code::ResourceExhausted,
+            Unreadable::Frame(FrameError::Malformed(_) | FrameError::CutShort) => Code::InvalidArgument,
         };
         Status::new(code, self.to_string())
     }

@@ -21,17 +21,21 @@ pub enum BodyMode {
 pub(crate) struct Modes {
     pub(crate) request: BodyMode,
     pub(crate) response: BodyMode,
+    /// The first message has come: what a later one says of modes counts no more.
+    settled: bool,
 }
 
 impl Modes {
     /// Both alike, until the gateway says otherwise.
     pub(crate) fn both(mode: BodyMode) -> Modes {
-        Modes { request: mode, response: mode }
+        Modes { request: mode, response: mode, settled: false }
     }
 
-    /// Takes over what the gateway says. A request's body that comes in pieces, each to be answered before the next, is of
+    /// Takes over what the gateway says in a message, which counts in the first. A request's body that comes in pieces, each to be answered before the next, is of
     /// no use: its headers have gone on by the time that it was read.
-    pub(crate) fn take(&mut self, said: ProtocolConfiguration) -> Result<(), Status> {
+    pub(crate) fn take(&mut self, said: Option<ProtocolConfiguration>) -> Result<(), Status> {
+        let is_first = !std::mem::replace(&mut self.settled, true);
+        let Some(said) = said.filter(|_| is_first) else { return Ok(()) };
         self.request = match said.request_body_mode() {
             BodySendMode::FullDuplexStreamed => BodyMode::Streamed,
             BodySendMode::Buffered => BodyMode::Answered,

@@ -3,6 +3,7 @@
 use crate::grpc::{frame, frame_with_tail};
 use crate::wire::{Phase, ProcessingResponse, streamed_body};
 use bytes::{Buf, Bytes, BytesMut};
+use payload::Share;
 use prost::Message;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -45,6 +46,8 @@ impl Default for Passing {
 pub(crate) struct Packet {
     pieces: VecDeque<Bytes>,
     bytes: usize,
+    /// The charges for bodies that were held, until all of it has left.
+    shares: Vec<Share>,
 }
 
 impl Replies {
@@ -79,6 +82,11 @@ impl Replies {
         }
     }
 
+    /// Keeps the charge for a body that is passed on until its bytes have left.
+    pub fn keep(&mut self, share: Share) {
+        self.packet.shares.push(share);
+    }
+
     fn pass_together(&mut self, end_of_stream: bool) {
         let Passing { phase, bytes, .. } = self.passing;
         if bytes == 0 && !end_of_stream {
@@ -103,7 +111,11 @@ impl Replies {
     }
 
     /// Takes what is to be sent.
-    pub(crate) fn take(&mut self) -> Packet {
+    pub fn take(&mut self) -> impl Buf + use<> {
+        self.take_packet()
+    }
+
+    pub(crate) fn take_packet(&mut self) -> Packet {
         self.pass_together(false);
         self.flush();
         std::mem::take(&mut self.packet)
@@ -187,7 +199,7 @@ pub(crate) mod tests {
         let large = Bytes::from(vec![b'l'; COPIED_BYTES_MAX]);
         let mut replies = Replies::default();
         replies.pass_all(Phase::Request, [Bytes::from_static(b"small"), large.clone()], true);
-        let packet = replies.take();
+        let packet = replies.take_packet();
         assert_eq!(packet.pieces.len(), 2);
         assert_eq!(packet.pieces[1].as_ptr(), large.as_ptr());
         assert_eq!(packet.bytes, packet.pieces.iter().map(Bytes::len).sum::<usize>());
@@ -200,7 +212,7 @@ pub(crate) mod tests {
             let piece = Bytes::from(vec![byte; COPIED_BYTES_MAX + usize::from(byte)]);
             replies.pass_all(Phase::Response, [piece], false);
         }
-        let mut packet = replies.take();
+        let mut packet = replies.take_packet();
         let whole: Vec<u8> = packet.pieces.iter().flatten().copied().collect();
         let mut taken = Vec::new();
         for step in (1..700).cycle() {

@@ -225,9 +225,10 @@ async fn accept(
 
 async fn accept_on(port: usize, listener: TcpListener, cores: Cores, places: Arc<Semaphore>) {
     loop {
-        let Ok(permit) = Arc::clone(&places).acquire_owned().await else { return };
+        // Accepted before there is a place for it: a port where nobody calls must not keep a place from the others.
         match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
+                let Ok(permit) = Arc::clone(&places).acquire_owned().await else { return };
                 let Some((sender, load)) = cores.iter().min_by_key(|(_, load)| load.load(Relaxed)) else {
                     return;
                 };

@@ -3,8 +3,10 @@
 use crate::grpc::Status;
 use crate::replies::Replies;
 use journey::Now;
+use payload::Budget;
 use prost::Message;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What becomes of a stream after a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,9 @@ pub trait Session: Unpin + 'static {
 pub trait Door: 'static {
     /// What a stream becomes.
     type Session: Session<Message = crate::wire::ProcessingRequest>;
+
+    /// What is charged for the bytes that streams hold.
+    fn budget(&self) -> &Arc<Budget>;
 
     /// A stream was opened on port number `port` of the server.
     fn open(self: &Rc<Self>, port: usize) -> Self::Session;

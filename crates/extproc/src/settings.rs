@@ -13,12 +13,16 @@ pub struct Settings {
     /// Data threads. Default: one for each core that the process may use.
     #[arg(long, value_name = "COUNT", env = "POINTSMAN_CORES", default_value_t = Settings::default().cores, hide_default_value = true)]
     pub cores: usize,
-    /// Connections from gateways at one time, all ports together; beyond it the accept queue waits.
+    /// Connections from gateways at one time, all ports together; beyond it the accept queue waits, and one of each port.
     #[arg(long, value_name = "COUNT", env = "POINTSMAN_CONNECTIONS_MAX", default_value_t = Settings::default().connections_max)]
     pub connections_max: usize,
     /// Streams of one connection at one time: an Envoy worker has one connection for all its requests.
     #[arg(long, value_name = "COUNT", env = "POINTSMAN_STREAMS_MAX", default_value_t = Settings::default().streams_max)]
     pub streams_max: u32,
+    /// From a connection's start to the end of its TLS handshake and HTTP/2 preface; then it is closed. One that has
+    /// greeted may lie idle: it is pinged.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_HANDSHAKE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().handshake_timeout))]
+    pub handshake_timeout: Duration,
     /// Body of a request that is read, bytes; more are answered 413.
     #[arg(long, value_name = "BYTES", env = "POINTSMAN_BODY_BYTES_MAX", default_value_t = Settings::default().body_bytes_max)]
     pub body_bytes_max: u64,
@@ -29,6 +33,10 @@ pub struct Settings {
     /// One gRPC message, bytes: in BUFFERED mode it carries the whole body.
     #[arg(long, value_name = "BYTES", env = "POINTSMAN_GRPC_MESSAGE_BYTES_MAX", default_value_t = Settings::default().grpc_message_bytes_max)]
     pub grpc_message_bytes_max: usize,
+    /// From a stream's opening to the end of its first gRPC message, and from a message's first byte to its last; then the
+    /// stream ends.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_GRPC_MESSAGE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().grpc_message_timeout))]
+    pub grpc_message_timeout: Duration,
     /// Between two pieces of a request body that is held; then 408. Envoy itself sets no such limit here.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_BODY_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().body_stall_timeout))]
     pub body_stall_timeout: Duration,
@@ -44,9 +52,11 @@ impl Default for Settings {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             connections_max: 10_000,
             streams_max: 100_000,
+            handshake_timeout: Duration::from_secs(10),
             body_bytes_max: 32 << 20,
             held_bytes_max: state::memory_limit() / 4,
             grpc_message_bytes_max: 40 << 20,
+            grpc_message_timeout: Duration::from_secs(30),
             body_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(120),
         }

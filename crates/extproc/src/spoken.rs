@@ -18,7 +18,8 @@ pub(crate) struct Stream<S> {
     pub(crate) now: Now,
     /// What comes with the next message.
     pub(crate) metadata: Option<Metadata>,
-    mode: Option<BodySendMode>,
+    /// What the next message says of modes.
+    pub(crate) mode: Option<BodySendMode>,
 }
 
 impl<S: Session<Message = ProcessingRequest>> Stream<S> {

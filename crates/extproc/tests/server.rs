@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_client::ExternalProcessorClient;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Step;
@@ -18,15 +19,19 @@ use extproc::wire::{
 use extproc::{
     BodyMode, Certificates, Door, Health, Next, Port, Replies, Server, Serving, Session, Settings,
 };
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use journey::Now;
 use payload::Budget;
 use state::Clock;
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::BbrCounts;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
@@ -62,6 +67,84 @@ fn start() -> (Server, SocketAddr, Arc<Health>) {
     let server = Server::start(settings(), &ports, Clock::start(), router(&Budget::new(1 << 20))).unwrap();
     let address = server.addresses()[0];
     (server, address, health)
+}
+
+/// A router with a budget of its own that is soon tired of waiting for messages.
+fn start_impatient(budget: &Arc<Budget>, grpc_message_timeout: Duration) -> (Server, SocketAddr) {
+    let settings = Settings { grpc_message_timeout, ..settings() };
+    let ports = [Port { process: Some(0), ..Port::default() }];
+    let server = Server::start(settings, &ports, Clock::start(), router(budget)).unwrap();
+    let address = server.addresses()[0];
+    (server, address)
+}
+
+/// Waits until the budget is charged for so many bytes.
+async fn until_held(budget: &Budget, bytes: u64) {
+    let waited = async {
+        while budget.held() != bytes {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("so many are held");
+}
+
+/// Opens a stream on which these bytes are sent and nothing more; gives its trailers once it has ended.
+async fn process_cut(address: SocketAddr, bytes: &'static [u8]) -> JoinHandle<http::HeaderMap> {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let piece = Ok::<_, Infallible>(Frame::data(Bytes::from_static(bytes)));
+    let body = StreamBody::new(tokio_stream::iter([piece]).chain(tokio_stream::pending()));
+    let request = http::Request::post(format!("http://gateway{}", extproc::wire::PROCESS_PATH))
+        .header("content-type", "application/grpc");
+    let answered = sender.send_request(request.body(body).unwrap());
+    tokio::spawn(async move {
+        let answer = answered.await.unwrap().into_body().collect().await.unwrap();
+        drop(sender);
+        answer.trailers().cloned().unwrap_or_default()
+    })
+}
+
+#[tokio::test]
+async fn a_stream_that_says_nothing_ends() {
+    let (_server, address) = start_impatient(&Budget::new(1 << 20), STALL);
+    let mut replies = process(&channel(address).await, Vec::new()).await;
+    assert_eq!(replies.message().await.unwrap_err().code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_message_that_is_never_whole_is_charged_and_ends_its_stream() {
+    let budget = Budget::new(1 << 20);
+    let (_server, address) = start_impatient(&budget, Duration::from_secs(1));
+    let ended = process_cut(address, b"\0\0\0\0\x09half").await;
+    until_held(&budget, 4).await;
+    assert_eq!(ended.await.unwrap()["grpc-status"], "4");
+    assert_eq!(budget.held(), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_the_budget_has_no_room_for_ends_its_stream() {
+    let budget = Budget::new(3);
+    let (_server, address) = start_impatient(&budget, Duration::from_secs(30));
+    let ended = process_cut(address, b"\0\0\0\0\x09half").await;
+    assert_eq!(ended.await.unwrap()["grpc-status"], "8");
+    assert_eq!(budget.held(), 0);
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_calls_keeps_no_place_from_the_others() {
+    let health = Arc::new(Health::of_any_name());
+    let port = Port { health: Some(Arc::clone(&health)), ..Port::default() };
+    let ports = [port.clone(), port.clone(), port];
+    let settings = Settings { connections_max: 1, ..settings() };
+    let server = Server::start(settings, &ports, Clock::start(), router(&Budget::new(1 << 20))).unwrap();
+    for address in server.addresses().iter().rev() {
+        let channel = channel(*address).await;
+        let asked = ask(&channel, "/grpc.health.v1.Health/Check", HealthCheckRequest::default());
+        let told: HealthCheckResponse = asked.await.unwrap();
+        assert_eq!(told.status(), ServingStatus::NotServing);
+    }
 }
 
 async fn channel(address: SocketAddr) -> Channel {
@@ -238,12 +321,16 @@ async fn a_drain_lets_streams_end_and_takes_no_new_connection() {
 }
 
 /// Panics at the word `panic`, and answers anything else with nothing.
-struct Fragile;
+struct Fragile(Arc<Budget>);
 
 struct FragileSession;
 
 impl Door for Fragile {
     type Session = FragileSession;
+
+    fn budget(&self) -> &Arc<Budget> {
+        &self.0
+    }
 
     fn open(self: &Rc<Self>, _port: usize) -> FragileSession {
         FragileSession
@@ -263,7 +350,8 @@ impl Session for FragileSession {
 #[tokio::test]
 async fn a_panic_ends_its_own_stream_and_no_other() {
     let ports = [Port { process: Some(0), ..Port::default() }];
-    let server = Server::start(settings(), &ports, Clock::start(), |_| Fragile).unwrap();
+    let server =
+        Server::start(settings(), &ports, Clock::start(), |_| Fragile(Budget::new(1 << 20))).unwrap();
     let channel = channel(server.addresses()[0]).await;
     let mut panics = process(&channel, vec![headers()]).await;
     assert!(panics.message().await.is_err());

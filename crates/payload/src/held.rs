@@ -55,14 +55,31 @@ impl Budget {
     }
 }
 
-/// What a request has taken of the budget.
+/// Bytes taken of a budget; given back when dropped.
 #[derive(Debug)]
-struct Share {
+pub struct Share {
     budget: Arc<Budget>,
     bytes: u64,
 }
 
 impl Share {
+    /// Nothing yet.
+    pub fn new(budget: &Arc<Budget>) -> Share {
+        Share { budget: Arc::clone(budget), bytes: 0 }
+    }
+
+    /// Makes it `bytes` in all, more or less than before.
+    pub fn hold(&mut self, bytes: u64) -> Result<(), Spent> {
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => Ok(()),
+            Some(more) => self.take(more),
+            None => {
+                self.give_back(self.bytes - bytes);
+                Ok(())
+            }
+        }
+    }
+
     fn take(&mut self, bytes: u64) -> Result<(), Spent> {
         self.budget.take(bytes)?;
         self.bytes += bytes;
@@ -77,7 +94,9 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
+        if self.bytes > 0 {
+            self.budget.give_back(self.bytes);
+        }
     }
 }
 
@@ -108,6 +127,11 @@ impl Held {
     pub fn replace(&mut self, rope: Rope) {
         self.rope = rope;
     }
+
+    /// The share of the budget, for whoever keeps the body's bytes until they have left.
+    pub fn into_share(self) -> Share {
+        self.share
+    }
 }
 
 /// A request body that is being read.
@@ -122,11 +146,7 @@ pub struct Gathering {
 impl Gathering {
     /// A body of which nothing came yet.
     pub fn new(budget: &Arc<Budget>) -> Gathering {
-        Gathering {
-            body: Growing::default(),
-            beside: 0,
-            share: Share { budget: Arc::clone(budget), bytes: 0 },
-        }
+        Gathering { body: Growing::default(), beside: 0, share: Share::new(budget) }
     }
 
     /// Bytes so far.
@@ -203,6 +223,21 @@ mod tests {
         let held = first.finish().replaced_by(Rope::default());
         assert_eq!(budget.held(), 10);
         drop(held);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_share_is_made_larger_and_smaller_and_outlives_its_body() {
+        let budget = Budget::new(10);
+        let mut share = Share::new(&budget);
+        for (bytes, held) in [(4, Ok(4)), (9, Ok(9)), (9, Ok(9)), (2, Ok(2)), (11, Err(2)), (0, Ok(0))] {
+            assert_eq!(share.hold(bytes).map(|()| budget.held()).map_err(|spent| spent.held), held);
+        }
+        let mut gathering = Gathering::new(&budget);
+        gathering.push(Bytes::from_static(b"body")).unwrap();
+        let share = gathering.finish().into_share();
+        assert_eq!(budget.held(), 4);
+        drop(share);
         assert_eq!(budget.held(), 0);
     }
 }

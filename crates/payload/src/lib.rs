@@ -21,7 +21,7 @@ mod rope;
 
 pub use dialect::{BodyHead, Coding, Dialect, Media};
 pub use error::ParseError;
-pub use held::{Budget, Gathering, Held, Spent};
+pub use held::{Budget, Gathering, Held, Share, Spent};
 pub use prompt::{PROMPT_BLOCKS_MAX, Prompt, block_end};
 pub use request::{Fed, InferenceRequest, Limits, ModelField, ModelName, RequestParser};
 pub use response::{Observed, ResponseObserver, TokenSource, Usage};

@@ -110,7 +110,10 @@ async fn answer(wrapped: bool, block: &[u8]) -> u8 {
         hyper::service::service_fn(|_| async { Ok::<_, Infallible>(http::Response::new(String::new())) });
     let builder = http2::Builder::new(TokioExecutor::new());
     if wrapped {
-        tokio::spawn(builder.serve_connection(TokioIo::new(AnyAuthority::new(server)), service));
+        tokio::spawn(async move {
+            let server = AnyAuthority::greeted(server).await.expect("the client greets");
+            builder.serve_connection(TokioIo::new(server), service).await
+        });
     } else {
         tokio::spawn(builder.serve_connection(TokioIo::new(server), service));
     }

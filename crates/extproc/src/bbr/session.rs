@@ -2,6 +2,7 @@
 //!
 //! In `FULL_DUPLEX_STREAMED` the headers are answered when the model has been read and the body follows piece by piece; in
 //! `BUFFERED` the gateway sends no body before its headers are answered, so that the header is set by the answer to the body.
+//! A request whose body the gateway gave up, because it answered itself, is over with the response's headers.
 
 use super::{Bbr, PassOn};
 use crate::grpc::{Code, Status};
@@ -67,6 +68,9 @@ impl BbrSession {
     }
 
     fn request_headers(&mut self, headers: &HttpHeaders, now: Now, replies: &mut Replies) -> Next {
+        if !matches!(self.state, State::New) {
+            return out_of_order("request_headers came twice");
+        }
         let unanswered = Unanswered::of(headers, self.modes.request);
         let text = |name| headers.get(name).map(|value| &value[..]);
         let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
@@ -113,8 +117,11 @@ impl BbrSession {
             State::Passing => return pass(self.modes.request, Phase::Request, body, replies),
             State::Reading(reading) => reading,
         };
-        reading.heard = now;
-        reading.received += body.body.bytes() as u64;
+        let bytes = body.body.bytes() as u64;
+        if bytes > 0 {
+            reading.heard = now;
+        }
+        reading.received += bytes;
         let dialect = reading.dialect;
         if let Err(error) = body.body.iter().try_for_each(|piece| reading.parser.feed(piece)) {
             return self.refuse(&error.into(), dialect, replies);
@@ -133,7 +140,7 @@ impl BbrSession {
             {
                 reading.head.answer(&self.bbr, Some(&model.name.0), None, replies);
                 if let Some(held) = reading.held.take() {
-                    replies.pass_all(Phase::Request, held.finish().rope().chunks().iter().cloned(), false);
+                    pass_held(held, replies);
                 }
             }
         } else {
@@ -159,19 +166,20 @@ impl BbrSession {
             self.bbr.counts.add(if is_empty { Routed::Empty } else { Routed::NotFound });
         }
         if self.modes.request != BodyMode::Streamed {
-            let response = common(head.mutation(&self.bbr, model), model.is_some());
-            replies.say(Response::RequestBody(BodyResponse { response }));
+            // A body that never came has no answer; nor has it a model.
+            if last.is_some() {
+                let response = common(head.mutation(&self.bbr, model), model.is_some());
+                replies.say(Response::RequestBody(BodyResponse { response }));
+            }
             return Next::Continue;
         }
-        let end_of_stream = last.is_some();
-        if held.is_some() {
-            head.answer(&self.bbr, model, end_of_stream.then_some(received), replies);
-        }
         if let Some(held) = held {
-            replies.pass_all(Phase::Request, held.finish().rope().chunks().iter().cloned(), false);
+            head.answer(&self.bbr, model, last.is_some().then_some(received), replies);
+            pass_held(held, replies);
         }
-        let last = last.map(|last| last.body).unwrap_or_default();
-        replies.pass_all(Phase::Request, last, end_of_stream);
+        if let Some(last) = last {
+            replies.pass_all(Phase::Request, last.body, true);
+        }
         Next::Continue
     }
 
@@ -189,9 +197,7 @@ impl Session for BbrSession {
         if message.observability_mode {
             return Next::Continue;
         }
-        if let Some(protocol) = message.protocol_config
-            && let Err(status) = self.modes.take(protocol)
-        {
+        if let Err(status) = self.modes.take(message.protocol_config) {
             return Next::End(status);
         }
         match message.request {
@@ -205,6 +211,9 @@ impl Session for BbrSession {
                 replies.say(Response::RequestTrailers(TrailersResponse::default()));
             }
             Some(Request::ResponseHeaders(_)) => {
+                if matches!(self.state, State::Reading(_)) {
+                    self.state = State::Passing;
+                }
                 replies.say(Response::ResponseHeaders(HeadersResponse::default()));
             }
             Some(Request::ResponseBody(body)) => {
@@ -221,6 +230,7 @@ impl Session for BbrSession {
 
     fn deadline(&self) -> Option<Now> {
         match &self.state {
+            // What passes on may wait for the endpoint to take it, which is the gateway's to bound.
             State::Reading(reading) if reading.held.is_some() => {
                 Some(reading.heard.plus(self.bbr.settings.body_stall_timeout))
             }
@@ -266,6 +276,13 @@ impl Unanswered {
         });
         mutation(set, std::mem::take(&mut self.copies))
     }
+}
+
+/// Passes what was held on; charged until it has left.
+fn pass_held(held: Gathering, replies: &mut Replies) {
+    let held = held.finish();
+    replies.pass_all(Phase::Request, held.rope().chunks().iter().cloned(), false);
+    replies.keep(held.into_share());
 }
 
 /// The headers of this request that only the router may set, by the names that they have.

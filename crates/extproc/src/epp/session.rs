@@ -1,6 +1,7 @@
 //! One request at the picker, as a state machine.
 //!
 //! The headers are answered when the endpoint is picked: for want of a body at once, else when the body has come whole.
+//! A request whose body the gateway gave up, because it answered itself, is over with the response's headers.
 
 use super::{Epp, EppSettings, SubsetHint, hints};
 use crate::grpc::{Code, Status};
@@ -95,6 +96,9 @@ impl EppSession {
         now: Now,
         replies: &mut Replies,
     ) -> Next {
+        if !matches!(self.state, State::New) {
+            return Next::End(Status::new(Code::InvalidArgument, "request_headers came twice"));
+        }
         let told = Told::of(headers, metadata, &self.epp.settings);
         let account = self.account.insert(Box::new(Account::open(&self.epp.telemetry, self.epp.clock)));
         let id = headers.get(REQUEST_ID.as_str()).map(|id| &id[..]);
@@ -137,7 +141,9 @@ impl EppSession {
             State::Sent => return pass(self.modes.request, Phase::Request, body, replies),
             State::Reading(reading) => reading,
         };
-        reading.heard = now;
+        if body.body.bytes() > 0 {
+            reading.heard = now;
+        }
         for piece in body.body {
             if let Err(refusal) = reading.take(piece) {
                 return self.refuse(&refusal, replies);
@@ -156,6 +162,15 @@ impl EppSession {
         };
         let Reading { told, parser, held, .. } = *reading;
         self.send_on(told, parser, Some((held, end_of_stream)), replies)
+    }
+
+    fn request_trailers(&mut self, replies: &mut Replies) -> Next {
+        let was_picked_for = matches!(self.state, State::New | State::Sent);
+        let next = self.request_ends(false, replies);
+        if next == Next::Continue && (was_picked_for || self.modes.request == BodyMode::Streamed) {
+            replies.say(Response::RequestTrailers(TrailersResponse::default()));
+        }
+        next
     }
 
     /// Steps 3 and 4, admit and pick; then the answer.
@@ -256,6 +271,10 @@ impl EppSession {
         };
         let streamed = self.modes.request == BodyMode::Streamed;
         let response = match &body {
+            // The headers have gone on and the body never came: the metadata of this answer has the endpoints.
+            Some(body) if !streamed && !body.end_of_stream => {
+                Response::RequestTrailers(TrailersResponse::default())
+            }
             Some(_) if !streamed => {
                 let whole = |rope: &Rope| Mutation::Body(rope.chunks().concat().into());
                 let body_mutation =
@@ -274,6 +293,7 @@ impl EppSession {
         if let Some(body) = body.filter(|_| streamed) {
             let rope = rewritten.as_ref().unwrap_or(body.held.rope());
             replies.pass_all(Phase::Request, rope.chunks().iter().cloned(), body.end_of_stream);
+            replies.keep(body.held.into_share());
         }
     }
 
@@ -349,9 +369,7 @@ impl Session for EppSession {
         if message.observability_mode {
             return Next::Continue;
         }
-        if let Some(said) = message.protocol_config
-            && let Err(status) = self.modes.take(said)
-        {
+        if let Err(status) = self.modes.take(message.protocol_config) {
             return Next::End(status);
         }
         match message.request {
@@ -359,14 +377,11 @@ impl Session for EppSession {
                 return self.request_headers(&headers, message.metadata_context, now, replies);
             }
             Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
-            Some(Request::RequestTrailers(_)) => {
-                let next = self.request_ends(false, replies);
-                if next != Next::Continue {
-                    return next;
-                }
-                replies.say(Response::RequestTrailers(TrailersResponse::default()));
-            }
+            Some(Request::RequestTrailers(_)) => return self.request_trailers(replies),
             Some(Request::ResponseHeaders(headers)) => {
+                if matches!(self.state, State::Reading(_)) {
+                    self.state = State::Sent;
+                }
                 replies.say(Response::ResponseHeaders(HeadersResponse::default()));
                 self.response_headers(&headers, message.metadata_context.as_ref());
             }
@@ -382,8 +397,11 @@ impl Session for EppSession {
 
     fn deadline(&self) -> Option<Now> {
         match &self.state {
-            State::Reading(reading) => Some(reading.heard.plus(self.epp.settings.body_stall_timeout)),
-            State::New | State::Sent => None,
+            // In BUFFERED mode it is the gateway that holds the body, and waits.
+            State::Reading(reading) if self.modes.request == BodyMode::Streamed => {
+                Some(reading.heard.plus(self.epp.settings.body_stall_timeout))
+            }
+            _ => None,
         }
     }
 

@@ -54,6 +54,11 @@ impl Decoder {
         }
     }
 
+    /// Bytes of messages that were not taken.
+    pub fn held_bytes(&self) -> u64 {
+        self.held as u64
+    }
+
     /// The next message, if it is whole. After an error the stream is spent.
     pub fn next_message<M: Message + Default>(&mut self) -> Result<Option<M>, FrameError> {
         let length = match self.length {

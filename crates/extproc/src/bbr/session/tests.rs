@@ -244,3 +244,71 @@ fn however_a_body_is_cut_the_same_bytes_go_on() {
         }
     }
 }
+
+#[test]
+fn empty_pieces_do_not_keep_a_body_from_stalling() {
+    let (bbr, _) = router(PassOn::Early);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.now = Now(5);
+    assert!(stream.body("", false).is_empty());
+    assert_eq!(stream.session.deadline(), Some(Now(0).plus(STALL)));
+    stream.body("{", false);
+    assert_eq!(stream.session.deadline(), Some(Now(5).plus(STALL)));
+}
+
+#[test]
+fn a_body_that_was_held_is_charged_until_it_has_left() {
+    let (bbr, _) = router(PassOn::Whole);
+    let mut session = bbr.open(0);
+    let mut replies = Replies::default();
+    let mut say = |request, protocol_config| {
+        let message = ProcessingRequest { request: Some(request), protocol_config, ..Default::default() };
+        assert_eq!(session.on(message, Now(0), &mut replies), Next::Continue);
+    };
+    let streamed = crate::wire::ProtocolConfiguration { request_body_mode: 4, ..Default::default() };
+    say(Request::RequestHeaders(HttpHeaders::default()), Some(streamed));
+    let piece = |text: &'static str, end_of_stream| {
+        Request::RequestBody(HttpBody { body: Bytes::from_static(text.as_bytes()).into(), end_of_stream })
+    };
+    say(piece(r#"{"model":"#, false), None);
+    say(piece(r#""a"}"#, true), None);
+    drop(session);
+    assert_eq!(bbr.budget.held(), 9);
+    let packet = replies.take();
+    assert_eq!(bbr.budget.held(), 9);
+    drop(packet);
+    assert_eq!(bbr.budget.held(), 0);
+}
+
+#[test]
+fn only_the_first_message_says_how_bodies_travel_and_headers_come_once() {
+    let (bbr, _) = router(PassOn::Early);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.mode = Some(BodySendMode::Buffered);
+    assert!(stream.body("{", false).is_empty(), "it is not taken for the whole body");
+    assert_eq!(stream.headers(&CHAT, false), ["end InvalidArgument"]);
+    let mut passing = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    passing.headers(&CHAT[..1], true);
+    assert_eq!(passing.headers(&CHAT[..1], true), ["end InvalidArgument"]);
+}
+
+#[test]
+fn in_buffered_mode_trailers_without_a_body_are_answered_alone() {
+    let (bbr, _) = router(PassOn::Early);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::Buffered);
+    assert_eq!(stream.headers(&CHAT, false), ["headers"]);
+    assert_eq!(stream.trailers(), ["trailers"]);
+}
+
+#[test]
+fn a_response_ends_a_request_that_is_still_read() {
+    let (bbr, _) = router(PassOn::Early);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.body("{", false);
+    assert_eq!(bbr.budget.held(), 1);
+    assert_eq!(stream.response_headers(&[(":status", "408")], false), ["response headers"]);
+    assert_eq!((bbr.budget.held(), stream.session.deadline()), (0, None));
+}

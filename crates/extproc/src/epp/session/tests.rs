@@ -362,3 +362,70 @@ fn a_body_before_its_headers_ends_the_stream() {
     let yard = Yard::new();
     assert_eq!(yard.stream(FullDuplexStreamed).body("{}", true), ["end InvalidArgument"]);
 }
+
+#[test]
+fn a_body_is_charged_until_it_has_left() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    let body = HttpBody { body: Bytes::from_static(br#"{"model":"gemma-3"}"#).into(), end_of_stream: true };
+    let message = ProcessingRequest { request: Some(Request::RequestBody(body)), ..Default::default() };
+    assert_eq!(stream.session.on(message, Now(0), &mut stream.replies), Next::Continue);
+    let packet = stream.replies.take();
+    drop(stream);
+    assert_eq!(yard.budget.held(), 19);
+    drop(packet);
+    assert_eq!(yard.budget.held(), 0);
+}
+
+#[test]
+fn empty_pieces_do_not_keep_a_body_from_stalling() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.now = Now(5);
+    stream.body("", false);
+    assert_eq!(stream.session.deadline(), Some(Now(0).plus(Duration::from_secs(30))));
+    stream.body("{", false);
+    assert_eq!(stream.session.deadline(), Some(Now(5).plus(Duration::from_secs(30))));
+    let mut buffered = yard.stream(Buffered);
+    buffered.headers(&CHAT, false);
+    assert_eq!(buffered.session.deadline(), None, "the gateway holds it");
+}
+
+#[test]
+fn only_the_first_message_says_how_bodies_travel_and_headers_come_once() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.mode = Some(Buffered);
+    assert!(stream.body("{", false).is_empty(), "it is not taken for the whole body");
+    assert_eq!(stream.headers(&CHAT, false), ["end InvalidArgument"]);
+    drop(stream);
+    assert_eq!((yard.budget.held(), yard.records().len()), (0, 1));
+}
+
+#[test]
+fn in_buffered_mode_trailers_without_a_body_are_answered_with_the_endpoints_in_metadata() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(Buffered);
+    assert_eq!(stream.headers(&CHAT, false), ["headers"]);
+    let words = stream.trailers();
+    assert_eq!(words.len(), 1);
+    assert!(words[0].starts_with("trailers {envoy.lb:{x-gateway-destination-endpoint:10.0.0."), "{words:?}");
+    let mut behind = yard.stream(Buffered);
+    behind.headers(&CHAT, false);
+    assert!(behind.body(r#"{"model":"gemma-3"}"#, false)[0].starts_with("body anew"));
+    assert_eq!(behind.trailers(), ["trailers"]);
+}
+
+#[test]
+fn a_response_ends_a_request_that_is_still_read() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.body("{", false);
+    assert_eq!(stream.response_headers(&[(":status", "413")], true), ["response headers"]);
+    assert_eq!((yard.budget.held(), stream.session.deadline()), (0, None));
+    assert_eq!(yard.records()[0].status, 413);
+}
