@@ -18,7 +18,7 @@ mod turn;
 pub use channel::{CONNECTIONS_MAX, Pickers, Settings};
 pub use exchange::{Asked, Exchange};
 pub use mutation::apply;
-pub use turn::{Answer, Chosen, Verdict};
+pub use turn::{Answer, Chosen, Shown, Verdict};
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -90,6 +90,7 @@ impl Core {
             pickers: Pickers::new(client::Settings {
                 connect_timeout: shared.settings.connect_timeout,
                 body_bytes_max: shared.settings.body_bytes_max,
+                pick_timeout: shared.settings.endpoint_picker_timeout,
             }),
             settings: Arc::clone(&shared.settings),
             clock: shared.world.clock(),

@@ -9,14 +9,14 @@
 use crate::account::Account;
 use crate::core::Core;
 use crate::read::Read;
-use extproc::client::{self, Answer, Asked, Chosen, Exchange, Failure, Verdict};
+use bytes::Bytes;
+use extproc::client::{self, Answer, Asked, Chosen, Exchange, Failure, Shown, Verdict};
 use http::header::CONTENT_LENGTH;
 use http::{Response, request};
 use http_body::Body;
 use hyper::body::Incoming;
 use journey::{Now, Refusal};
 use state::{Dispatch, EndpointPicker, FailureMode, Flight, Pool, assign};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,14 +84,7 @@ async fn ask(
 ) -> Result<(Exchange, Verdict), Failure> {
     // The rope's chunks are shared: what is charged meanwhile is the body that comes back.
     let body = read.held.rope().clone();
-    let asked = Asked {
-        pool,
-        head,
-        scheme: crate::request::SCHEME,
-        body: &body,
-        turn: core.thread(),
-        limit: core.settings.endpoint_picker_timeout.min(limit),
-    };
+    let asked = Asked { pool, head, scheme: crate::request::SCHEME, body: &body, turn: core.thread(), limit };
     let limit = core.settings.body_bytes_max;
     let mut came_back = 0;
     let mut charge = |bytes: u64| {
@@ -134,33 +127,52 @@ fn put_on(chosen: Chosen, head: &mut request::Parts, read: &mut Read) {
     }
 }
 
+/// What becomes of a response that the picker was shown.
+#[derive(Debug)]
+pub(crate) enum Judged {
+    /// It goes on.
+    Passed,
+    /// Its head goes on, with this body.
+    Replaced(Bytes),
+    /// The client is answered thus in its place.
+    Answered(Answer),
+}
+
 /// Shows the picker the head of the response, and changes it as the picker wants. One that fails here changes nothing.
-pub(crate) async fn show_response(core: &Core, account: &mut Account, response: &mut Response<Incoming>) {
-    let Some(served) = account.flight().map(|flight| flight.at().address) else { return };
-    let Some(mut exchange) = account.exchange.take() else { return };
+pub(crate) async fn show_response(
+    core: &Core,
+    account: &mut Account,
+    response: &mut Response<Incoming>,
+) -> Judged {
+    let Some(served) = account.flight().map(|flight| flight.at().address) else { return Judged::Passed };
+    let Some(mut exchange) = account.exchange.take() else { return Judged::Passed };
     let limit = core.settings.endpoint_picker_response_timeout;
-    match answered(&mut exchange, response, served, limit).await {
-        Ok(()) => account.exchange = Some(exchange),
+    let bodiless = response.body().is_end_stream();
+    let head = (response.status(), response.headers());
+    match exchange.answered(head, served, bodiless, limit).await {
+        Ok(Shown::Unchanged) => account.exchange = Some(exchange),
+        Ok(Shown::Changed { headers, body }) => {
+            account.exchange = Some(exchange);
+            client::apply(&headers, response.headers_mut());
+            if let Some(body) = body {
+                // hyper writes the length that the body has.
+                response.headers_mut().remove(CONTENT_LENGTH);
+                return Judged::Replaced(body);
+            }
+        }
+        Ok(Shown::Answered(answer)) => {
+            if let Some(picker) = &mut account.record.picker {
+                picker.outcome = PickerOutcome::Answered;
+            }
+            return Judged::Answered(answer);
+        }
         Err(failure) => {
             if let Some(picker) = &mut account.record.picker {
                 picker.why = Some(format!("at the head of the response: {failure}").into());
             }
         }
     }
-}
-
-async fn answered(
-    exchange: &mut Exchange,
-    response: &mut Response<Incoming>,
-    served: SocketAddr,
-    limit: Duration,
-) -> Result<(), Failure> {
-    let bodiless = response.body().is_end_stream();
-    let head = (response.status(), response.headers());
-    if let Some(mutation) = exchange.answered(head, served, bodiless, limit).await? {
-        client::apply(&mutation, response.headers_mut());
-    }
-    Ok(())
+    Judged::Passed
 }
 
 fn note(

@@ -9,16 +9,16 @@ use crate::client_io::Watch;
 use crate::core::Core;
 use crate::headers;
 use crate::mirror;
-use crate::picker::{self, Turned};
+use crate::picker::{self, Judged, Turned};
 use crate::read::{Arriving, Read};
 use crate::response;
 use crate::target;
-use crate::upstream::{self, Destination, Limits, Outbound, Payload};
+use crate::upstream::{self, Destination, Limits, Outbound, Payload, outcome_of};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
-use journey::Refusal;
 use journey::headers::{MODEL_NAME, REQUEST_ID};
+use journey::{Outcome, Refusal};
 use payload::BodyHead;
 use routing::{Arrived, RequestHead, Rule, Weighted};
 use state::{Backend, Dispatch, Goal, Listener, Snapshot, dispatch, draw, leads_nowhere};
@@ -91,7 +91,7 @@ async fn travel(
     let limits = limits(core, account, rule);
     let destination = match ask_picker(core, account, &mut head, (goal, limits), read.as_mut()).await? {
         Turned::Picked => Destination::Pool,
-        Turned::Answered(answer) => return Ok(response::Passage::OfPicker(answer)),
+        Turned::Answered(answer) => return Ok(response::Passage::OfPicker(answer, Outcome::Served)),
         Turned::BuiltIn => pick(core, account, &head, (rule, goal), read.as_ref())?,
     };
     let body = load(core, account, &mut head, read, arriving);
@@ -101,12 +101,19 @@ async fn travel(
     let mut answer =
         upstream::send(core, account, outbound, destination, (limits, rule.retry.as_ref())).await?;
     tracing::trace!(%host, status = answer.response.status().as_u16(), "answered");
-    if account.exchange.is_some() {
-        Box::pin(picker::show_response(core, account, &mut answer.response)).await;
-    }
+    let judged = match account.exchange.is_some() {
+        true => Box::pin(picker::show_response(core, account, &mut answer.response)).await,
+        false => Judged::Passed,
+    };
     headers::clean_response(answer.response.headers_mut());
     rule.change_response_headers(backend, answer.response.headers_mut());
-    Ok(response::Passage::Answer(answer))
+    Ok(match judged {
+        Judged::Passed => response::Passage::Answer(answer),
+        Judged::Replaced(body) => response::Passage::Replaced(answer.response.map(|_| body)),
+        Judged::Answered(of_picker) => {
+            response::Passage::OfPicker(of_picker, outcome_of(answer.response.status()))
+        }
+    })
 }
 
 /// Opens the record, and takes away what the client may not say.

@@ -4,7 +4,8 @@ use crate::account::Account;
 use crate::body::{Relay, ResponseBody};
 use crate::client_io::Watch;
 use crate::headers;
-use crate::upstream::Answer;
+use crate::upstream::{Answer, outcome_of};
+use bytes::Bytes;
 use extproc::client;
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
@@ -19,8 +20,10 @@ use telemetry::Refused;
 pub(crate) enum Passage {
     /// An endpoint answers.
     Answer(Answer),
-    /// The pool's own endpoint picker answers.
-    OfPicker(client::Answer),
+    /// An endpoint has answered, and the pool's own endpoint picker gives the body.
+    Replaced(Response<Bytes>),
+    /// The pool's own endpoint picker answers; if an endpoint had answered before, that is how it did.
+    OfPicker(client::Answer, Outcome),
     /// The client is sent elsewhere.
     Redirect {
         /// The status.
@@ -34,7 +37,8 @@ pub(crate) enum Passage {
 pub(crate) fn pass(mut account: Box<Account>, passage: Passage) -> Response<ResponseBody> {
     match passage {
         Passage::Answer(answer) => relay(account, answer),
-        Passage::OfPicker(answer) => of_picker(account, answer),
+        Passage::Replaced(response) => replaced(account, response),
+        Passage::OfPicker(answer, outcome) => of_picker(account, answer, outcome),
         Passage::Redirect { status, location } => {
             account.record.status = status.as_u16();
             account.ended(Outcome::Served);
@@ -60,11 +64,21 @@ fn relay(mut account: Box<Account>, answer: Answer) -> Response<ResponseBody> {
     Response::from_parts(head, ResponseBody::Relay(body))
 }
 
+/// Passes an endpoint's head on with a body of its pool's endpoint picker.
+fn replaced(mut account: Box<Account>, response: Response<Bytes>) -> Response<ResponseBody> {
+    let mut response = response.map(ResponseBody::Whole);
+    account.record.status = response.status().as_u16();
+    account.ended(outcome_of(response.status()));
+    *response.version_mut() = Version::HTTP_11;
+    sign(response.headers_mut(), &account);
+    response
+}
+
 /// Passes an endpoint picker's own answer on, as it is.
-fn of_picker(mut account: Box<Account>, answer: client::Answer) -> Response<ResponseBody> {
+fn of_picker(mut account: Box<Account>, answer: client::Answer, outcome: Outcome) -> Response<ResponseBody> {
     let status = answer.status;
     account.record.status = status.as_u16();
-    account.ended(Outcome::Served);
+    account.ended(outcome);
     if status.is_client_error() || status.is_server_error() {
         let picker = account.record.picker.as_ref().map_or("", |asked| &*asked.picker);
         let details = if answer.details.is_empty() { String::new() } else { format!(": {}", answer.details) };

@@ -2,7 +2,8 @@
 //!
 //! A picker's endpoint has one connection, and further ones, at most [`CONNECTIONS_MAX`], while those that it has are at
 //! the limit of streams that the peer sets. One is opened at a time; requests that need it wait for it. An endpoint that
-//! cannot be reached, or falls silent, rests between 100 ms and 5 s; the Service's next endpoint is asked meanwhile.
+//! cannot be reached, falls silent, or lets one request after the other wait, rests between 100 ms and 5 s; the Service's
+//! next endpoint is asked meanwhile. What hung is then tried by one request at a time until it answers.
 //! Never: a ping (servers of gRPC in Go close connections that ping oftener than every 5 minutes).
 
 use super::Failure;
@@ -36,6 +37,10 @@ pub const CONNECTIONS_MAX: usize = 16;
 /// How long an endpoint rests after its first failure, and at most; doubling between.
 const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// Requests in a row that wait in vain before their endpoint rests: a process that hangs may go on answering for the
+/// connection.
+const TIMEOUTS_MAX: u32 = 3;
+
 /// Bytes that a picker may send before they are read: of one stream, and of a connection.
 const WINDOW_BYTES: (u32, u32) = (1 << 20, 8 << 20);
 
@@ -46,6 +51,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The longest body that a picker may give back, bytes.
     pub body_bytes_max: u64,
+    /// From asking a picker to its pick. A request that has less time says nothing of the picker when that is over.
+    pub pick_timeout: Duration,
 }
 
 /// The pickers of one data thread.
@@ -148,8 +155,31 @@ pub(super) struct Peer {
 #[derive(Debug, Default)]
 struct Rest {
     failures: u32,
-    until: Option<Instant>,
+    /// When the last one was, and until when it rests for that.
+    last: Option<(Instant, Instant)>,
     why: String,
+    /// Requests in a row that waited in vain.
+    timeouts: u32,
+    /// After such a rest: whether a request tries if it answers again.
+    trial: Trial,
+}
+
+/// Whether a request tries an endpoint that hung.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    #[default]
+    None,
+    UnderWay,
+}
+
+/// A request that tries whether an endpoint which hung answers again. Dropped, the next may.
+#[derive(Debug)]
+struct Trying(Rc<Peer>);
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        self.0.rest.borrow_mut().trial = Trial::None;
+    }
 }
 
 /// One connection.
@@ -168,6 +198,7 @@ struct Channel {
 pub(super) struct Place {
     peer: Rc<Peer>,
     channel: Rc<Channel>,
+    trying: RefCell<Option<Trying>>,
 }
 
 impl Peer {
@@ -196,10 +227,11 @@ impl Peer {
     /// A place on a connection, which is opened if there is none with room.
     async fn place(self: &Rc<Self>) -> Result<Place, Resting> {
         self.asked.set(Instant::now());
+        let trying = self.admit()?;
         loop {
             if let Some(channel) = self.channel_with_room() {
                 channel.streams.set(channel.streams.get() + 1);
-                return Ok(Place { peer: Rc::clone(self), channel });
+                return Ok(Place { peer: Rc::clone(self), channel, trying: RefCell::new(trying) });
             }
             self.resting()?;
             let opened = self.opened.notified();
@@ -223,9 +255,36 @@ impl Peer {
 
     fn resting(&self) -> Result<(), Resting> {
         let rest = self.rest.borrow();
-        match rest.until.map(|until| until.saturating_duration_since(Instant::now())) {
+        match rest.last.map(|(_, until)| until.saturating_duration_since(Instant::now())) {
             Some(left) if !left.is_zero() => Err(Resting { why: rest.why.clone(), left }),
             _ => Ok(()),
+        }
+    }
+
+    /// Lets a request in: one that hung only after its rest, and only one request that tries it.
+    fn admit(self: &Rc<Self>) -> Result<Option<Trying>, Resting> {
+        if self.rest.borrow().timeouts < TIMEOUTS_MAX {
+            return Ok(None);
+        }
+        self.resting()?;
+        let mut rest = self.rest.borrow_mut();
+        match std::mem::replace(&mut rest.trial, Trial::UnderWay) {
+            Trial::None => Ok(Some(Trying(Rc::clone(self)))),
+            Trial::UnderWay => Err(Resting { why: rest.why.clone(), left: Duration::ZERO }),
+        }
+    }
+
+    /// A request that began to wait at `begun` waited in vain. Those that waited together with one for which the endpoint
+    /// rests already count no more.
+    fn times_out(&self, begun: Instant, why: &str) {
+        let mut rest = self.rest.borrow_mut();
+        if rest.last.is_some_and(|(at, _)| begun < at) {
+            return;
+        }
+        rest.timeouts += 1;
+        if rest.timeouts >= TIMEOUTS_MAX {
+            drop(rest);
+            self.fails(why);
         }
     }
 
@@ -273,7 +332,8 @@ impl Peer {
             tracing::warn!(endpoint = %self.endpoint, why, "an endpoint picker cannot be asked");
         }
         rest.failures += 1;
-        rest.until = Some(Instant::now() + pause);
+        let now = Instant::now();
+        rest.last = Some((now, now + pause));
         why.clone_into(&mut rest.why);
     }
 
@@ -281,12 +341,12 @@ impl Peer {
         let mut rest = self.rest.borrow_mut();
         if rest.failures > 0 {
             tracing::info!(endpoint = %self.endpoint, "an endpoint picker answers again");
-            *rest = Rest::default();
         }
+        *rest = Rest::default();
     }
 }
 
-/// An endpoint that failed and is not tried for a while.
+/// An endpoint that failed and is not tried for a while; no time is left while another request tries it.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}; the next try is in {}s", left.as_secs_f32())]
 struct Resting {
@@ -362,17 +422,24 @@ impl Place {
         self.channel.sender.clone()
     }
 
-    /// Something came over the connection: its endpoint works.
+    /// Something came over the connection.
     pub(super) fn heard(&self) {
         self.channel.heard.set(Instant::now());
-        self.peer.works();
     }
 
-    /// Nothing came for this stream in time. A connection over which nothing at all came since `begun` is given up, and its
-    /// endpoint rests: a process that hangs still accepts.
-    pub(super) fn silent_since(&self, begun: Instant, why: &str) {
+    /// The endpoint has said what becomes of the request: it works.
+    pub(super) fn works(&self) {
+        self.peer.works();
+        self.trying.take();
+    }
+
+    /// A request that began to wait at `begun` waited in vain. A connection over which nothing at all came since is given
+    /// up, and its endpoint rests at once: a process that is stopped still accepts.
+    pub(super) fn times_out(&self, begun: Instant, why: &str) {
         if self.channel.heard.get() < begun && !self.channel.retired.replace(true) {
             self.peer.fails(why);
+        } else {
+            self.peer.times_out(begun, why);
         }
     }
 }
@@ -380,5 +447,72 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.channel.streams.set(self.channel.streams.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn peer() -> Rc<Peer> {
+        Rc::new(Peer::new(SocketAddr::from(([127, 0, 0, 1], 9002)), None, WAIT))
+    }
+
+    /// Requests that come one after the other and wait in vain.
+    async fn hangs(peer: &Rc<Peer>, times: u32) {
+        for _ in 0..times {
+            let begun = Instant::now();
+            let _trying = peer.admit().expect("it is asked");
+            sleep(WAIT).await;
+            peer.times_out(begun, "no answer");
+        }
+    }
+
+    fn left(peer: &Rc<Peer>) -> Option<Duration> {
+        peer.admit().err().map(|resting| resting.left)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_lets_requests_wait_rests_and_is_tried_by_one_at_a_time() {
+        let peer = peer();
+        hangs(&peer, TIMEOUTS_MAX - 1).await;
+        assert_eq!(left(&peer), None);
+        hangs(&peer, 1).await;
+        assert_eq!(left(&peer), Some(REST.0));
+        sleep(REST.0).await;
+        let trying = peer.admit().expect("one tries it");
+        assert!(trying.is_some());
+        assert_eq!(left(&peer), Some(Duration::ZERO), "no other does");
+        drop(trying);
+        hangs(&peer, 1).await;
+        assert_eq!(left(&peer), Some(REST.0 * 2));
+        sleep(REST.0 * 2).await;
+        let trying = peer.admit().expect("one tries it");
+        peer.works();
+        assert!(peer.admit().expect("everybody may ask").is_none());
+        drop(trying);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_wait_together_count_until_the_endpoint_rests_for_them() {
+        let peer = peer();
+        let begun = Instant::now();
+        sleep(WAIT).await;
+        for _ in 0..100 {
+            peer.times_out(begun, "no answer");
+        }
+        assert_eq!(left(&peer), Some(REST.0), "it failed once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_between_two_that_wait_in_vain_starts_the_count_anew() {
+        let peer = peer();
+        for _ in 0..5 {
+            hangs(&peer, TIMEOUTS_MAX - 1).await;
+            peer.works();
+        }
+        assert_eq!(left(&peer), None);
     }
 }

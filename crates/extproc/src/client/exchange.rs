@@ -3,9 +3,9 @@
 use super::Failure;
 use super::channel::{Pickers, Place};
 use super::message;
-use super::turn::{Charge, ResponseHeaders, Turn, Verdict, Wrong};
+use super::turn::{Charge, ResponseHeaders, Shown, Turn, Verdict, Wrong, shown};
 use crate::grpc::{Decoder, FrameError};
-use crate::wire::{HeaderMutation, PROCESS_PATH, ProcessingResponse, Response};
+use crate::wire::{PROCESS_PATH, ProcessingResponse};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Request, StatusCode, Uri};
@@ -45,7 +45,7 @@ pub struct Asked<'a> {
     pub body: &'a Rope,
     /// Which of the picker's endpoints is asked first.
     pub turn: usize,
-    /// How long the pick may take.
+    /// What is left of the request's own time: the pick may take no longer.
     pub limit: Duration,
 }
 
@@ -84,8 +84,9 @@ impl Pickers {
         asked: Asked<'_>,
         charge: Charge<'_>,
     ) -> Result<(Exchange, Verdict), Failure> {
-        let late = Failure::TimedOut { limit: asked.limit };
-        let deadline = Instant::now() + asked.limit;
+        let limit = asked.limit.min(self.settings.pick_timeout);
+        let late = Failure::TimedOut { limit };
+        let deadline = Instant::now() + limit;
         let mut attempt = 0;
         loop {
             let place = timeout_at(deadline, self.place(picker, asked.turn + attempt)).await;
@@ -94,13 +95,17 @@ impl Pickers {
             attempt += 1;
             match timeout_at(deadline, exchange.verdict(&mut turn, &mut *charge)).await {
                 Ok(Ok(verdict)) => {
+                    exchange.place.works();
                     exchange.response_headers = turn.response_headers;
                     return Ok((exchange, verdict));
                 }
                 Ok(Err(Failure::Broken { .. })) if !exchange.heard && attempt < ATTEMPTS_MAX => {}
                 Ok(Err(failure)) => return Err(failure),
                 Err(_) => {
-                    exchange.place.silent_since(exchange.begun, &late.to_string());
+                    // A client that leaves its request no time does not put a picker to rest.
+                    if limit == self.settings.pick_timeout {
+                        exchange.place.times_out(exchange.begun, &late.to_string());
+                    }
                     return Err(late);
                 }
             }
@@ -148,43 +153,41 @@ impl Pickers {
 impl Exchange {
     async fn verdict(&mut self, turn: &mut Turn, charge: Charge<'_>) -> Result<Verdict, Failure> {
         while let Some(answer) = self.next().await? {
-            match turn.take(answer, &mut *charge) {
-                Ok(Some(verdict)) => return Ok(verdict),
-                Ok(None) => {}
-                Err(Wrong::Garbage(what)) => {
-                    return Err(Failure::Garbage { endpoint: self.place.endpoint(), what });
-                }
-                Err(Wrong::TooLarge(why)) => return Err(Failure::BodyTooLarge { why }),
+            if let Some(verdict) = turn.take(answer, &mut *charge).map_err(|wrong| self.wrong(wrong))? {
+                return Ok(verdict);
             }
         }
         Err(broken(&self.place, "the stream ended"))
     }
 
-    /// Shows the picker the head of the response and which endpoint gave it. Answers what is to be changed of it; `None`
-    /// if the picker does not want to see it, or has ended the stream.
+    /// Shows the picker the head of the response and which endpoint gave it, and answers what it makes of that: nothing if
+    /// it does not want to see it, or has ended the stream.
     pub async fn answered(
         &mut self,
         head: (StatusCode, &HeaderMap),
         served: SocketAddr,
         bodiless: bool,
         limit: Duration,
-    ) -> Result<Option<HeaderMutation>, Failure> {
+    ) -> Result<Shown, Failure> {
         if self.response_headers == ResponseHeaders::Skipped || matches!(self.answers, Answers::Ended) {
-            return Ok(None);
+            return Ok(Shown::Unchanged);
         }
         self.outbox.borrow_mut().push(message::response_headers(head, served, bodiless));
-        let Ok(answer) = timeout(limit, self.next()).await else {
-            return Err(Failure::TimedOut { limit });
-        };
-        match answer?.map(|answer| answer.response) {
-            None => Ok(None),
-            Some(Some(Response::ResponseHeaders(headers))) => {
-                Ok(headers.response.and_then(|response| response.header_mutation))
+        let answered = timeout(limit, async {
+            while let Some(answer) = self.next().await? {
+                if let Some(shown) = shown(answer).map_err(|wrong| self.wrong(wrong))? {
+                    return Ok(shown);
+                }
             }
-            Some(_) => {
-                let what = "something else was to be answered than the head of the response".to_owned();
-                Err(Failure::Garbage { endpoint: self.place.endpoint(), what })
-            }
+            Ok(Shown::Unchanged)
+        });
+        answered.await.unwrap_or(Err(Failure::TimedOut { limit }))
+    }
+
+    fn wrong(&self, wrong: Wrong) -> Failure {
+        match wrong {
+            Wrong::Garbage(what) => Failure::Garbage { endpoint: self.place.endpoint(), what },
+            Wrong::TooLarge(why) => Failure::BodyTooLarge { why },
         }
     }
 

@@ -8,8 +8,8 @@
 
 use super::message::LB_NAMESPACE;
 use crate::wire::{
-    BodyResponse, CommonResponse, HeaderMutation, HeaderSendMode, HeadersResponse, ImmediateResponse, Kind,
-    Mutation, ProcessingResponse, Response, ResponseStatus, Struct,
+    BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeaderSendMode, HeadersResponse,
+    ImmediateResponse, Kind, Mutation, ProcessingResponse, Response, ResponseStatus, Struct,
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -53,6 +53,22 @@ pub struct Answer {
     pub body: Bytes,
     /// A word for the log; perhaps empty.
     pub details: String,
+}
+
+/// What a picker says of a response.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// It goes on as it came.
+    Unchanged,
+    /// It goes on, changed.
+    Changed {
+        /// Changes of its headers: see [`apply`](super::apply).
+        headers: HeaderMutation,
+        /// The body in the place of its own.
+        body: Option<Bytes>,
+    },
+    /// The client is answered thus in its place.
+    Answered(Answer),
 }
 
 /// Whether the head of the response is to be shown to the picker.
@@ -100,7 +116,9 @@ impl Turn {
             self.response_headers = ResponseHeaders::Skipped;
         }
         match answer.response {
-            Some(Response::ImmediateResponse(immediate)) => return answered(immediate).map(Some),
+            Some(Response::ImmediateResponse(immediate)) => {
+                return answered(immediate).map(|answer| Some(Verdict::Answered(answer)));
+            }
             Some(Response::RequestHeaders(headers)) if self.chosen.is_none() => {
                 self.headers(headers, answer.dynamic_metadata.as_ref(), charge)?;
             }
@@ -138,9 +156,8 @@ impl Turn {
             .or_else(|| destination_in(metadata?));
         let named = named.ok_or_else(|| garbage("its answer names no x-gateway-destination-endpoint"))?;
         self.chosen = Some(Chosen { endpoints: endpoints(&named)?, headers, body: None });
-        if status == i32::from(ResponseStatus::ContinueAndReplace) {
-            let body = body_mutation.and_then(|body| body.mutation);
-            self.echo.replace(body, charge)?;
+        if replaces(status) {
+            self.echo.replace(replacement(body_mutation), charge)?;
         }
         Ok(())
     }
@@ -155,6 +172,37 @@ impl Turn {
             }
             other => self.echo.answer_part(other, charge),
         }
+    }
+}
+
+/// What the answer to a response's head comes to; `None`: it is not that answer, and more is to come.
+pub(super) fn shown(answer: ProcessingResponse) -> Result<Option<Shown>, Wrong> {
+    let HeadersResponse { response } = match answer.response {
+        Some(Response::ImmediateResponse(immediate)) => {
+            return answered(immediate).map(|answer| Some(Shown::Answered(answer)));
+        }
+        Some(Response::ResponseHeaders(headers)) => headers,
+        // What is left of the answers to a request that has gone on.
+        Some(Response::RequestBody(_) | Response::RequestTrailers(_)) => return Ok(None),
+        _ => return Err(garbage("something else was to be answered than the head of the response")),
+    };
+    let Some(CommonResponse { status, header_mutation, body_mutation, .. }) = response else {
+        return Ok(Some(Shown::Unchanged));
+    };
+    let body = replaces(status).then(|| replacement(body_mutation));
+    Ok(Some(Shown::Changed { headers: header_mutation.unwrap_or_default(), body }))
+}
+
+/// Whether an answer to headers replaces the body that they came with.
+fn replaces(status: i32) -> bool {
+    status == i32::from(ResponseStatus::ContinueAndReplace)
+}
+
+/// The body that replaces another: empty if the answer has none.
+fn replacement(mutation: Option<BodyMutation>) -> Bytes {
+    match mutation.and_then(|body| body.mutation) {
+        Some(Mutation::Body(body)) => body,
+        _ => Bytes::new(),
     }
 }
 
@@ -179,14 +227,14 @@ fn garbage(what: &str) -> Wrong {
     Wrong::Garbage(what.to_owned())
 }
 
-fn answered(immediate: ImmediateResponse) -> Result<Verdict, Wrong> {
+fn answered(immediate: ImmediateResponse) -> Result<Answer, Wrong> {
     // Envoy takes a missing status for 200.
     let code = immediate.status.map_or(200, |status| status.code);
     let status = u16::try_from(code).ok().and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.filter(|status| !status.is_informational());
     let status = status.ok_or_else(|| garbage(&format!("an answer of status {code}")))?;
     let headers = immediate.headers.unwrap_or_default();
-    Ok(Verdict::Answered(Answer { status, headers, body: immediate.body, details: immediate.details }))
+    Ok(Answer { status, headers, body: immediate.body, details: immediate.details })
 }
 
 /// The body as it comes back.
@@ -278,11 +326,7 @@ impl Echo {
     }
 
     /// The whole body is replaced, and nothing more of it is answered.
-    fn replace(&mut self, mutation: Option<Mutation>, charge: Charge<'_>) -> Result<(), Wrong> {
-        let body = match mutation {
-            Some(Mutation::Body(body)) => body,
-            _ => Bytes::new(),
-        };
+    fn replace(&mut self, body: Bytes, charge: Charge<'_>) -> Result<(), Wrong> {
         charge(body.len() as u64).map_err(Wrong::TooLarge)?;
         self.changed = Some([body].into_iter().collect());
         self.ended = true;

@@ -6,4 +6,4 @@ mod pool;
 mod send;
 
 pub(crate) use pool::{Endpoints, Lease};
-pub(crate) use send::{Answer, Destination, Limits, Outbound, Payload, send, try_once};
+pub(crate) use send::{Answer, Destination, Limits, Outbound, Payload, outcome_of, send, try_once};

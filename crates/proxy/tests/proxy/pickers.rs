@@ -3,12 +3,12 @@
 use crate::epp::{
     Manner, PLAIN, Picker, Stream, Wire, brief, gate, gate_with, manifests, picked, picks, piece_of,
 };
-use crate::support::{Endpoint, Gate, Response, answer, get, ok, post, until};
+use crate::support::{Endpoint, Gate, Response, answer, get, ok, post, settings, until};
 use bytes::Bytes;
 use extproc::grpc::{Code, Status};
 use extproc::wire::{
-    HeaderMutation, HttpStatus, ImmediateResponse, ProcessingRequest, ProcessingResponse, Request,
-    Response as Processed, Value,
+    BodyMutation, CommonResponse, HeaderMutation, HeadersResponse, HttpStatus, ImmediateResponse, Mutation,
+    ProcessingRequest, ProcessingResponse, Request, Response as Processed, ResponseStatus, Value,
 };
 use journey::Outcome;
 use proxy::Settings;
@@ -408,6 +408,90 @@ fn a_picker_that_is_silent_at_the_head_of_the_response_does_not_lose_it() {
     let gate = crate::epp::gate(ends.address, Wire::Plain, "FailClose", &[&live]);
     let response = ask(&gate);
     assert_eq!((response.text().as_str(), told(&gate, &response).1.as_str()), ("live", ""));
+}
+
+/// A picker that picks `endpoint`, and says `answer` to the head of the response.
+fn says_of_the_response(endpoint: SocketAddr, answer: Processed) -> Picker {
+    Picker::start(PLAIN, move |mut stream: Stream| {
+        let answer = answer.clone();
+        async move {
+            let body = stream.request().await;
+            stream.pick(&[endpoint], &body);
+            while let Some(message) = stream.next().await {
+                if let Some(Request::ResponseHeaders(_)) = message.request {
+                    let response = Some(answer.clone());
+                    stream.send(&ProcessingResponse { response, ..ProcessingResponse::default() });
+                }
+            }
+        }
+    })
+}
+
+#[test]
+fn a_pickers_own_answer_at_the_head_of_the_response_stands_in_its_place() {
+    let failing = Endpoint::answering(answer("500 Internal Server Error", "", "broken"));
+    let immediate = ImmediateResponse {
+        status: Some(HttpStatus { code: 403 }),
+        body: Bytes::from_static(b"not for you"),
+        ..ImmediateResponse::default()
+    };
+    let picker = says_of_the_response(failing.address, Processed::ImmediateResponse(immediate));
+    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&failing]);
+    let response = ask(&gate);
+    assert_eq!((response.status, response.text().as_str()), (403, "not for you"));
+    assert_eq!(told(&gate, &response).0, PickerOutcome::Answered);
+    let record = gate.record(&response);
+    assert_eq!(record.refusal.expect("it was not served").reason, "endpoint_picker_answered");
+    assert_eq!(
+        record.attempts[0].outcome,
+        Outcome::ServerError { status: 500 },
+        "the endpoint's own is learnt"
+    );
+    until("the reservation is given back", || (in_flight(&gate, failing.address) == 0).then_some(()));
+}
+
+#[test]
+fn a_picker_may_replace_the_body_of_the_response() {
+    let live = Endpoint::answering(ok("live, and longer"));
+    let mut mutation = HeaderMutation::default();
+    mutation.set("x-of-the-picker", "seen");
+    let common = CommonResponse {
+        status: ResponseStatus::ContinueAndReplace.into(),
+        header_mutation: Some(mutation),
+        body_mutation: Some(BodyMutation { mutation: Some(Mutation::Body("replaced".into())) }),
+        ..CommonResponse::default()
+    };
+    let replaces = HeadersResponse { response: Some(common) };
+    let picker = says_of_the_response(live.address, Processed::ResponseHeaders(replaces));
+    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&live]);
+    let response = ask(&gate);
+    assert_eq!((response.status, response.text().as_str()), (200, "replaced"));
+    assert_eq!(
+        (response.header("content-length"), response.header("x-of-the-picker")),
+        (Some("8"), Some("seen"))
+    );
+    assert_eq!(gate.record(&response).attempts[0].outcome, Outcome::Served);
+}
+
+#[test]
+fn a_picker_that_hangs_though_its_connection_lives_rests_and_fail_open_waits_no_more() {
+    let live = Endpoint::answering(ok("live"));
+    let picker = Picker::start(PLAIN, |mut stream: Stream| async move {
+        stream.request().await;
+        // The head of the stream, and nothing more.
+        stream.send_bytes(Bytes::new());
+        while stream.next().await.is_some() {}
+    });
+    let brief = Settings { endpoint_picker_timeout: Duration::from_millis(300), ..settings() };
+    let gate = gate_with(picker.address, (Wire::Plain, "FailOpen"), &[live.address], brief);
+    let why = || {
+        let response = ask(&gate);
+        assert_eq!(response.text(), "live");
+        told(&gate, &response).1
+    };
+    assert_eq!(why(), "no answer within 0.3s");
+    until("it rests", || why().contains("no answer within 0.3s; the next try is in").then_some(()));
+    assert_eq!(picker.connections(), 1, "its connection is kept");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::{BodyMutation, HttpStatus, ProcessingMode, StreamedBodyResponse, Value};
+use crate::wire::{HttpStatus, ProcessingMode, StreamedBodyResponse, Value};
 
 const DESTINATION: &str = "x-gateway-destination-endpoint";
 const ENDPOINT: &str = "10.0.0.1:8000";
