@@ -13,7 +13,7 @@ mod settings;
 pub(crate) use base_models::BaseModelMaps;
 pub(crate) use offline::Offline;
 pub(crate) use picker::{Picker, PickerSettings};
-pub(crate) use settings::{GatewaySettings, WorldSettings};
+pub(crate) use settings::{GatewaySettings, WorldSettings, fraction, queue_depth};
 
 use crate::admin::{self, Admin, Readiness};
 use control::Control;

@@ -1,5 +1,7 @@
 //! Every limit and time of the proxy door, with its unit and its default, in one place.
 
+use clap::builder::RangedU64ValueParser;
+use clap::value_parser;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -14,8 +16,8 @@ pub struct Settings {
     /// Bind a free port in place of each listener's own; tests learn it from [`crate::Handle::addresses`]. Default off.
     #[arg(long, hide = true)]
     pub free_ports: bool,
-    /// Data threads. Default: one for each core that the process may use.
-    #[arg(long, value_name = "COUNT", env = "POINTSMAN_CORES", default_value_t = Settings::default().cores, hide_default_value = true)]
+    /// Data threads. Default: one for each core that the process may use. From 1 to 1024.
+    #[arg(long, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_024), env = "POINTSMAN_CORES", default_value_t = Settings::default().cores, hide_default_value = true)]
     pub cores: usize,
     /// Bind each data thread to one core. Default off: an orchestrator's CPU limits rarely come as whole cores.
     #[arg(long, env = "POINTSMAN_PIN_CORES")]
@@ -25,63 +27,69 @@ pub struct Settings {
     pub trusted_peers: Vec<IpNet>,
 
     /// Connections from clients at one time, all threads together; beyond it the accept queue waits.
-    #[arg(long, value_name = "COUNT", env = "POINTSMAN_CONNECTIONS_MAX", default_value_t = Settings::default().connections_max)]
+    /// From 1 to 10000000.
+    #[arg(long, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000_000), env = "POINTSMAN_CONNECTIONS_MAX", default_value_t = Settings::default().connections_max)]
     pub connections_max: usize,
-    /// Headers of one request, count; more are answered 431.
-    #[arg(long, value_name = "COUNT", env = "POINTSMAN_HEADERS_MAX", default_value_t = Settings::default().headers_max)]
+    /// Headers of one request, count; more are answered 431. From 1 to 10000.
+    #[arg(long, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000), env = "POINTSMAN_HEADERS_MAX", default_value_t = Settings::default().headers_max)]
     pub headers_max: usize,
-    /// Request line and headers, bytes; more are answered 431. At least 8 KiB.
-    #[arg(long, value_name = "BYTES", env = "POINTSMAN_HEADER_BYTES_MAX", default_value_t = Settings::default().header_bytes_max)]
+    /// Request line and headers, bytes; more are answered 431. From 8192 to 16777216.
+    #[arg(long, value_name = "BYTES", value_parser = RangedU64ValueParser::<usize>::new().range(8_192..=16_777_216), env = "POINTSMAN_HEADER_BYTES_MAX", default_value_t = Settings::default().header_bytes_max)]
     pub header_bytes_max: usize,
-    /// Body of a request that is read to be routed or picked for, bytes; more are answered 413.
-    #[arg(long, value_name = "BYTES", env = "POINTSMAN_BODY_BYTES_MAX", default_value_t = Settings::default().body_bytes_max)]
+    /// Body of a request that is read to be routed or picked for, bytes; more are answered 413. From 1 to 4294967296.
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(1..=4_294_967_296), env = "POINTSMAN_BODY_BYTES_MAX", default_value_t = Settings::default().body_bytes_max)]
     pub body_bytes_max: u64,
     /// Request bodies held at one time, all threads together, bytes; a body that asks for more gets 503. Default: a
-    /// quarter of the memory limit (cgroup v2, else physical memory).
-    #[arg(long, value_name = "BYTES", env = "POINTSMAN_HELD_BYTES_MAX", default_value_t = Settings::default().held_bytes_max, hide_default_value = true)]
+    /// quarter of the memory limit (cgroup v2, else physical memory). At least 1.
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(1..), env = "POINTSMAN_HELD_BYTES_MAX", default_value_t = Settings::default().held_bytes_max, hide_default_value = true)]
     pub held_bytes_max: u64,
 
-    /// From a connection's start, or a request's first byte, to the end of its head.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_HEADER_READ_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().header_read_timeout))]
+    /// From a connection's start, or a request's first byte, to the end of its head. From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_HEADER_READ_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().header_read_timeout))]
     pub header_read_timeout: Duration,
-    /// Between two reads of a request body; then 408.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_BODY_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().body_stall_timeout))]
+    /// Between two reads of a request body; then 408. From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_BODY_STALL_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().body_stall_timeout))]
     pub body_stall_timeout: Duration,
-    /// Between two requests of a connection.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_KEEP_ALIVE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().keep_alive_timeout))]
+    /// Between two requests of a connection. From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_KEEP_ALIVE_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().keep_alive_timeout))]
     pub keep_alive_timeout: Duration,
-    /// How long a client may take no byte of a response that waits for it.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_WRITE_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().write_stall_timeout))]
+    /// How long a client may take no byte of a response that waits for it. From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_WRITE_STALL_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().write_stall_timeout))]
     pub write_stall_timeout: Duration,
     /// Age after which a connection is closed with its next response, to spread clients over replicas. Default none.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECTION_AGE_MAX", value_parser = resources::parse_duration)]
+    /// From 1ms to 8760h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECTION_AGE_MAX", value_parser = resources::durations("1ms", "8760h"))]
     pub connection_age_max: Option<Duration>,
 
-    /// Connecting to an endpoint, or to a pool's own endpoint picker.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECT_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().connect_timeout))]
+    /// Connecting to an endpoint, or to a pool's own endpoint picker. From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_CONNECT_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().connect_timeout))]
     pub connect_timeout: Duration,
     /// From the start of an attempt, connecting and sending included, to the head of the response. Default none: a generation takes minutes.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_RESPONSE_HEAD_TIMEOUT", value_parser = resources::parse_duration)]
+    /// From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_RESPONSE_HEAD_TIMEOUT", value_parser = resources::durations("1ms", "24h"))]
     pub response_head_timeout: Option<Duration>,
-    /// Between two reads of a response body.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_RESPONSE_STALL_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().response_stall_timeout))]
+    /// Between two reads of a response body. From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_RESPONSE_STALL_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().response_stall_timeout))]
     pub response_stall_timeout: Duration,
     /// How long a connection to an endpoint may lie idle. Short of the 5 s after which model servers on uvicorn close theirs.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_UPSTREAM_IDLE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().upstream_idle_timeout))]
+    /// From 0s to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_UPSTREAM_IDLE_TIMEOUT", value_parser = resources::durations("0s", "24h"), default_value = seconds(Settings::default().upstream_idle_timeout))]
     pub upstream_idle_timeout: Duration,
-    /// Idle connections to one endpoint, all threads together (each may keep its share).
-    #[arg(long, value_name = "COUNT", env = "POINTSMAN_UPSTREAM_IDLE_MAX", default_value_t = Settings::default().upstream_idle_max)]
+    /// Idle connections to one endpoint, all threads together (each may keep its share). From 0 to 65536.
+    #[arg(long, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(0..=65_536), env = "POINTSMAN_UPSTREAM_IDLE_MAX", default_value_t = Settings::default().upstream_idle_max)]
     pub upstream_idle_max: usize,
 
     /// From asking a pool's own endpoint picker to its pick; then its failureMode decides. It may hold requests on purpose.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_ENDPOINT_PICKER_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().endpoint_picker_timeout))]
+    /// From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_ENDPOINT_PICKER_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().endpoint_picker_timeout))]
     pub endpoint_picker_timeout: Duration,
     /// How long a response's head may wait for what the pool's own endpoint picker says to it; then it goes on unchanged.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_ENDPOINT_PICKER_RESPONSE_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().endpoint_picker_response_timeout))]
+    /// From 1ms to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_ENDPOINT_PICKER_RESPONSE_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().endpoint_picker_response_timeout))]
     pub endpoint_picker_response_timeout: Duration,
 
-    /// On shutdown: how long requests under way may take to end.
-    #[arg(long, value_name = "DURATION", env = "POINTSMAN_DRAIN_TIMEOUT", value_parser = resources::parse_duration, default_value = seconds(Settings::default().drain_timeout))]
+    /// On shutdown: how long requests under way may take to end. From 0s to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_DRAIN_TIMEOUT", value_parser = resources::durations("0s", "24h"), default_value = seconds(Settings::default().drain_timeout))]
     pub drain_timeout: Duration,
 }
 

@@ -39,6 +39,21 @@ pub fn parse_duration(text: &str) -> Result<Duration, NotADuration> {
     Ok(total)
 }
 
+/// A reader of the durations from `least` to `most`, for a setting that no other would do for.
+pub fn durations(
+    least: &'static str,
+    most: &'static str,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
+    let bounds = [least, most].map(|bound| parse_duration(bound).expect("a bound is a duration"));
+    move |text| {
+        let duration = parse_duration(text).map_err(|wrong| wrong.to_string())?;
+        match (bounds[0]..=bounds[1]).contains(&duration) {
+            true => Ok(duration),
+            false => Err(format!("it must be from {least} to {most}")),
+        }
+    }
+}
+
 /// The unit at the start of a text, in milliseconds, and what follows.
 fn unit(text: &str) -> Option<(u64, &str)> {
     const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
@@ -70,6 +85,17 @@ mod tests {
         for wrong in ["", "1", "s", "1.5s", "-1s", "1d", "100000s", "1s1s1s1s1s", " 1s", "1S", "1s ", "٣s"] {
             assert!(parse_duration(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_setting_takes_only_the_durations_within_its_bounds() {
+        let read = durations("10ms", "1h");
+        for (text, taken) in
+            [("9ms", false), ("10ms", true), ("60m", true), ("1h1ms", false), ("0s", false), ("1.5s", false)]
+        {
+            assert_eq!(read(text).is_ok(), taken, "{text}");
+        }
+        assert_eq!(read("0s"), Err("it must be from 10ms to 1h".to_owned()));
     }
 
     proptest! {

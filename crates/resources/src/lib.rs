@@ -31,7 +31,7 @@ pub use core_v1::{
     PodCondition, PodStatus, PortOrName, SERVICE_NAME_LABEL, Secret, Service, ServicePort, ServiceSpec,
     SliceEndpoint, SlicePort, TargetRef,
 };
-pub use duration::{NotADuration, parse_duration};
+pub use duration::{NotADuration, durations, parse_duration};
 pub use finding::{Finding, Severity};
 pub use folder::{Folder, Load};
 pub use gateway::{

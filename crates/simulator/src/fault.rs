@@ -48,20 +48,32 @@ pub enum Fault {
     },
 }
 
+/// The kinds, and how each is written.
+const FORMS: [(&str, &str); 9] = [
+    ("slow", "slow=FACTOR (0 to 1000000)"),
+    ("hang", "hang"),
+    ("slow-headers", "slow-headers=TIME (2s, 500ms)"),
+    ("status", "status=CODE or status=CODE@RATE (400 to 599, 0 to 1)"),
+    ("reset-after-tokens", "reset-after-tokens=COUNT"),
+    ("drop-after-bytes", "drop-after-bytes=COUNT"),
+    ("excess-bytes", "excess-bytes=COUNT"),
+    ("refuse", "refuse or refuse=COUNT"),
+    ("metrics", "metrics=WAITING,RUNNING,KV (KV from 0 to 1)"),
+];
+
 /// Text that is not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// The kind is none of ours.
-    #[error(
-        "`{0}` is no fault; there are slow=FACTOR, hang, slow-headers=TIME, status=CODE[@RATE], \
-         reset-after-tokens=N, drop-after-bytes=N, excess-bytes=N, refuse[=N], metrics=WAITING,RUNNING,KV"
-    )]
+    #[error("`{0}` is no fault; there are {forms}", forms = FORMS.map(|(_, form)| form).join("; "))]
     Unknown(String),
     /// The kind is known, its value is not one.
-    #[error("`{value}` is no value for the fault {kind}")]
+    #[error("`{value}` is no value for the fault {kind}: write {form}")]
     BadValue {
         /// The fault.
         kind: String,
+        /// How it is written.
+        form: &'static str,
         /// What stood after the `=`.
         value: String,
     },
@@ -83,9 +95,11 @@ impl FromStr for Fault {
             "refuse" if value.is_empty() => Some(Self::Refuse { connections: None }),
             "refuse" => value.parse().ok().map(|count| Self::Refuse { connections: Some(count) }),
             "metrics" => metrics(value),
-            _ => return Err(FaultError::Unknown(text.into())),
+            _ => None,
         };
-        parsed.ok_or_else(|| FaultError::BadValue { kind: kind.into(), value: value.into() })
+        let form = FORMS.iter().find(|(known, _)| *known == kind);
+        let &(_, form) = form.ok_or_else(|| FaultError::Unknown(text.into()))?;
+        parsed.ok_or_else(|| FaultError::BadValue { kind: kind.into(), form, value: value.into() })
     }
 }
 
@@ -115,7 +129,7 @@ fn metrics(text: &str) -> Option<Fault> {
     let mut parts = text.split(',');
     let waiting = parts.next()?.parse().ok()?;
     let running = parts.next()?.parse().ok()?;
-    let kv_usage = parts.next()?.parse().ok()?;
+    let kv_usage = parts.next()?.parse().ok().filter(|usage| (0.0..=1.0).contains(usage))?;
     parts.next().is_none().then_some(Fault::Metrics { waiting, running, kv_usage })
 }
 
@@ -210,6 +224,25 @@ mod tests {
         for (text, fault) in table {
             assert_eq!(text.parse(), Ok(fault), "{text}");
         }
+    }
+
+    #[test]
+    fn a_value_out_of_its_range_is_refused_with_the_form_that_is_wanted() {
+        for text in [
+            "slow=-1",
+            "slow=NaN",
+            "status=200",
+            "status=500@2",
+            "metrics=1,1,80",
+            "metrics=1,1,NaN",
+            "hang=1",
+        ] {
+            let refused = text.parse::<Fault>().expect_err(text).to_string();
+            let (kind, _) = text.split_once('=').expect("each has a value");
+            assert!(refused.contains(&format!("the fault {kind}: write {kind}")), "{refused}");
+        }
+        let unknown = "slo=1".parse::<Fault>().expect_err("no such fault").to_string();
+        assert!(unknown.contains("; metrics=WAITING,RUNNING,KV (KV from 0 to 1)"), "{unknown}");
     }
 
     proptest! {

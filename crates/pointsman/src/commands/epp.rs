@@ -3,7 +3,7 @@
 use super::Done;
 use super::sim::stopped;
 use super::stand_in::{Logging, Meaningless, Switch, Transport};
-use crate::gateway::{Picker, PickerSettings, WorldSettings};
+use crate::gateway::{Picker, PickerSettings, WorldSettings, fraction, queue_depth};
 use clap::Args;
 use extproc::Settings;
 use extproc::epp::{EppSettings, PoolReference, SubsetHint};
@@ -36,8 +36,8 @@ pub(crate) struct EppCommand {
     /// Port of `/metrics`, in the clear.
     #[arg(long, value_name = "PORT", default_value_t = 9090, env = "METRICS_PORT")]
     metrics_port: u16,
-    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s.
-    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = resources::parse_duration, env = "REFRESH_METRICS_INTERVAL")]
+    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s. From 10ms to 1h.
+    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = resources::durations("10ms", "1h"), env = "REFRESH_METRICS_INTERVAL")]
     refresh_metrics_interval: Duration,
     /// The header and the metadata key that carry the endpoints.
     #[arg(
@@ -61,8 +61,8 @@ pub(crate) struct EppCommand {
     /// The same, as text.
     #[arg(long, value_name = "YAML", env = "CONFIG_TEXT")]
     config_text: Option<String>,
-    /// Endpoints named for each request, best first, joined by commas: the gateway goes to the next where one fails. At most 4;
-    /// a config says it with `maxNumOfEndpoints` instead. Default as the reference's: an Envoy cluster of the type
+    /// Endpoints named for each request, best first, joined by commas: the gateway goes to the next where one fails. From 1
+    /// to 4; a config says it with `maxNumOfEndpoints` instead. Default as the reference's: an Envoy cluster of the type
     /// `ORIGINAL_DST` reads one address. Where the gateway takes lists (`override_host`: Istio, kgateway …), take more.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=ENDPOINTS_MAX as i64), env = "POINTSMAN_ENDPOINTS_MAX")]
     endpoints_max: u8,
@@ -181,8 +181,9 @@ impl EppCommand {
 
     fn settings(mut self) -> Result<PickerSettings, Box<dyn std::error::Error>> {
         let no_room = NoRoomDetector::default();
-        of_environment("SD_QUEUE_DEPTH_THRESHOLD", &mut self.world.queue_depth_max, no_room.queue_depth_max)?;
-        of_environment("SD_KV_CACHE_UTIL_THRESHOLD", &mut self.world.kv_used_max, no_room.kv_used_max)?;
+        let (queue, kv) = (&mut self.world.queue_depth_max, &mut self.world.kv_used_max);
+        of_environment("SD_QUEUE_DEPTH_THRESHOLD", (queue, no_room.queue_depth_max), queue_depth)?;
+        of_environment("SD_KV_CACHE_UTIL_THRESHOLD", (kv, no_room.kv_used_max), fraction)?;
         let (pools, ports): (Vec<_>, Vec<_>) =
             self.pool.reference().into_iter().chain(self.pools).map(|pool| (pool.0, pool.1)).unzip();
         if pools.is_empty() {
@@ -286,10 +287,14 @@ impl OfReference {
 }
 
 /// Takes a threshold of the reference's saturation detector over from the environment, where it is set.
-fn of_environment<T: FromStr + PartialEq>(name: &str, setting: &mut T, default: T) -> Result<(), String> {
+fn of_environment<T: PartialEq>(
+    name: &str,
+    (setting, default): (&mut T, T),
+    read: impl Fn(&str) -> Result<T, &'static str>,
+) -> Result<(), String> {
     let told = std::env::var(name).ok().filter(|text| !text.is_empty() && *setting == default);
     let Some(text) = told else { return Ok(()) };
-    *setting = text.parse().map_err(|_| format!("{name} is {text:?}, which is no number"))?;
+    *setting = read(&text).map_err(|wrong| format!("{name} is {text:?}: {wrong}"))?;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Quickstart {
     /// Address of the admin server; port 0 takes any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", env = "POINTSMAN_ADMIN")]
     admin: SocketAddr,
-    /// Simulated model servers of each model.
+    /// Simulated model servers of each model. From 1 to 32.
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
     endpoints: u8,
 }

@@ -161,6 +161,60 @@ mod tests {
         }
     }
 
+    /// Value names of numbers that have a range; a port has that of its type, and `--v` takes any number.
+    const NUMBERS: [&str; 7] = ["COUNT", "BYTES", "DURATION", "FRACTION", "REQUESTS", "FACTOR", "TOKENS"];
+
+    /// The range that the help tells: `From 1 to 10.` or `At least 1.`.
+    fn range(help: &str) -> Option<(&str, Option<&str>)> {
+        if let Some((_, least)) = help.rsplit_once("At least ") {
+            return Some((least.split_whitespace().next()?.trim_end_matches(['.', ';']), None));
+        }
+        let mut words = help.rsplit_once("From ")?.1.split_whitespace();
+        let (least, to, most) = (words.next()?, words.next()?, words.next()?);
+        (to == "to").then(|| (least, Some(most.trim_end_matches(['.', ';']))))
+    }
+
+    fn takes(arg: &clap::Arg, value: &str) -> bool {
+        let arg = arg.clone().required(false);
+        let flag = format!("--{}={value}", arg.get_long().expect("a number has a flag"));
+        clap::Command::new("test").arg(arg).try_get_matches_from(["test", &flag]).is_ok()
+    }
+
+    #[test]
+    fn every_number_has_a_range_that_is_told_and_kept() {
+        let mut root = crate::Cli::command();
+        root.build();
+        let arguments = root.get_subcommands().flat_map(clap::Command::get_arguments);
+        let is_number = |arg: &&clap::Arg| {
+            let name = arg.get_value_names().and_then(|names| names.first());
+            !arg.is_hide_set() && name.is_some_and(|name| NUMBERS.contains(&name.as_str()))
+        };
+        let mut numbers = 0;
+        for arg in arguments.filter(is_number) {
+            let help = meaning(arg);
+            let (least, most) = range(&help).unwrap_or_else(|| panic!("no range is told: {help}"));
+            numbers += 1;
+            let most_or_so = most.unwrap_or("1000000");
+            for (value, taken) in
+                [(least, true), (most_or_so, true), ("NaN", false), ("-1", false), ("", false)]
+            {
+                assert_eq!(takes(arg, value), taken, "--{}={value}", arg.get_id());
+            }
+            if let Some(most) = most {
+                let units = most.trim_start_matches(|digit: char| digit.is_ascii_digit());
+                let beyond = match units {
+                    "" => (most.parse::<u64>().unwrap() + 1).to_string(),
+                    _ => format!("{most}1ms"),
+                };
+                assert!(!takes(arg, &beyond), "--{}={beyond}", arg.get_id());
+            }
+            if !matches!(least, "0" | "0s") {
+                assert!(!takes(arg, "0") && !takes(arg, "0s"), "--{}=0", arg.get_id());
+            }
+        }
+        assert!(numbers > 50, "{numbers}");
+    }
+
     #[test]
     fn the_command_line_is_sound() {
         crate::Cli::command().debug_assert();

@@ -2,7 +2,7 @@
 
 use super::Done;
 use crate::terminal::{GOOD, NAME};
-use clap::Args;
+use clap::{Args, value_parser};
 use simulator::{Config, EngineKind, Fault};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
@@ -19,8 +19,8 @@ pub(crate) struct Sim {
     /// Port of the first server; 0 takes any free port.
     #[arg(long, value_name = "PORT", default_value_t = 8000, env = "POINTSMAN_SIM_PORT")]
     port: u16,
-    /// How many servers to run, on ports that follow each other (or on free ones, with --port 0).
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    /// How many servers to run, on ports that follow each other (or on free ones, with --port 0). From 1 to 2000.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = value_parser!(u16).range(1..=2000))]
     count: u16,
     /// The base model's name, as requests ask for it.
     #[arg(long, value_name = "NAME", default_value = "simulated", env = "POINTSMAN_SIM_MODEL")]
@@ -34,26 +34,26 @@ pub(crate) struct Sim {
     /// What a step costs, as the name of a model on a machine; a wrong name lists them all.
     #[arg(long, value_name = "NAME", default_value = "demo")]
     engine_model: engine::Coefficients,
-    /// Simulated seconds in a second of the wall clock.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    /// Simulated seconds in a second of the wall clock. From 0.001 to 1000000.
+    #[arg(long, value_name = "FACTOR", value_parser = speed, default_value_t = 1.0)]
     speed: f64,
-    /// Requests computed in one step, at most.
-    #[arg(long, value_name = "COUNT", default_value_t = Config::default().max_num_seqs)]
+    /// Requests computed in one step, at most. From 1 to 65536.
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=65_536), default_value_t = Config::default().max_num_seqs)]
     max_num_seqs: u32,
-    /// Tokens computed in one step, at most.
-    #[arg(long, value_name = "TOKENS", default_value_t = Config::default().max_num_batched_tokens)]
+    /// Tokens computed in one step, at most. From 1 to 16777216.
+    #[arg(long, value_name = "TOKENS", value_parser = value_parser!(u32).range(1..=16_777_216), default_value_t = Config::default().max_num_batched_tokens)]
     max_num_batched_tokens: u32,
-    /// Tokens in a KV block.
-    #[arg(long, value_name = "TOKENS", default_value_t = Config::default().block_tokens)]
+    /// Tokens in a KV block. From 1 to 65536.
+    #[arg(long, value_name = "TOKENS", value_parser = value_parser!(u32).range(1..=65_536), default_value_t = Config::default().block_tokens)]
     block_tokens: u32,
-    /// KV blocks in all; by default what the engine model has.
-    #[arg(long, value_name = "COUNT")]
+    /// KV blocks in all; by default what the engine model has. From 1 to 16777216.
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=16_777_216))]
     num_gpu_blocks: Option<u32>,
-    /// Adapters in use at once, at most.
-    #[arg(long, value_name = "COUNT", default_value_t = Config::default().max_loras)]
+    /// Adapters in use at once, at most. From 1 to 4096.
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=4_096), default_value_t = Config::default().max_loras)]
     max_loras: u32,
-    /// Tokens that an answer has at least, unless the request's limit is lower.
-    #[arg(long, value_name = "TOKENS", default_value_t = Config::default().answer_tokens)]
+    /// Tokens that an answer has at least, unless the request's limit is lower. From 1 to 1048576.
+    #[arg(long, value_name = "TOKENS", value_parser = value_parser!(u32).range(1..=1_048_576), default_value_t = Config::default().answer_tokens)]
     answer_tokens: u32,
     /// Answer every POST at once with one fixed body: for measuring what lies before the server.
     #[arg(long)]
@@ -106,6 +106,12 @@ impl Sim {
             ..Config::default()
         }
     }
+}
+
+/// How fast the simulated clock runs, as a flag has it.
+fn speed(text: &str) -> Result<f64, &'static str> {
+    let speed = text.parse().ok().filter(|speed| (1e-3..=1e6).contains(speed));
+    speed.ok_or("it must be a number from 0.001 to 1000000")
 }
 
 /// Ends with the first SIGINT or SIGTERM.

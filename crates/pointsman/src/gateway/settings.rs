@@ -1,5 +1,6 @@
 //! The flags of a gateway. Each stands here or in the room that it steers, once: name, help, default and environment twin.
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use journey::AdmissionSettings;
 use scheduling::saturation::{NoRoomDetector, SaturationDetector};
@@ -22,22 +23,35 @@ pub(crate) struct WorldSettings {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", env = "POINTSMAN_ADMIN")]
     pub(crate) admin: SocketAddr,
     /// A pool is saturated when each of its ready endpoints has more requests waiting than this, or --kv-used-max.
-    #[arg(long, value_name = "REQUESTS", default_value_t = 5, env = "POINTSMAN_QUEUE_DEPTH_MAX")]
+    /// From 0 to 1000000.
+    #[arg(long, value_name = "REQUESTS", value_parser = queue_depth, default_value_t = 5, env = "POINTSMAN_QUEUE_DEPTH_MAX")]
     pub(crate) queue_depth_max: u32,
-    /// A pool is saturated when each of its ready endpoints uses more of its KV cache than this (0 to 1), or
-    /// --queue-depth-max. A saturated pool answers 429 to requests of priority below 0.
-    #[arg(long, value_name = "FRACTION", default_value_t = 0.8, env = "POINTSMAN_KV_USED_MAX")]
+    /// A pool is saturated when each of its ready endpoints uses more of its KV cache than this, or
+    /// --queue-depth-max. A saturated pool answers 429 to requests of priority below 0. From 0 to 1.
+    #[arg(long, value_name = "FRACTION", value_parser = fraction, default_value_t = 0.8, env = "POINTSMAN_KV_USED_MAX")]
     pub(crate) kv_used_max: f32,
-    /// For one scrape, connecting included.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = resources::parse_duration,
+    /// For one scrape, connecting included. From 10ms to 1h.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = resources::durations("10ms", "1h"),
           env = "POINTSMAN_SCRAPE_TIMEOUT")]
     pub(crate) scrape_timeout: Duration,
-    /// Decision records kept on each data thread for `explain`.
-    #[arg(long, value_name = "COUNT", default_value_t = 4096, env = "POINTSMAN_RECORDS")]
+    /// Decision records kept on each data thread for `explain`. From 0 to 100000.
+    #[arg(long, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000), default_value_t = 4096, env = "POINTSMAN_RECORDS")]
     pub(crate) records: usize,
     /// A line for each request that has ended, on standard output. Never a prompt.
     #[arg(long, value_name = "FORM", default_value = "off", env = "POINTSMAN_ACCESS_LOG")]
     pub(crate) access_log: AccessLog,
+}
+
+/// Requests waiting, as a flag has them.
+pub(crate) fn queue_depth(text: &str) -> Result<u32, &'static str> {
+    let depth = text.parse().ok().filter(|depth| (0..=1_000_000).contains(depth));
+    depth.ok_or("it must be a whole number from 0 to 1000000")
+}
+
+/// A share of a whole, as a flag has it.
+pub(crate) fn fraction(text: &str) -> Result<f32, &'static str> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or("it must be a number from 0 to 1")
 }
 
 /// How a gateway runs.
@@ -48,8 +62,8 @@ pub(crate) struct GatewaySettings {
     /// Who picks for a pool whose endpoint picker is a Service that the manifests do not hold.
     #[arg(long, value_name = "WHO", default_value = "builtin", env = "POINTSMAN_MISSING_ENDPOINT_PICKER")]
     missing_endpoint_picker: WhoPicks,
-    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s.
-    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = resources::parse_duration,
+    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s. From 10ms to 1h.
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = resources::durations("10ms", "1h"),
           env = "POINTSMAN_SCRAPE_INTERVAL")]
     scrape_interval: Duration,
     /// Limits and times of the proxy door.
