@@ -111,6 +111,8 @@ pub fn read(text: &str, tests: TestPlugins) -> Result<Configured, ConfigError> {
     };
     let mut reader = Reader::new(tree);
     let configured = read_tree(tree, tests, &mut reader);
+    // A file is mended from its top.
+    reader.problems.sort_by_key(|problem| problem.line);
     match configured {
         Some(configured) if reader.problems.is_empty() => {
             Ok(Configured { notes: reader.notes, ..configured })

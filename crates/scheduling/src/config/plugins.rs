@@ -118,10 +118,7 @@ fn plugin<'t>(
     let Some(of) = plugin_type(kind) else {
         let message = match REFUSED.iter().find(|refused| refused.name == kind) {
             Some(refused) => format!("`{kind}` is not taken: {}", refused.instead),
-            None => {
-                let known: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
-                not_among("plugin type", kind, &known)
-            }
+            None => unknown_type(kind),
         };
         reader.problem(&path.then("type"), message);
         return None;
@@ -143,6 +140,18 @@ fn plugin<'t>(
         of,
         made: make(of, Parameters { tree: parameters, path, reader }),
     })
+}
+
+/// A type that is none, with all that there are, a line for each kind.
+fn unknown_type(written: &str) -> String {
+    let near = yaml::nearest(written, PLUGINS.iter().map(|plugin| plugin.name));
+    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    let mut told = format!("there is no plugin type `{}`{hint}", yaml::shorten(written));
+    for of_kind in PLUGINS.chunk_by(|one, next| one.kind == next.kind) {
+        let names: Vec<&str> = of_kind.iter().map(|plugin| plugin.name).collect();
+        told.push_str(&format!("\n    {}: {}", of_kind[0].kind.name(), names.join(", ")));
+    }
+    told
 }
 
 static NONE: Tree = Tree { value: yaml::Value::Null, line: 0 };

@@ -113,7 +113,7 @@ impl<'d, 't> Profile<'d, 't> {
             if reader.object(reference, &path, &["pluginRef", "weight"]).is_none() {
                 continue;
             }
-            let weight = reader.number(reference, &path, "weight", -1e9..=1e9).map(|weight| weight as f32);
+            let weight = reader.number(reference, &path, "weight", 0.0..=1e9).map(|weight| weight as f32);
             if let Some(plugin) = self.declared.referred(reference, &path, reader) {
                 self.add(plugin, weight, &path, reader);
             }

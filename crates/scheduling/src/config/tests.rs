@@ -66,12 +66,19 @@ fn a_type_of_the_reference_that_is_not_taken_says_what_to_do() {
 }
 
 #[test]
+fn what_is_wrong_is_told_from_the_top_of_the_file() {
+    let error = with("schedulingProfiles: [{}]\nplugins:\n- {type: x}\nfeatureGates: [x]").unwrap_err();
+    let lines: Vec<u32> = error.problems.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [3, 5, 6], "{error}");
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_line_and_field() {
     refused(
         "plugins: [{type: queue-scorr}]",
         3,
         "plugins[0].type",
-        "there is no plugin type `queue-scorr`; did you mean `queue-scorer`? There are: queue-scorer, decision-tree-filter,",
+        "there is no plugin type `queue-scorr`; did you mean `queue-scorer`?\n    filter: decision-tree-filter,",
     );
     refused(
         "plugins:\n- {type: queue-scorer}\n- {type: queue-scorer}",
@@ -172,6 +179,9 @@ fn profiles_refer_to_what_is_declared() {
         "schedulingProfiles[0].plugins[0].weight",
         "must be a number",
     );
+    let negative = "must be a number from 0 to 1000000000, and is the number -1";
+    let weight = "schedulingProfiles[0].plugins[0].weight";
+    refused(&profile("{pluginRef: queue-scorer, weight: -1}"), 6, weight, negative);
     let two = "schedulingProfiles: [{name: a, plugins: []}, {name: b, plugins: []}]";
     refused(two, 3, "schedulingProfiles", "are 2, and single-profile-handler runs one");
     let many = "{pluginRef: queue-scorer},".repeat(SCORERS_MAX + 1);
