@@ -145,6 +145,8 @@ pub enum Refusal {
     NoReadyEndpoint {
         /// The pool.
         pool: Arc<str>,
+        /// The request's priority; `None` if the pool is not known.
+        priority: Option<i32>,
         /// Endpoints in the pool.
         endpoints: u32,
         /// Of these, resting after failures.
@@ -217,6 +219,9 @@ pub enum Unnamed {
     /// The body has no `model`.
     #[error("`model` is missing")]
     Missing,
+    /// The body's `model` is the empty text.
+    #[error("`model` is empty")]
+    Empty,
     /// The body was not read: a client that sent JSON under another name, as curl does with `-d` alone, is told what to
     /// change.
     #[error("`model` is missing: the body's Content-Type is {content_type:?}; send application/json")]
@@ -294,6 +299,7 @@ impl Refusal {
             Some(value) if request.media == Media::Opaque => {
                 Unnamed::Unread { content_type: content_type_told(value) }
             }
+            _ if request.names_empty_model => Unnamed::Empty,
             _ => Unnamed::Missing,
         };
         Refusal::ModelMissing { models, why }
@@ -356,6 +362,15 @@ impl Refusal {
     /// True if the same request may succeed when it is sent again.
     pub fn may_retry(&self) -> bool {
         self.row().retry == Retry::Helps
+    }
+
+    /// The request's priority, if it was weighed before it was refused.
+    pub fn priority(&self) -> Option<i32> {
+        match self {
+            Refusal::Saturated { priority, .. } => Some(*priority),
+            Refusal::NoReadyEndpoint { priority, .. } => *priority,
+            _ => None,
+        }
     }
 
     /// When to come back: the `Retry-After` header, in whole seconds.

@@ -295,6 +295,11 @@ impl Scanner {
                 self.state = State::KeyOrEnd;
                 Ok(())
             }
+            // What begins as a literal may be no JSON at all.
+            Some(kind @ (Kind::True | Kind::False | Kind::Null)) => {
+                self.state = State::Word(kind, 1);
+                Ok(())
+            }
             Some(kind) => Err(ParseError::NotAnObject { found: kind.named() }),
             None if byte == 0xEF => self.refuse(at, "a byte order mark"),
             None => self.refuse(at, "expected `{`"),
@@ -572,12 +577,21 @@ impl Scanner {
     ) -> Result<usize, ParseError> {
         let rest = &kind.word()[usize::from(have)..];
         let here = rest.len().min(chunk.len() - from);
+        let is_body = self.nesting.depth() == 0;
         if chunk[from..from + here] != rest[..here] {
-            return self.refuse(from, "expected `true`, `false` or `null`");
+            return match is_body {
+                true => {
+                    let offset = self.offset + from as u64 - u64::from(have);
+                    Err(ParseError::NotJson { what: "expected `{`", offset })
+                }
+                false => self.refuse(from, "expected `true`, `false` or `null`"),
+            };
         }
         let at = from + here;
         if here < rest.len() {
             self.state = State::Word(kind, have + here as u8);
+        } else if is_body {
+            return Err(ParseError::NotAnObject { found: kind.named() });
         } else {
             self.end_value(kind, &[], chunk, at, visitor)?;
         }

@@ -49,6 +49,8 @@ pub struct InferenceRequest {
     pub media: Media,
     /// The model asked for; `None` if the body has none, is empty or is opaque.
     pub model: Option<ModelField>,
+    /// True if the object has a `model`, and that is the empty text.
+    pub names_empty_model: bool,
     /// `"stream": true`.
     pub stream: bool,
     /// `max_tokens`, `max_completion_tokens` or `max_output_tokens`, if it is a whole number.
@@ -235,12 +237,14 @@ impl RequestParser {
             self.take_decoded(&last)?;
         }
         let bytes = if coded { self.decoded_bytes } else { self.received };
+        let names_empty_model = self.names_empty_model();
         // A body that was never there is no broken one.
         let (fields, prompt) = if self.received == 0 { Default::default() } else { self.reader.finish()? };
         Ok(InferenceRequest {
             dialect: self.head.dialect,
             media: self.head.media,
             model: fields.model,
+            names_empty_model,
             stream: fields.stream,
             max_tokens: fields.max_tokens,
             prompt,

@@ -85,16 +85,22 @@ impl Addresses {
 
 /// A port that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}, for {listeners}: {source}")]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
+    /// The listeners that are served there, with their Gateways.
+    pub listeners: String,
     /// What the system says.
     pub source: io::Error,
 }
 
 /// Binds a port. With `SO_REUSEADDR`, so that a restart does not wait for old connections to time out.
-pub(crate) fn bind(settings: &Settings, port: u16) -> Result<std::net::TcpListener, BindError> {
+pub(crate) fn bind(
+    settings: &Settings,
+    snapshot: &Snapshot,
+    port: u16,
+) -> Result<std::net::TcpListener, BindError> {
     let address = SocketAddr::new(settings.bind, if settings.free_ports { 0 } else { port });
     let open = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -104,7 +110,16 @@ pub(crate) fn bind(settings: &Settings, port: u16) -> Result<std::net::TcpListen
         socket.listen(BACKLOG)?;
         Ok(std::net::TcpListener::from(socket))
     };
-    open().map_err(|source| BindError { address, source })
+    open().map_err(|source| BindError { address, listeners: listeners_at(snapshot, port), source })
+}
+
+/// The listeners of a port, for people.
+fn listeners_at(snapshot: &Snapshot, port: u16) -> String {
+    let at_port = snapshot.listeners.iter().filter(|listener| listener.port == port);
+    let told: Vec<String> = at_port
+        .map(|listener| format!("listener {} of Gateway {}", listener.name, listener.gateway))
+        .collect();
+    told.join(", ")
 }
 
 /// How long a port that could not be bound is left before it is tried again.
@@ -159,7 +174,7 @@ impl Acceptor {
             if ports.open.contains_key(&port) {
                 continue;
             }
-            match bind(&self.settings, port) {
+            match bind(&self.settings, snapshot, port) {
                 Ok(listener) => {
                     ports.unbound.remove(&port);
                     self.open(ports, port, listener);
@@ -248,6 +263,29 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_told_with_its_address() {
+        let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = taken.local_addr().unwrap();
+        let settings = Settings { bind: address.ip(), ..Settings::default() };
+        let listener = |name: &str, port| {
+            Arc::new(state::Listener {
+                gateway: resources::ObjectName::new("default", "gateway"),
+                name: name.into(),
+                port,
+                hostname: None,
+                routes: routing::RouteTable::default(),
+            })
+        };
+        let listeners = vec![listener("a", address.port()), listener("b", 1), listener("c", address.port())];
+        let snapshot = Snapshot { listeners, ..Snapshot::default() };
+        let told = bind(&settings, &snapshot, address.port()).unwrap_err().to_string();
+        let expected = format!(
+            "cannot listen on {address}, for listener a of Gateway default/gateway, listener c of Gateway default/gateway: "
+        );
+        assert!(told.starts_with(&expected), "{told}");
+    }
 
     #[test]
     fn connections_go_to_the_least_loaded_data_thread() {

@@ -43,7 +43,7 @@ impl Proxy {
         let first = world.load();
         let mut bound = Vec::new();
         for port in first.ports() {
-            bound.push((port, bind(&settings, port)?));
+            bound.push((port, bind(&settings, &first, port)?));
         }
         let shared = Shared {
             budget: Budget::new(settings.held_bytes_max),

@@ -18,10 +18,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use journey::headers::{MODEL_NAME, REQUEST_ID};
-use journey::{Outcome, Refusal};
+use journey::{Outcome, Refusal, model_list};
 use payload::BodyHead;
 use routing::{Arrived, RequestHead, Rule, Weighted};
-use state::{Backend, Dispatch, Goal, Listener, Snapshot, dispatch, draw, leads_nowhere};
+use state::{Backend, Dispatch, Goal, Listener, Routed, Snapshot, dispatch, draw, leads_nowhere};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -70,7 +70,10 @@ async fn travel(
         None => {
             let request = arriving.read(core, account, &head).await?;
             newest = core.snapshot();
-            listener(&newest, account, &host)?.route_parsed(&asked(&head, &host), request)?
+            match listener(&newest, account, &host)?.route_parsed(&asked(&head, &host), request)? {
+                Routed::Rule(rule) => rule,
+                Routed::Models(models) => return Ok(response::Passage::Models(model_list(&models))),
+            }
         }
     };
     account.record.rule = Some(Arc::clone(&rule.label));

@@ -24,6 +24,8 @@ pub(crate) enum Passage {
     Replaced(Response<Bytes>),
     /// The pool's own endpoint picker answers; if an endpoint had answered before, that is how it did.
     OfPicker(client::Answer, Outcome),
+    /// The models that can be asked for are listed.
+    Models(String),
     /// The client is sent elsewhere.
     Redirect {
         /// The status.
@@ -39,6 +41,14 @@ pub(crate) fn pass(mut account: Box<Account>, passage: Passage) -> Response<Resp
         Passage::Answer(answer) => relay(account, answer),
         Passage::Replaced(response) => replaced(account, response),
         Passage::OfPicker(answer, outcome) => of_picker(account, answer, outcome),
+        Passage::Models(list) => {
+            account.record.status = StatusCode::OK.as_u16();
+            account.ended(Outcome::Served);
+            let mut response = Response::new(ResponseBody::Whole(list.into()));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            sign(response.headers_mut(), &account);
+            response
+        }
         Passage::Redirect { status, location } => {
             account.record.status = status.as_u16();
             account.ended(Outcome::Served);

@@ -15,7 +15,7 @@ mod table;
 pub use compile::{Attached, compile};
 pub use filters::{Arrived, Filters, HeaderChanges, Mirror, PathChange, Redirect, Rewrite};
 pub use rule::{Destination, DestinationKind, Retry, Rule, Timeouts, Weighted};
-pub use table::{MODELS_TOLD_MAX, RouteTable};
+pub use table::RouteTable;
 
 use http::{HeaderMap, Method};
 

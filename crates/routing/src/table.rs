@@ -16,9 +16,6 @@ use std::sync::Arc;
 /// From this many rules on, a bucket is indexed by model: below, a linear walk is quicker than a hash.
 const BUCKET_INDEXED_FROM: usize = 16;
 
-/// The most model names that [`RouteTable::models`] tells.
-pub const MODELS_TOLD_MAX: usize = 20;
-
 type Map<V> = HashMap<Arc<str>, V, foldhash::fast::RandomState>;
 
 /// The rules of one listener, in the order of precedence.
@@ -81,7 +78,7 @@ struct HostGroup {
     /// The lengths of those prefixes, longest first, each once.
     prefix_lengths: Vec<usize>,
     regex: Bucket,
-    /// Models asked for by name, sorted, each once, at most [`MODELS_TOLD_MAX`].
+    /// Models asked for by name, sorted, each once.
     models: Vec<Arc<str>>,
 }
 
@@ -165,12 +162,13 @@ impl<B> RouteTable<B> {
         self.exact.get(host).into_iter().chain(wildcards).chain([&self.any])
     }
 
-    /// The models that rules reachable on this host ask for, for messages; sorted, at most [`MODELS_TOLD_MAX`].
-    pub fn models(&self, host: &str) -> Vec<String> {
-        let mut models: Vec<&Arc<str>> = self.groups(host).flat_map(|group| &group.models).collect();
+    /// The models that rules reachable on this host ask for by name; sorted, each once.
+    pub fn models(&self, host: &str) -> Vec<&str> {
+        let models = self.groups(host).flat_map(|group| &group.models);
+        let mut models: Vec<&str> = models.map(|model| &**model).collect();
         models.sort_unstable();
         models.dedup();
-        models.into_iter().take(MODELS_TOLD_MAX).map(|model| model.to_string()).collect()
+        models
     }
 
     /// Every model that a rule asks for by name, in no order, perhaps twice.
@@ -198,7 +196,6 @@ impl HostGroup {
     fn seal(&mut self, matches: &[Match]) {
         self.models.sort_unstable();
         self.models.dedup();
-        self.models.truncate(MODELS_TOLD_MAX);
         self.prefix_lengths = self.prefix.keys().map(|prefix| prefix.len()).collect();
         self.prefix_lengths.sort_unstable_by(|a, b| b.cmp(a));
         self.prefix_lengths.dedup();

@@ -10,7 +10,7 @@ use payload::{InferenceRequest, ResponseObserver, Usage};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::SystemTime;
-use telemetry::{Attempt, Core, Record, Refused, Running, request_id};
+use telemetry::{Attempt, Core, Record, Running, request_id};
 
 /// One request's account.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Account {
     /// The request has a place at an endpoint of a pool.
     pub fn took_off(&mut self, flight: Flight) {
         let record = &mut self.record;
-        record.priority = flight.priority;
+        record.priority = Some(flight.priority);
         record.target_model = flight.rewrite.clone();
         let known = &flight.pool.known_models;
         record.model_known =
@@ -177,12 +177,7 @@ impl Account {
 
     /// The request was refused.
     pub fn refused(&mut self, refusal: &Refusal) {
-        self.record.status = refusal.status().as_u16();
-        self.record.refusal = Some(Refused {
-            step: refusal.step(),
-            reason: refusal.reason(),
-            message: refusal.to_string().into_boxed_str(),
-        });
+        self.record.refuse(refusal);
     }
 }
 

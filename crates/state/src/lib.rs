@@ -28,7 +28,7 @@ pub use flight::{Alone, Dispatch, Flight, assign, dispatch};
 pub use memory::memory_limit;
 pub use names::{ADDRESSES_MAX, NAMES_MAX};
 pub use resources::FailureMode;
-pub use route::{Goal, draw, leads_nowhere};
+pub use route::{Goal, Routed, draw, leads_nowhere};
 pub use settings::{CONTROLLER_NAME, MissingEndpointPicker, Settings};
 pub use snapshot::{Backend, Clock, Domain, EndpointPicker, Listener, Pool, Service, Snapshot, Transport};
 pub use world::{Applied, Reader, World};

@@ -5,8 +5,8 @@
 //! read is its door's business.
 
 use crate::{Backend, Listener, Pool, Service};
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method};
 use journey::Refusal;
 use payload::InferenceRequest;
 use routing::{Model, RequestHead, Rule, Walk, Weighted};
@@ -14,6 +14,21 @@ use std::sync::Arc;
 
 /// The longest path that a message repeats, bytes.
 const PATH_TOLD_MAX: usize = 256;
+
+/// Models that a refusal names.
+const MODELS_TOLD_MAX: usize = 20;
+
+/// Where OpenAI's API lists models.
+const MODELS_PATH: &str = "/v1/models";
+
+/// Who answers a request.
+#[derive(Debug)]
+pub enum Routed<'r> {
+    /// A rule's backend.
+    Rule(&'r Rule<Backend>),
+    /// The door itself, with the models that can be asked for here: `GET /v1/models`, which no rule wanted.
+    Models(Vec<&'r str>),
+}
 
 impl Listener {
     /// Decides by the head alone. `None`: the body must be read, then [`Listener::route_parsed`] decides.
@@ -30,21 +45,36 @@ impl Listener {
         &self,
         asked: &RequestHead<'_>,
         request: &InferenceRequest,
-    ) -> Result<&Rule<Backend>, Refusal> {
+    ) -> Result<Routed<'_>, Refusal> {
         let model = request.model.as_ref().map(|model| &*model.name.0);
         match self.routes.walk(asked, model.map_or(Model::Absent, Model::Named)) {
-            Walk::Rule(rule) => Ok(rule),
-            Walk::Nothing { for_want_of_model: true } => {
-                let models = self.routes.models(asked.host);
-                Err(match model {
-                    None => {
-                        let content_type = asked.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-                        Refusal::model_missing(models, request, content_type)
-                    }
-                    Some(model) => Refusal::ModelUnknown { model: model.to_owned(), models },
-                })
-            }
+            Walk::Rule(rule) => Ok(Routed::Rule(rule)),
+            Walk::Nothing { for_want_of_model: true } => self.without_rule(asked, request),
             Walk::Nothing { for_want_of_model: false } | Walk::ReadBody => Err(no_route(asked)),
+        }
+    }
+
+    /// The request's model, or its want of one, matches no rule.
+    fn without_rule(
+        &self,
+        asked: &RequestHead<'_>,
+        request: &InferenceRequest,
+    ) -> Result<Routed<'_>, Refusal> {
+        let models = self.routes.models(asked.host);
+        let told = |models: Vec<&str>| models.into_iter().take(MODELS_TOLD_MAX).map(str::to_owned).collect();
+        // A request whose method brings no body asks for no model.
+        let has_body =
+            matches!(*asked.method, Method::POST | Method::PUT | Method::PATCH) || request.bytes > 0;
+        match &request.model {
+            Some(field) => {
+                Err(Refusal::ModelUnknown { model: field.name.0.to_string(), models: told(models) })
+            }
+            None if has_body => {
+                let content_type = asked.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+                Err(Refusal::model_missing(told(models), request, content_type))
+            }
+            None if *asked.method == Method::GET && asked.path == MODELS_PATH => Ok(Routed::Models(models)),
+            None => Err(no_route(asked)),
         }
     }
 }

@@ -74,7 +74,7 @@ fn record() -> Record {
         model: Some(ModelName("chatbot".into())),
         target_model: None,
         model_known: true,
-        priority: 0,
+        priority: Some(0),
         stream: true,
         prompt_bytes: 1_000,
         request_bytes: 1_024,

@@ -20,7 +20,7 @@ pub struct Explanation {
     stream: bool,
     model: Option<String>,
     target_model: Option<String>,
-    priority: i32,
+    priority: Option<i32>,
     request_bytes: u64,
     prompt_bytes: u64,
     headers_removed: u32,
@@ -54,6 +54,8 @@ struct Decided {
     passed_over: u32,
     endpoints: Vec<SocketAddr>,
     candidates: Vec<Weighed>,
+    #[serde(skip)]
+    prompt_bytes: u64,
 }
 
 /// A candidate, best first. What a server never reported is absent.
@@ -160,6 +162,7 @@ impl Decided {
                 .iter()
                 .map(|candidate| Weighed::new(candidate, scorers))
                 .collect(),
+            prompt_bytes: record.prompt_bytes,
         }
     }
 }
@@ -175,6 +178,26 @@ impl Weighed {
             kv_used: (!candidate.kv_used.is_nan()).then_some(candidate.kv_used),
             matched_bytes: candidate.matched_bytes,
         }
+    }
+}
+
+impl Weighed {
+    /// What the endpoint carried, and what it holds of a prompt of so many bytes, in words.
+    fn load(&self, prompt_bytes: u64) -> String {
+        let mut said = format!("{} in flight", self.in_flight);
+        if let Some(waiting) = self.waiting {
+            said.push_str(&format!(", {waiting} waiting"));
+        }
+        if let Some(used) = self.kv_used {
+            said.push_str(&format!(", KV {:.0}%", used * 100.0));
+        }
+        if self.waiting.is_none() && self.kv_used.is_none() {
+            said.push_str(", nothing reported yet");
+        }
+        if self.matched_bytes > 0 {
+            said.push_str(&format!(", {} of {prompt_bytes} prompt bytes known", self.matched_bytes));
+        }
+        said
     }
 }
 
@@ -223,7 +246,10 @@ impl Display for Explanation {
         if let Some(target) = &self.target_model {
             write!(f, ", sent as {target:?}")?;
         }
-        writeln!(f, ", priority {}, {} bytes", self.priority, self.request_bytes)?;
+        if let Some(priority) = self.priority {
+            write!(f, ", priority {priority}")?;
+        }
+        writeln!(f, ", {}", counted(self.request_bytes, "byte"))?;
         if self.headers_removed > 0 {
             let removed = counted(self.headers_removed, "steering header");
             writeln!(
@@ -252,7 +278,7 @@ impl Display for Explanation {
         }
         match &self.refusal {
             Some(why) => {
-                writeln!(f, "refused   by {}: {}: {}", why.step, why.reason, why.message.escape_debug())
+                writeln!(f, "refused   by {}: {}: {}", why.step, why.reason, printable(&why.message))
             }
             None => Ok(()),
         }
@@ -262,13 +288,12 @@ impl Display for Explanation {
 impl Display for Asked {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Asked { name, took_seconds, .. } = self;
-        let why = self.why.as_deref().unwrap_or_default().escape_debug();
+        let why = printable(self.why.as_deref().unwrap_or_default());
+        let took = rounded(*took_seconds);
         match self.did {
-            PickerOutcome::Picked => write!(f, "picked    by {name} in {:.3} ms", took_seconds * 1e3)?,
-            PickerOutcome::Answered => {
-                write!(f, "picker    {name} answered itself in {:.3} ms", took_seconds * 1e3)?;
-            }
-            PickerOutcome::Failed => write!(f, "picker    {name} failed after {took_seconds:.3} s")?,
+            PickerOutcome::Picked => write!(f, "picked    by {name} in {took}")?,
+            PickerOutcome::Answered => write!(f, "picker    {name} answered itself in {took}")?,
+            PickerOutcome::Failed => write!(f, "picker    {name} failed after {took}")?,
             PickerOutcome::NotAsked => {
                 write!(f, "picker    {name} picks in a running gateway; here the built-in one stands in")?;
             }
@@ -279,27 +304,22 @@ impl Display for Asked {
 
 impl Display for Decided {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Decided { decided_in_seconds, sequence, weighed, passed_over, .. } = self;
-        let micros = decided_in_seconds * 1e6;
-        if self.candidates.is_empty() {
+        let Decided { decided_in_seconds, weighed, passed_over, .. } = self;
+        let Some(best) = self.candidates.first() else {
             let endpoints: Vec<String> = self.endpoints.iter().map(ToString::to_string).collect();
-            return writeln!(f, "ordered   {} (event {sequence})", endpoints.join(", "));
-        }
+            return writeln!(f, "ordered   {}", endpoints.join(", "));
+        };
+        let took = rounded(*decided_in_seconds);
+        write!(f, "decided   in {took}: {weighed} weighed, {passed_over} passed over")?;
+        let equal = self.candidates.iter().filter(|candidate| candidate.total == best.total).count();
         writeln!(
             f,
-            "decided   in {micros:.1} µs: {weighed} weighed, {passed_over} passed over (event {sequence})"
+            "{}",
+            if equal > 1 { format!("; the best {equal} are equal: drawn by lot") } else { String::new() }
         )?;
         for candidate in &self.candidates {
-            let waiting = candidate.waiting.map_or("?".to_owned(), |waiting| waiting.to_string());
-            let kv_used = candidate.kv_used.map_or("?".to_owned(), |used| format!("{:.0}%", used * 100.0));
-            writeln!(
-                f,
-                "  {:<21} {:>8.3}  {} in flight, {waiting} waiting, KV {kv_used}, {} bytes known",
-                candidate.endpoint.to_string(),
-                shown(candidate.total),
-                candidate.in_flight,
-                candidate.matched_bytes
-            )?;
+            let (endpoint, total) = (candidate.endpoint.to_string(), shown(candidate.total));
+            writeln!(f, "  {endpoint:<21} {total:>8.3}  {}", candidate.load(self.prompt_bytes))?;
             for (scorer, score) in candidate.scores.iter().filter(|(_, score)| shown(**score) != 0.0) {
                 writeln!(f, "    {:>28.3}  {scorer}", shown(*score))?;
             }
@@ -311,9 +331,13 @@ impl Display for Decided {
 impl Display for Answer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let status = self.status.map_or("nothing".to_owned(), |status| status.to_string());
-        write!(f, "answered  {status} after {:.3} s, {} bytes", self.ended_in_seconds, self.bytes)?;
+        write!(f, "answered  {status}")?;
+        // Offline no time passes.
+        if self.ended_in_seconds > 0.0 {
+            write!(f, " after {}, {}", rounded(self.ended_in_seconds), counted(self.bytes, "byte"))?;
+        }
         if let Some(first) = self.first_token_in_seconds {
-            write!(f, ", first byte after {first:.3} s")?;
+            write!(f, ", first byte after {}", rounded(first))?;
         }
         if let (Some(tokens), Some(source)) = (self.output_tokens, self.tokens) {
             write!(f, ", {} ({source})", counted(tokens, "token"))?;
@@ -325,6 +349,29 @@ impl Display for Answer {
 /// A score with as many digits as are shown, and no sign where these are all zero.
 fn shown(score: f32) -> f32 {
     (score * 1e3).round() / 1e3 + 0.0
+}
+
+/// A time with about three digits.
+fn rounded(seconds: f64) -> String {
+    match seconds {
+        0.0..1e-3 => format!("{:.0} µs", seconds * 1e6),
+        1e-3..10e-3 => format!("{:.1} ms", seconds * 1e3),
+        10e-3..1.0 => format!("{:.0} ms", seconds * 1e3),
+        1.0..10.0 => format!("{seconds:.2} s"),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
+/// A message with nothing in it that moves a terminal's cursor.
+fn printable(message: &str) -> String {
+    let mut printable = String::with_capacity(message.len());
+    for char in message.chars() {
+        match char {
+            '"' | '\'' | '\\' => printable.push(char),
+            char => printable.extend(char.escape_debug()),
+        }
+    }
+    printable
 }
 
 fn quoted(text: Option<&str>) -> String {
@@ -362,14 +409,14 @@ mod tests {
 asked     chat_completions, streamed, model "chatbot", sent as "gemma3", priority 0, 2048 bytes
 rule      default/routes-to-llms rule 0 match 0
 backend   default/gemma3
-decided   in 2.5 µs: 4 weighed, 1 passed over (event 17)
-  127.0.0.1:8001           0.750  3 in flight, ? waiting, KV ?, 1024 bytes known
+decided   in 2 µs: 4 weighed, 1 passed over
+  127.0.0.1:8001           0.750  3 in flight, nothing reported yet, 1024 of 1536 prompt bytes known
                            0.250  prefix-cache-scorer
                            0.500  queue-scorer
 attempt 1 127.0.0.1:8001: server_error (503)
 attempt 2 127.0.0.1:8002: served
 cached    25 prompt tokens predicted, 16 reported
-answered  200 after 1.250 s, 4096 bytes, first byte after 0.250 s, 11 tokens (estimated)
+answered  200 after 1.25 s, 4096 bytes, first byte after 250 ms, 11 tokens (estimated)
 "#;
         assert_eq!(text, expected);
     }
@@ -377,8 +424,8 @@ answered  200 after 1.250 s, 4096 bytes, first byte after 0.250 s, 11 tokens (es
     #[test]
     fn a_pick_of_somebody_else_is_told_with_its_time_and_its_failure() {
         let text = Explanation::new(&picked_elsewhere(), &SCORERS).to_string();
-        let expected = "picked    by default/epp:9002 in 1.500 ms
-ordered   127.0.0.1:8001, 127.0.0.1:8002 (event 17)
+        let expected = "picked    by default/epp:9002 in 1.5 ms
+ordered   127.0.0.1:8001, 127.0.0.1:8002
 attempt 1";
         assert!(text.contains(expected), "{text}");
         let mut failed = served();
@@ -387,7 +434,7 @@ attempt 1";
             Box::new(AskedPicker { outcome: PickerOutcome::Failed, why, ..*asked })
         });
         let text = Explanation::new(&failed, &SCORERS).to_string();
-        let expected = "picker    default/epp:9002 failed after 0.002 s: no answer within 10s\ndecided   in";
+        let expected = "picker    default/epp:9002 failed after 1.5 ms: no answer within 10s\ndecided   in";
         assert!(text.contains(expected), "{text}");
     }
 
@@ -403,10 +450,33 @@ attempt 1";
     }
 
     #[test]
+    fn endpoints_that_are_equally_good_are_told_to_be() {
+        let mut record = served();
+        let decision = record.decision.as_mut().unwrap();
+        let candidate =
+            journey::Candidate { matched_bytes: 0, waiting: 2, kv_used: 0.5, ..decision.candidates[0] };
+        decision.candidates = [candidate, candidate].into_iter().collect();
+        let text = Explanation::new(&record, &SCORERS).to_string();
+        assert!(text.contains("1 passed over; the best 2 are equal: drawn by lot\n"), "{text}");
+        assert!(text.contains("0.750  3 in flight, 2 waiting, KV 50%\n"), "{text}");
+    }
+
+    #[test]
+    fn a_refused_request_has_the_priority_that_it_was_refused_by() {
+        let mut record = refused("chatbot");
+        let saturated = journey::Refusal::table().into_iter().find(|refusal| refusal.priority() == Some(-1));
+        record.refuse(&saturated.unwrap());
+        let text = Explanation::new(&record, &[]).to_string();
+        assert!(text.contains(r#"model "chatbot", priority -1, "#), "{text}");
+        assert!(text.contains("is saturated and the request's priority is -1"), "{text}");
+    }
+
+    #[test]
     fn a_refusal_is_explained_with_its_step_and_nothing_raw_from_the_client() {
         let text = Explanation::new(&refused("evil\u{1b}[31m"), &[]).to_string();
         assert!(text.contains("rule      none matched\n"), "{text}");
-        assert!(text.contains("refused   by route: model_unknown: "), "{text}");
+        let refusal = r#"refused   by route: model_unknown: the model "evil\u{1b}[31m" does not exist here"#;
+        assert!(text.contains(refusal) && !text.contains("priority"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! What is kept of a request.
 
 use arrayvec::{ArrayString, ArrayVec};
-use journey::{Decision, Outcome, Step, TargetModel};
+use journey::{Decision, Outcome, Refusal, Step, TargetModel};
 use payload::{Dialect, ModelName, Usage};
 use scheduling::ENDPOINTS_MAX;
 use std::net::SocketAddr;
@@ -94,8 +94,8 @@ pub struct Record {
     pub target_model: Option<TargetModel>,
     /// True if the model asked for may be a metric's label.
     pub model_known: bool,
-    /// Its priority.
-    pub priority: i32,
+    /// Its priority; `None` before it was weighed.
+    pub priority: Option<i32>,
     /// The client asked for a stream.
     pub stream: bool,
     /// Bytes of the prompt, as the picker saw it.
@@ -141,7 +141,7 @@ impl Record {
             model: None,
             target_model: None,
             model_known: false,
-            priority: 0,
+            priority: None,
             stream: false,
             prompt_bytes: 0,
             request_bytes: 0,
@@ -158,6 +158,17 @@ impl Record {
             ended_in: Duration::ZERO,
             usage: Usage::default(),
         }
+    }
+
+    /// The request is refused.
+    pub fn refuse(&mut self, refusal: &Refusal) {
+        self.status = refusal.status().as_u16();
+        self.priority = refusal.priority().or(self.priority);
+        self.refusal = Some(Refused {
+            step: refusal.step(),
+            reason: refusal.reason(),
+            message: refusal.to_string().into_boxed_str(),
+        });
     }
 }
 
@@ -202,7 +213,7 @@ pub(crate) mod tests {
             model: Some(ModelName("chatbot".into())),
             target_model: Some(TargetModel("gemma3".into())),
             model_known: true,
-            priority: 0,
+            priority: Some(0),
             stream: true,
             prompt_bytes: 1536,
             request_bytes: 2048,
@@ -265,6 +276,7 @@ pub(crate) mod tests {
         Record {
             rule: None,
             backend: None,
+            priority: None,
             model: Some(ModelName(model.into())),
             target_model: None,
             model_known: false,

@@ -226,6 +226,7 @@ impl EppSession {
         }
         let pool = pool.ok_or_else(|| Refusal::NoReadyEndpoint {
             pool: wanted.name.to_string().into(),
+            priority: None,
             endpoints: 0,
             resting: 0,
             outside_subset: 0,

@@ -69,6 +69,7 @@ fn at_the_pool() -> [Refusal; 8] {
         },
         Refusal::NoReadyEndpoint {
             pool: pool.clone(),
+            priority: Some(0),
             endpoints: 0,
             resting: 0,
             outside_subset: 0,

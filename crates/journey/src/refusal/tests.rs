@@ -123,6 +123,7 @@ fn a_request_without_a_model_is_told_what_it_lacks() {
         Refusal::model_missing(vec!["m".to_owned()], &request, content_type).to_string()
     };
     assert_eq!(told("{}", None), "`model` is missing; models here: m");
+    assert_eq!(told(r#"{"model":""}"#, None), "`model` is empty; models here: m");
     let form = "application/x-www-form-urlencoded";
     let expected = "`model` is missing: the body's Content-Type is \"application/x-www-form-urlencoded\"; \
                     send application/json; models here: m";

@@ -62,7 +62,7 @@ fn record(id: &str) -> Record {
         model: Some(payload::ModelName("chatbot".into())),
         target_model: None,
         model_known: true,
-        priority: 0,
+        priority: Some(0),
         stream: false,
         prompt_bytes: 10,
         request_bytes: 100,

@@ -9,12 +9,12 @@ use journey::Refusal;
 use payload::{BodyHead, InferenceRequest, Limits, RequestParser, Rope};
 use resources::Folder;
 use routing::{Arrived, RequestHead};
-use state::{Clock, Dispatch, EndpointPicker, Goal, Listener, World, dispatch, draw, leads_nowhere};
+use state::{Clock, Dispatch, EndpointPicker, Goal, Listener, Routed, World, dispatch, draw, leads_nowhere};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use telemetry::{AskedPicker, Explanation, PickerOutcome, Record, Refused, RequestId};
+use telemetry::{AskedPicker, Explanation, PickerOutcome, Record, RequestId};
 
 /// The manifests, compiled.
 pub(crate) struct Offline(World);
@@ -62,9 +62,7 @@ impl Offline {
             None => Err(Refusal::NoListener { host }),
         };
         if let Err(refusal) = &decided {
-            record.status = refusal.status().as_u16();
-            let (step, reason) = (refusal.step(), refusal.reason());
-            record.refusal = Some(Refused { step, reason, message: refusal.to_string().into() });
+            record.refuse(refusal);
         }
         let explanation = Explanation::new(&record, &scorers);
         Ok(Explained {
@@ -93,7 +91,14 @@ impl Offline {
         let mut parsed = None;
         let rule = match listener.route_head(&asked)? {
             Some(rule) => rule,
-            None => listener.route_parsed(&asked, parsed.insert(parse(request, record)?))?,
+            None => match listener.route_parsed(&asked, parsed.insert(parse(request, record)?))? {
+                Routed::Rule(rule) => rule,
+                Routed::Models(models) => {
+                    record.status = 200;
+                    record.backend = Some(format!("the gateway itself: models {}", models.join(", ")).into());
+                    return Ok(());
+                }
+            },
         };
         record.rule = Some(Arc::clone(&rule.label));
         let (path, query) = (request.target.path(), request.target.query());
@@ -117,7 +122,7 @@ impl Offline {
         let before = self.0.clock().now();
         let flight = dispatch(pool, &asked, random, self.0.clock())?;
         record.decided_in = self.0.clock().now().since(before);
-        record.priority = flight.priority;
+        record.priority = Some(flight.priority);
         record.target_model = flight.rewrite.clone();
         record.decision = Some(flight.decision.clone());
         Ok(())

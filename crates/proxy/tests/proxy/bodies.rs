@@ -1,7 +1,7 @@
 //! Request bodies: read only if a rule asks for it, held within limits, sent on byte for byte.
 
 use crate::support::{
-    Endpoint, GATEWAY, Gate, get, ok, pool, post, route, settings, to_pool, to_service, until,
+    Endpoint, GATEWAY, Gate, get, ok, pool, post, route, service, settings, to_pool, to_service, until,
 };
 use proxy::Settings;
 use std::io::Write;
@@ -111,13 +111,36 @@ fn bad_bodies_are_refused_with_their_reason_and_nothing_is_forwarded() {
 fn a_request_without_a_body_is_told_that_it_has_none_to_name_a_model() {
     let chatbot = Endpoint::answering(ok("chatbot"));
     let gate = Gate::start(&by_model(&[("chatbot", &chatbot)]));
-    for request in [get("/v1/models", ""), post("/v1/chat/completions", "", "")] {
-        let response = gate.ask(&request);
-        assert_eq!((response.status, response.code().as_str()), (400, "model_missing"));
-        let expected = "the request has no body that could name a model; models here: chatbot";
-        assert!(response.text().contains(expected), "{}", response.text());
+    let response = gate.ask(&post("/v1/chat/completions", "", ""));
+    assert_eq!((response.status, response.code().as_str()), (400, "model_missing"));
+    let expected = "the request has no body that could name a model; models here: chatbot";
+    assert!(response.text().contains(expected), "{}", response.text());
+    for path in ["/", "/v1/models/chatbot", "/v1/chat/completions"] {
+        let response = gate.ask(&get(path, ""));
+        assert_eq!((response.status, response.code().as_str()), (404, "no_route"), "{path}");
     }
     assert!(chatbot.got().is_empty());
+}
+
+#[test]
+fn the_models_of_the_rules_are_listed_where_no_rule_takes_the_question() {
+    let (chatbot, recommender) = (Endpoint::answering(ok("c")), Endpoint::answering(ok("r")));
+    let by_model = by_model(&[("recommender", &recommender), ("chatbot", &chatbot)]);
+    let gate = Gate::start(&by_model);
+    let response = gate.ask(&get("/v1/models", ""));
+    assert_eq!((response.status, response.header("content-type")), (200, Some("application/json")));
+    let ids = response.text();
+    let ids: Vec<&str> = ids.split(r#""id":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(ids, ["chatbot", "recommender"]);
+    let record = gate.record(&response);
+    assert_eq!((record.status, record.cancelled, record.refusal), (200, false, None));
+
+    let web = Endpoint::answering(ok("of the web"));
+    let taken = route("{matches: [{path: {value: /v1/models}}], backendRefs: [{name: web, port: 80}]}")
+        .replace("{name: route}", "{name: web}");
+    gate.reload(&[by_model, taken, service("web", &[web.address])].concat());
+    assert_eq!(gate.ask(&get("/v1/models", "")).text(), "of the web");
+    assert!(chatbot.got().is_empty() && recommender.got().is_empty());
 }
 
 #[test]

@@ -118,6 +118,7 @@ pub(crate) fn request(model: &str) -> InferenceRequest {
         dialect: Dialect::ChatCompletions,
         model: Some(ModelField { name: ModelName(Arc::from(model)), span: 0..0 }),
         media: Media::Json,
+        names_empty_model: false,
         stream: false,
         max_tokens: None,
         prompt: Prompt::default(),
