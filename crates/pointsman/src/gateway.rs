@@ -21,7 +21,7 @@ use journey::Now;
 use payload::Budget;
 use proxy::{Drained, Proxy};
 use request_log::RequestLog;
-use resources::{Finding, Folder, Severity};
+use resources::{Finding, Folder, Load, Severity};
 use state::{Clock, Snapshot, World};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -34,8 +34,8 @@ use telemetry::Telemetry;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// The manifests have errors.
-    #[error("the manifests have {}; `pointsman check` tells them all", journey::counted(*.0, "error"))]
-    Manifests(usize),
+    #[error("the manifests have {}; `pointsman check {}` tells them all", journey::counted(*.0, "error"), words(.1))]
+    Manifests(usize, Vec<PathBuf>),
     /// Nothing to listen on.
     #[error("no Gateway of ours has an HTTP listener in {}; nothing to listen on", list(.0))]
     NoListener(Vec<PathBuf>),
@@ -76,14 +76,21 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Serves one page of metrics on `address`.
+/// Paths as a command line has them.
+fn words(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// Serves one page of metrics on `address`, and tells where it is bound.
 pub(crate) fn serve_page(
     address: SocketAddr,
     page: impl Fn() -> String + Clone + Send + Sync + 'static,
-) -> Result<Admin, StartError> {
+) -> Result<(Admin, SocketAddr), StartError> {
     let listener =
         std::net::TcpListener::bind(address).map_err(|error| StartError::Metrics { address, error })?;
-    Admin::start(listener, admin::metrics_router(page)).map_err(StartError::Thread)
+    let address = listener.local_addr().map_err(StartError::Thread)?;
+    let page = Admin::start(listener, admin::metrics_router(page)).map_err(StartError::Thread)?;
+    Ok((page, address))
 }
 
 /// A running gateway. Dropped, it stops at once.
@@ -138,17 +145,24 @@ impl Gateway {
 /// Reads the manifests for the first time: an error in them ends the start.
 fn read(config: &[PathBuf], world: &World) -> Result<(Folder, Told), StartError> {
     let mut folder = Folder::new(config);
-    let load = folder.load();
-    let errors = load.errors().count();
-    if errors > 0 {
-        tell(&load.findings);
-        return Err(StartError::Manifests(errors));
-    }
+    let load = first_load(&mut folder, config)?;
     world.apply(load);
     let snapshot = world.load();
     let mut told = Told::default();
     told.tell_new(&snapshot.findings);
     Ok((folder, told))
+}
+
+/// Loads the manifests for the first time: what is wrong with them is told, and an error in them ends the start.
+fn first_load(folder: &mut Folder, config: &[PathBuf]) -> Result<Load, StartError> {
+    let load = folder.load();
+    match load.errors().count() {
+        0 => Ok(load),
+        errors => {
+            tell(&load.findings);
+            Err(StartError::Manifests(errors, config.to_vec()))
+        }
+    }
 }
 
 /// Starts the admin server.

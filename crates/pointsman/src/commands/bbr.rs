@@ -64,10 +64,12 @@ impl BbrCommand {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let counts = Arc::new(BbrCounts::default());
         let page = Arc::clone(&counts);
-        let metrics = serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;
+        let (metrics, metrics_address) =
+            serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;
         let maps =
             BaseModelMaps::start(&self.config, self.namespace.clone().filter(|name| !name.is_empty()))?;
         let (server, health) = self.serve(&maps, &counts)?;
+        tracing::info!(metrics = %metrics_address, "metrics listening");
         runtime.block_on(until_stopped(server, health, metrics, maps));
         Ok(ExitCode::SUCCESS)
     }

@@ -11,6 +11,7 @@ use resources::{ObjectName, PoolVersion};
 use scheduling::ENDPOINTS_MAX;
 use scheduling::config::{Configured, TestPlugins};
 use scheduling::saturation::NoRoomDetector;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -189,6 +190,12 @@ impl EppCommand {
         if pools.is_empty() {
             return Err("--pool-name is empty: name the InferencePool to pick for".into());
         }
+        let mut named = BTreeSet::new();
+        if let Some(twice) = pools.iter().find(|pool| !named.insert(&pool.name)) {
+            return Err(
+                format!("the InferencePool {} is named twice by --pool-name and --pool", twice.name).into()
+            );
+        }
         let test_plugins = if self.test_plugins { TestPlugins::Allowed } else { TestPlugins::Refused };
         let configured = configured(self.config_file.as_deref(), self.config_text, test_plugins)?;
         let epp = EppSettings {
@@ -304,17 +311,19 @@ fn configured(
     text: Option<String>,
     tests: TestPlugins,
 ) -> Result<Option<Configured>, Box<dyn std::error::Error>> {
-    let text = match file.filter(|file| !file.as_os_str().is_empty()) {
+    let (place, text) = match file.filter(|file| !file.as_os_str().is_empty()) {
         Some(file) => {
+            let place = file.display().to_string();
             let read = std::fs::read_to_string(file);
-            Some(read.map_err(|error| format!("cannot read --config-file {}: {error}", file.display()))?)
+            let text = read.map_err(|error| format!("cannot read --config-file {place}: {error}"))?;
+            (place, Some(text))
         }
-        None => text,
+        None => ("--config-text".to_owned(), text),
     };
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
-    let configured = scheduling::config::read(&text, tests)?;
+    let configured = scheduling::config::read(&text, tests).map_err(|error| format!("{place}: {error}"))?;
     for note in &configured.notes {
-        tracing::info!("EndpointPickerConfig: {note}");
+        tracing::info!(place, "EndpointPickerConfig: {note}");
     }
     Ok(Some(configured))
 }

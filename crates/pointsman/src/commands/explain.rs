@@ -16,13 +16,13 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The request's id: the `x-request-id` of its response.
-    #[arg(required_unless_present = "request", conflicts_with = "request")]
+    #[arg(conflicts_with = "request")]
     id: Option<String>,
     /// The running gateway's admin address.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", env = "POINTSMAN_ADMIN")]
     admin: SocketAddr,
     /// Folders or files of manifests to decide by.
-    #[arg(long, value_name = "PATH", requires = "request", env = "POINTSMAN_CONFIG", value_delimiter = ',')]
+    #[arg(long, value_name = "PATH", env = "POINTSMAN_CONFIG", value_delimiter = ',')]
     config: Vec<PathBuf>,
     /// The request: an HTTP/1.1 request as text, or only its JSON body (then a POST to /v1/chat/completions on localhost);
     /// `-` reads standard input.
@@ -46,7 +46,9 @@ impl Explain {
         match (&self.id, &self.request) {
             (Some(id), _) => self.ask(id),
             (None, Some(file)) => self.decide(&OfflineRequest::read(file)?),
-            (None, None) => Err("give a request id, or --config with --request".into()),
+            (None, None) => Err("what is to be explained? `pointsman explain ID` tells where a request went (ID: its x-request-id), \
+                 `pointsman explain --config MANIFESTS --request FILE` where one would go"
+                .into()),
         }
     }
 

@@ -1,9 +1,9 @@
 //! The base models of adapters, from the ConfigMaps of a folder as it changes.
 
+use super::{StartError, first_load};
 use arc_swap::ArcSwap;
 use extproc::bbr::BaseModels;
 use resources::{Folder, Load};
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,15 +17,16 @@ pub(crate) struct BaseModelMaps {
 }
 
 impl BaseModelMaps {
-    /// Reads the folder, and follows its changes; without paths there are no base models.
-    pub(crate) fn start(config: &[PathBuf], namespace: Option<String>) -> io::Result<BaseModelMaps> {
+    /// Reads the folder, in which an error ends the start, and follows its changes; without paths there are no base models.
+    pub(crate) fn start(config: &[PathBuf], namespace: Option<String>) -> Result<BaseModelMaps, StartError> {
         let models = Arc::<ArcSwap<BaseModels>>::default();
         if config.is_empty() {
             return Ok(BaseModelMaps { models, stop: None, thread: None });
         }
         let mut folder = Folder::new(config);
-        take_up(&models, &folder.load(), namespace.as_deref());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        take_up(&models, &first_load(&mut folder, config)?, namespace.as_deref());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(StartError::Thread)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let followed = Arc::clone(&models);
         let follow = async move {
@@ -43,7 +44,8 @@ impl BaseModelMaps {
         };
         let thread = std::thread::Builder::new()
             .name("base-models".to_owned())
-            .spawn(move || runtime.block_on(work))?;
+            .spawn(move || runtime.block_on(work))
+            .map_err(StartError::Thread)?;
         Ok(BaseModelMaps { models, stop: Some(stop), thread: Some(thread) })
     }
 

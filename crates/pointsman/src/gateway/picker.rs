@@ -67,9 +67,10 @@ impl Picker {
         let telemetry = Telemetry::new(settings.door.cores, settings.world.records);
         let watched = Arc::new(Watched::new(Arc::clone(&world), settings.shown()));
         let (admin, admin_address) = administer(settings.world.admin, &telemetry, &watched)?;
-        let metrics_address = SocketAddr::new(settings.door.bind, settings.metrics_port);
         let page = (Arc::clone(&telemetry), Arc::clone(&watched));
-        let metrics = serve_page(metrics_address, move || admin::metrics_text(&page.0, &*page.1))?;
+        let metrics_address = SocketAddr::new(settings.door.bind, settings.metrics_port);
+        let (metrics, metrics_address) =
+            serve_page(metrics_address, move || admin::metrics_text(&page.0, &*page.1))?;
         let control = Control::start(&world, (folder, told), &telemetry, settings.scrape()?);
         let control = control.map_err(StartError::Thread)?;
         let log = RequestLog::start(&telemetry, settings.world.access_log).map_err(StartError::Thread)?;
@@ -100,7 +101,9 @@ impl Picker {
             let snapshot = self.world.load();
             let missing = self.pools.iter().find(|pool| snapshot.pool(&pool.name, pool.version).is_none());
             if let Some(missing) = missing {
-                tracing::warn!(pool = %missing.name, "not ready: the InferencePool is not declared");
+                let declared: Vec<String> = snapshot.pools.iter().map(|pool| pool.name.to_string()).collect();
+                let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
+                tracing::warn!(pool = %missing.name, declared, "not ready: the InferencePool is not declared");
             }
             self.health.becomes(if missing.is_none() { Serving::Yes } else { Serving::No });
             if changes.changed().await.is_err() {

@@ -10,3 +10,4 @@ mod quickstart;
 mod reload;
 mod shutdown;
 mod support;
+mod words;

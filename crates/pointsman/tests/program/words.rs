@@ -1,0 +1,146 @@
+//! What the program says to one who slipped at the command line, and where it says that it listens.
+
+use crate::support::pointsman;
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+fn two_models() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/two-models/manifests");
+    path.to_str().unwrap().to_owned()
+}
+
+/// What a command that fails says.
+#[track_caller]
+fn complaint(arguments: &[&str]) -> String {
+    let told = pointsman(arguments);
+    assert!(!told.status.success(), "{arguments:?}");
+    String::from_utf8(told.stderr).unwrap()
+}
+
+/// A program under way, and its log. Dropped, it ends.
+struct Running {
+    process: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Running {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(arguments)
+            .args(["--log-format", "json", "--bind", "127.0.0.1", "--grpc-port", "0"])
+            .args(["--grpc-health-port", "0", "--metrics-port", "0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = BufReader::new(process.stderr.take().expect("its log is ours"));
+        Running { process, log }
+    }
+
+    /// The next line of the log that begins so.
+    fn logged(&mut self, beginning: &str) -> Value {
+        let lines = self.log.by_ref().lines().map_while(Result::ok);
+        let mut lines = lines.map(|line| serde_json::from_str(&line).unwrap_or(Value::Null));
+        let is_meant =
+            |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with(beginning));
+        lines.find(is_meant).unwrap_or_else(|| panic!("it ended without {beginning:?}"))
+    }
+}
+
+#[test]
+fn a_router_whose_manifests_cannot_be_read_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.yaml");
+    fs::write(&broken, "kind: [").unwrap();
+    let absent = folder.path().join("absent");
+    for path in [broken, absent] {
+        let path = path.to_str().unwrap();
+        let said = complaint(&["bbr", "--config", path, "--grpc-port", "0", "--metrics-port", "0"]);
+        let hint = format!("the manifests have 1 error; `pointsman check {path}` tells them all");
+        assert!(said.contains(&hint), "{said}");
+    }
+}
+
+#[test]
+fn a_stand_in_tells_the_port_of_its_metrics_that_was_bound() {
+    let manifests = two_models();
+    let picker = ["epp", "--pool-name", "gemma3", "--admin", "127.0.0.1:0", "--config", &manifests];
+    for (arguments, line) in
+        [(&picker[..], "metrics and admin server listening"), (&["bbr"], "metrics listening")]
+    {
+        let metrics = Running::start(arguments).logged(line)["metrics"].as_str().unwrap().to_owned();
+        assert!(metrics.starts_with("127.0.0.1:") && !metrics.ends_with(":0"), "{metrics}");
+    }
+}
+
+#[test]
+fn a_picker_of_a_pool_that_is_not_declared_says_which_are() {
+    let manifests = two_models();
+    let arguments = ["epp", "--pool-name", "nope", "--admin", "127.0.0.1:0", "--config", &manifests];
+    let told = Running::start(&arguments).logged("not ready");
+    assert_eq!(told["pool"], "default/nope");
+    assert_eq!(told["declared"], "default/deepseek-r1, default/gemma3");
+}
+
+#[test]
+fn a_pool_is_named_once() {
+    let manifests = two_models();
+    let said =
+        complaint(&["epp", "--config", &manifests, "--pool", "gemma3=0", "--pool", "default/gemma3=0"]);
+    assert!(said.contains("the InferencePool default/gemma3 is named twice"), "{said}");
+}
+
+#[test]
+fn a_picker_config_that_cannot_be_obeyed_is_told_with_its_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, "kind: EndpointPickerConfig\n").unwrap();
+    let (manifests, path) = (two_models(), file.path().to_str().unwrap());
+    let said = complaint(&["epp", "--config", &manifests, "--pool-name", "gemma3", "--config-file", path]);
+    assert!(said.contains(&format!("{path}: the EndpointPickerConfig cannot be obeyed")), "{said}");
+}
+
+#[test]
+fn a_threshold_in_the_environment_has_the_range_of_its_flag() {
+    for (name, value) in [("SD_KV_CACHE_UTIL_THRESHOLD", "80"), ("SD_QUEUE_DEPTH_THRESHOLD", "-1")] {
+        let told = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(["epp", "--pool-name", "gemma3", "--config", &two_models()])
+            .env(name, value)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(told.stderr).unwrap();
+        assert!(said.contains(&format!("{name} is \"{value}\": it must be")), "{said}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_told_with_the_listener_that_wants_it() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = format!(
+        "{{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {{name: front}},
+  spec: {{gatewayClassName: p, listeners: [{{name: http, port: {port}, protocol: HTTP}}]}}}}\n"
+    );
+    fs::write(folder.path().join("gateway.yaml"), gateway).unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let said = complaint(&["run", "--config", folder, "--bind", "127.0.0.1", "--admin", "127.0.0.1:0"]);
+    let expected = format!("cannot listen on 127.0.0.1:{port}, for listener http of Gateway default/front: ");
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
+fn explain_without_a_question_says_what_it_can_be_asked() {
+    let said = complaint(&["explain"]);
+    assert!(said.contains("explain ID") && said.contains("--config MANIFESTS --request FILE"), "{said}");
+}
