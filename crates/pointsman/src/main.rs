@@ -43,9 +43,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let known = Cli::command();
     let commands: Vec<String> =
-        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let cli = Cli::parse_from(commands::spelling::as_clap_knows_it(std::env::args_os(), &commands));
+        known.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let arguments = commands::spelling::as_clap_knows_it(std::env::args_os(), &commands);
+    let cli = Cli::try_parse_from(&arguments)
+        .unwrap_or_else(|error| commands::spelling::hint(error, &arguments, &known).exit());
     let level = match &cli.command {
         Command::Quickstart(_) => "error",
         Command::Bbr(bbr) => bbr.logging.level(),

@@ -1,17 +1,18 @@
 //! `pointsman quickstart`: the main job, seen at once, with nothing else installed.
 
+mod folder;
+
 use super::Done;
-use super::sim::stopped;
+use super::sim::Stop;
 use crate::gateway::{Gateway, GatewaySettings, StartError};
 use crate::terminal::{DIM, GOOD, HEADING, NAME, request_line};
 use clap::Args;
+use folder::Folder;
 use journey::counted;
 use simulator::Config;
 use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -56,25 +57,27 @@ impl Quickstart {
     }
 
     async fn show(self) -> Done {
+        // From here on a signal lets the folder go with the process.
+        let mut stop = Stop::at_hangup_too()?;
         let folder = Folder::make()?;
-        let servers = self.model_servers(&folder.0).await?;
+        let servers = self.model_servers(folder.path()).await?;
         for (name, manifest) in MANIFESTS {
-            fs::write(folder.0.join(name), self.at_port(manifest))?;
+            fs::write(folder.path().join(name), self.at_port(manifest))?;
         }
-        let settings = GatewaySettings::of_folder(folder.0.clone(), self.admin, self.port == 0);
+        let settings = GatewaySettings::of_folder(folder.path().to_owned(), self.admin, self.port == 0);
         let gateway = Gateway::start(settings).map_err(|error| match error {
             StartError::Bind(error) => format!("{error}; give another --port, or 0 for any"),
             other => other.to_string(),
         })?;
-        self.introduce(&gateway, &folder.0);
+        self.introduce(&gateway, folder.path());
         tokio::select! {
             () = view(&gateway) => (),
-            () = stopped() => (),
+            () = stop.asked() => (),
         }
         anstream::println!("{DIM}stopping: requests under way end whole; Ctrl-C again ends at once{DIM:#}");
         tokio::select! {
             _ = gateway.drain() => (),
-            () = stopped() => (),
+            () = stop.asked() => (),
         }
         servers.iter().for_each(JoinHandle::abort);
         Ok(ExitCode::SUCCESS)
@@ -162,24 +165,5 @@ async fn view(gateway: &Gateway) {
         for record in gateway.telemetry.since(&mut cursor) {
             anstream::println!("{}", request_line(&record));
         }
-    }
-}
-
-/// The quickstart's own folder; goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> io::Result<Folder> {
-        // A name that nobody can have taken before, and a folder that nobody else may write to.
-        let path = std::env::temp_dir().join(format!("pointsman-quickstart-{:016x}", fastrand::u64(..)));
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Folder(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left of a temporary folder harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -4,9 +4,12 @@ use super::Done;
 use crate::terminal::{GOOD, NAME};
 use clap::{Args, value_parser};
 use simulator::{Config, EngineKind, Fault};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
+use std::task::Poll;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 /// Runs simulated model servers: OpenAI's API with queueing, batching, prefix reuse and adapters as in vLLM, and faults on
@@ -71,21 +74,37 @@ impl Sim {
     }
 
     async fn serve(self) -> Done {
-        let mut servers = Vec::new();
+        // All are bound before one is said to be ready.
+        let mut listeners = Vec::new();
         for number in 0..self.count {
-            let port = if self.port == 0 { 0 } else { self.port.saturating_add(number) };
-            let address = SocketAddr::new(self.bind, port);
-            let listener = TcpListener::bind(address).await.map_err(|error| {
-                format!("cannot listen on {address}: {error}; give another --port, or 0 for any")
-            })?;
+            listeners.push(self.listen(number).await?);
+        }
+        let mut servers = Vec::new();
+        for listener in listeners {
             let local = listener.local_addr()?;
-            anstream::println!("{GOOD}ready{GOOD:#} http://{local} model {NAME}{}{NAME:#}", self.model);
             servers.push(tokio::task::spawn_local(simulator::serve(self.config(), listener, stopped())));
+            anstream::println!("{GOOD}ready{GOOD:#} http://{local} model {NAME}{}{NAME:#}", self.model);
         }
         for server in servers {
             server.await?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The socket of server `number`, from 0.
+    async fn listen(&self, number: u16) -> Result<TcpListener, String> {
+        let port = match self.port {
+            0 => Some(0),
+            first => first.checked_add(number),
+        };
+        let port = port.ok_or_else(|| {
+            format!("{} ports from {} on end beyond 65535; give another --port", self.count, self.port)
+        })?;
+        let address = SocketAddr::new(self.bind, port);
+        let bound = TcpListener::bind(address).await;
+        bound.map_err(|error| {
+            format!("cannot listen on {address}: {error}; give another --port, or 0 for any")
+        })
     }
 
     fn config(&self) -> Config {
@@ -116,14 +135,35 @@ fn speed(text: &str) -> Result<f64, &'static str> {
 
 /// Ends with the first SIGINT or SIGTERM.
 pub(crate) async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => (),
-        _ = terminate.recv() => (),
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()];
+    match Stop::at(&signals) {
+        Ok(mut stop) => stop.asked().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// The signals that stop a program, caught from the moment that this is made.
+pub(crate) struct Stop(Vec<Signal>);
+
+impl Stop {
+    /// At SIGINT and SIGTERM, and at SIGHUP: when its terminal is closed.
+    pub(crate) fn at_hangup_too() -> io::Result<Stop> {
+        Stop::at(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])
+    }
+
+    fn at(kinds: &[SignalKind]) -> io::Result<Stop> {
+        kinds.iter().map(|kind| signal(*kind)).collect::<io::Result<_>>().map(Stop)
+    }
+
+    /// Ends with the next of the signals.
+    pub(crate) async fn asked(&mut self) {
+        std::future::poll_fn(|cx| {
+            let mut signals = self.0.iter_mut();
+            match signals.any(|signal| signal.poll_recv(cx).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 }

@@ -1,7 +1,12 @@
 //! The reference's spellings of a flag: `-grpcPort`, `--grpcPort`, `-grpc-port` and `--grpc-port` are one.
 //!
-//! In: a command line. Out: the same, with the flags of `bbr` and `epp` as clap knows them. Never: a change to a value.
+//! In: a command line. Out: the same, with the flags of `bbr` and `epp` as clap knows them; of one that clap does not take,
+//! what may have been meant. Never: a change to a value.
 
+use super::stand_in::Switch;
+use clap::ValueEnum;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};
 
 /// The subcommands that stand in for the reference's programs.
@@ -26,6 +31,45 @@ pub(crate) fn as_clap_knows_it(
         if place <= command || values_only { argument } else { flag(argument) }
     });
     spelled.collect()
+}
+
+/// Tells in `error` what may have been meant by the argument that clap did not know.
+pub(crate) fn hint(mut error: clap::Error, arguments: &[OsString], command: &clap::Command) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else { return error };
+    let arguments = arguments.iter().filter_map(|argument| argument.to_str());
+    let Some((written, tip)) = slip(unknown, &arguments.collect::<Vec<_>>(), command) else { return error };
+    error.insert(ContextKind::InvalidArg, ContextValue::String(written));
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+    error
+}
+
+/// The argument by which clap came upon `unknown`, and what may have been meant by it.
+fn slip(unknown: &str, arguments: &[&str], command: &clap::Command) -> Option<(String, String)> {
+    let place = arguments.iter().position(|argument| *argument == unknown);
+    // A value after a switch, which has one behind `=` or none.
+    if let Some(flag) = place.and_then(|place| arguments.get(place.checked_sub(1)?)?.strip_prefix("--"))
+        && Switch::from_str(unknown, false).is_ok()
+    {
+        let mut known = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let known = known.find(|known| known.get_long() == Some(flag))?;
+        let tip = match known.get_action().takes_values() {
+            true => format!("a switch has its value after `=`: --{flag}={unknown}"),
+            false => format!("--{flag} stands alone: leave `{unknown}` out"),
+        };
+        return Some((unknown.to_owned(), tip));
+    }
+    // One dash and a word: clap takes its first letter for a flag of one letter.
+    let is_word = |argument: &&&str| {
+        let name = argument.strip_prefix('-').unwrap_or_default();
+        name.len() > 1
+            && name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && argument.starts_with(unknown)
+    };
+    let word = arguments.iter().find(is_word).filter(|_| unknown.len() == 2)?;
+    Some(((*word).to_owned(), format!("flags have two dashes: -{word}")))
 }
 
 fn flag(argument: OsString) -> OsString {
@@ -63,11 +107,37 @@ fn kebab(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn spelled(line: &str) -> String {
         let commands = ["run", "bbr", "epp", "sim"].map(str::to_owned);
         let arguments = as_clap_knows_it(line.split(' ').map(OsString::from), &commands);
         arguments.join(OsStr::new(" ")).into_string().expect("it was text")
+    }
+
+    #[test]
+    fn a_slip_is_seen() {
+        for (unknown, line, tip) in [
+            ("-c", "pointsman run -config a", Some("flags have two dashes: --config")),
+            (
+                "true",
+                "pointsman bbr --streaming true",
+                Some("a switch has its value after `=`: --streaming=true"),
+            ),
+            (
+                "false",
+                "pointsman bbr --streaming false",
+                Some("a switch has its value after `=`: --streaming=false"),
+            ),
+            ("true", "pointsman run --pin-cores true", Some("--pin-cores stands alone: leave `true` out")),
+            ("more", "pointsman bbr --streaming more", None),
+            ("--x", "pointsman run --x", None),
+            ("-x", "pointsman run -x", None),
+        ] {
+            let arguments: Vec<&str> = line.split(' ').collect();
+            let told = slip(unknown, &arguments, &crate::Cli::command()).map(|(_, tip)| tip);
+            assert_eq!(told.as_deref(), tip, "{line}");
+        }
     }
 
     #[test]

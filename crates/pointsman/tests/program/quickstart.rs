@@ -3,13 +3,17 @@
 use crate::support::PATIENCE;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use tempfile::TempDir;
 
 /// A quickstart under way. Dropped, it ends.
 struct Quickstart {
     process: Child,
     lines: Receiver<String>,
+    /// Its temporary folder.
+    temporary: TempDir,
 }
 
 impl Drop for Quickstart {
@@ -22,8 +26,10 @@ impl Drop for Quickstart {
 
 impl Quickstart {
     fn start() -> Quickstart {
+        let temporary = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .args(["quickstart", "--port", "0", "--admin", "127.0.0.1:0"])
+            .env("TMPDIR", temporary.path())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -32,7 +38,7 @@ impl Quickstart {
         std::thread::spawn(move || {
             printed.lines().map_while(Result::ok).try_for_each(|line| told.send(line))
         });
-        Quickstart { process, lines }
+        Quickstart { process, lines, temporary }
     }
 
     fn line(&self) -> String {
@@ -58,6 +64,21 @@ fn send(curl: &str, data: &str) -> String {
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     answer
+}
+
+#[test]
+fn a_signal_takes_the_folder_of_manifests_away() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut quickstart = Quickstart::start();
+        let temporary = quickstart.temporary.path().to_owned();
+        let told = quickstart.line_beginning("manifests ");
+        let folder = Path::new(told.trim_start().trim_start_matches("manifests ").trim());
+        assert!(folder.starts_with(&temporary) && folder.join("gateway.yaml").exists(), "{told}");
+        let kill = format!("kill -{signal} {}", quickstart.process.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(quickstart.process.wait().unwrap().success(), "{signal}");
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "{signal}");
+    }
 }
 
 #[test]

@@ -140,6 +140,28 @@ fn a_taken_port_is_told_with_the_listener_that_wants_it() {
 }
 
 #[test]
+fn no_model_server_is_ready_before_all_are() {
+    // Of three ports in a row the last is taken: whichever the system gives, its two neighbours below may be too.
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let first = (taken.local_addr().unwrap().port() - 2).to_string();
+    let told = pointsman(&["sim", "--port", &first, "--count", "3"]);
+    assert!(!told.status.success() && told.stdout.is_empty(), "{told:?}");
+    let beyond = complaint(&["sim", "--port", "65535", "--count", "2"]);
+    assert!(beyond.contains("2 ports from 65535 on end beyond 65535"), "{beyond}");
+}
+
+#[test]
+fn a_flag_with_one_dash_and_a_switch_without_its_sign_are_put_right() {
+    let said = complaint(&["run", "-config", "x"]);
+    assert!(
+        said.contains("unexpected argument '-config'") && said.contains("two dashes: --config"),
+        "{said}"
+    );
+    let said = complaint(&["bbr", "--streaming", "true"]);
+    assert!(said.contains("a switch has its value after `=`: --streaming=true"), "{said}");
+}
+
+#[test]
 fn explain_without_a_question_says_what_it_can_be_asked() {
     let said = complaint(&["explain"]);
     assert!(said.contains("explain ID") && said.contains("--config MANIFESTS --request FILE"), "{said}");
