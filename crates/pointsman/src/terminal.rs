@@ -27,7 +27,7 @@ pub(crate) fn request_line(record: &telemetry::Record) -> String {
         Some(target) if *target.0 != *asked => format!(" as {NAME}{}{NAME:#}", target.0),
         _ => String::new(),
     };
-    let backend = record.backend.as_deref().unwrap_or("nowhere");
+    let backend = record.place();
     let place =
         record.attempts.last().map_or(String::new(), |last| format!(" → {NAME}{}{NAME:#}", last.endpoint));
     let style = if record.status < 400 { GOOD } else { ERROR };

@@ -43,6 +43,7 @@ pub(crate) fn pass(mut account: Box<Account>, passage: Passage) -> Response<Resp
         Passage::OfPicker(answer, outcome) => of_picker(account, answer, outcome),
         Passage::Models(list) => {
             account.record.status = StatusCode::OK.as_u16();
+            account.record.response_bytes = list.len() as u64;
             account.ended(Outcome::Served);
             let mut response = Response::new(ResponseBody::Whole(list.into()));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -109,6 +110,7 @@ fn of_picker(mut account: Box<Account>, answer: client::Answer, outcome: Outcome
 pub(crate) fn refuse(mut account: Box<Account>, refusal: &Refusal) -> Response<ResponseBody> {
     account.refused(refusal);
     let body = refusal.body(account.record.dialect);
+    account.record.response_bytes = body.len() as u64;
     let mut response = Response::new(ResponseBody::Whole(body.into()));
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();

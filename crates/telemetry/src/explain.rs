@@ -26,6 +26,8 @@ pub struct Explanation {
     headers_removed: u32,
     rule: Option<String>,
     backend: Option<String>,
+    #[serde(skip)]
+    place: String,
     picker: Option<Asked>,
     decision: Option<Decided>,
     attempts: Vec<Tried>,
@@ -124,6 +126,7 @@ impl Explanation {
             headers_removed: record.headers_removed,
             rule: record.rule.as_deref().map(str::to_owned),
             backend: record.backend.as_deref().map(str::to_owned),
+            place: record.place().to_owned(),
             picker: record.picker.as_deref().map(Asked::new),
             decision: record.decision.as_ref().map(|decision| Decided::new(record, decision, scorers)),
             attempts: record.attempts.iter().map(Tried::new).collect(),
@@ -258,7 +261,7 @@ impl Display for Explanation {
             )?;
         }
         writeln!(f, "rule      {}", self.rule.as_deref().unwrap_or("none matched"))?;
-        writeln!(f, "backend   {}", self.backend.as_deref().unwrap_or("none"))?;
+        writeln!(f, "backend   {}", self.place)?;
         if let Some(picker) = &self.picker {
             picker.fmt(f)?;
         }
@@ -450,6 +453,14 @@ attempt 1";
     }
 
     #[test]
+    fn what_the_gateway_answered_itself_is_told_as_that() {
+        let listed = Record { status: 200, ..Record::blank() };
+        assert!(Explanation::new(&listed, &[]).to_string().contains("backend   the gateway itself\n"));
+        let gone = Record { cancelled: true, ..Record::blank() };
+        assert!(Explanation::new(&gone, &[]).to_string().contains("backend   nowhere\n"));
+    }
+
+    #[test]
     fn endpoints_that_are_equally_good_are_told_to_be() {
         let mut record = served();
         let decision = record.decision.as_mut().unwrap();
@@ -475,6 +486,7 @@ attempt 1";
     fn a_refusal_is_explained_with_its_step_and_nothing_raw_from_the_client() {
         let text = Explanation::new(&refused("evil\u{1b}[31m"), &[]).to_string();
         assert!(text.contains("rule      none matched\n"), "{text}");
+        assert!(text.contains("backend   nowhere\n"), "{text}");
         let refusal = r#"refused   by route: model_unknown: the model "evil\u{1b}[31m" does not exist here"#;
         assert!(text.contains(refusal) && !text.contains("priority"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");

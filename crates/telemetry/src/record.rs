@@ -160,6 +160,16 @@ impl Record {
         }
     }
 
+    /// Where it went, for people: the backend, or whoever answered in its place.
+    pub fn place(&self) -> &str {
+        match &self.backend {
+            Some(backend) => backend,
+            // A redirect, a list of models.
+            None if self.refusal.is_none() && self.status != 0 => "the gateway itself",
+            None => "nowhere",
+        }
+    }
+
     /// The request is refused.
     pub fn refuse(&mut self, refusal: &Refusal) {
         self.status = refusal.status().as_u16();

@@ -44,10 +44,11 @@ pub(crate) struct EppCommand {
     #[arg(
         long,
         value_name = "KEY",
+        value_parser = header_name,
         default_value = "x-gateway-destination-endpoint",
         env = "DESTINATION_ENDPOINT_HINT_KEY"
     )]
-    destination_endpoint_hint_key: Arc<str>,
+    destination_endpoint_hint_key: http::HeaderName,
     /// The namespace of that metadata key; empty puts it at the root.
     #[arg(
         long,
@@ -201,7 +202,7 @@ impl EppCommand {
         let epp = EppSettings {
             test_plugins,
             pools,
-            destination_key: self.destination_endpoint_hint_key.to_ascii_lowercase().into(),
+            destination_key: self.destination_endpoint_hint_key.as_str().into(),
             destination_namespace: self.destination_endpoint_hint_metadata_namespace,
             subset_hint: match self.disable_endpoint_subset_filter.is_on() {
                 true => SubsetHint::PassedOver,
@@ -291,6 +292,10 @@ impl OfReference {
         }
         Ok(())
     }
+}
+
+fn header_name(text: &str) -> Result<http::HeaderName, &'static str> {
+    text.parse().map_err(|_| "it must be the name of a header")
 }
 
 /// Takes a threshold of the reference's saturation detector over from the environment, where it is set.

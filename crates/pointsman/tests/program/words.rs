@@ -111,6 +111,13 @@ fn a_picker_config_that_cannot_be_obeyed_is_told_with_its_file() {
 }
 
 #[test]
+fn endpoints_are_named_in_what_can_be_a_header() {
+    let said =
+        complaint(&["epp", "--pool-name", "a", "--config", "x", "--destination-endpoint-hint-key", "a b"]);
+    assert!(said.contains("it must be the name of a header"), "{said}");
+}
+
+#[test]
 fn a_threshold_in_the_environment_has_the_range_of_its_flag() {
     for (name, value) in [("SD_KV_CACHE_UTIL_THRESHOLD", "80"), ("SD_QUEUE_DEPTH_THRESHOLD", "-1")] {
         let told = Command::new(env!("CARGO_BIN_EXE_pointsman"))

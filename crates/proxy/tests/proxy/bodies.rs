@@ -133,7 +133,8 @@ fn the_models_of_the_rules_are_listed_where_no_rule_takes_the_question() {
     let ids: Vec<&str> = ids.split(r#""id":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(ids, ["chatbot", "recommender"]);
     let record = gate.record(&response);
-    assert_eq!((record.status, record.cancelled, record.refusal), (200, false, None));
+    assert_eq!((record.status, record.cancelled, &record.refusal), (200, false, &None));
+    assert_eq!((record.place(), record.response_bytes), ("the gateway itself", response.body.len() as u64));
 
     let web = Endpoint::answering(ok("of the web"));
     let taken = route("{matches: [{path: {value: /v1/models}}], backendRefs: [{name: web, port: 80}]}")
