@@ -1,24 +1,41 @@
 //! What the program says to one who slipped at the command line, and where it says that it listens.
 
-use crate::support::pointsman;
+use crate::support::{PATIENCE, pointsman};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::channel;
 
 fn two_models() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/two-models/manifests");
     path.to_str().unwrap().to_owned()
 }
 
-/// What a command that fails says.
+/// What a command that fails says; none of these goes on for long.
 #[track_caller]
 fn complaint(arguments: &[&str]) -> String {
-    let told = pointsman(arguments);
-    assert!(!told.status.success(), "{arguments:?}");
-    String::from_utf8(told.stderr).unwrap()
+    complaint_of(Command::new(env!("CARGO_BIN_EXE_pointsman")).args(arguments))
+}
+
+#[track_caller]
+fn complaint_of(command: &mut Command) -> String {
+    let mut process =
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut log = process.stderr.take().expect("its log is ours");
+    let (told, said) = channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        log.read_to_string(&mut text).map(|_| told.send(text))
+    });
+    let said = said.recv_timeout(PATIENCE);
+    // It has ended, unless it does what it should have refused.
+    let _ = process.kill();
+    let status = process.wait().unwrap();
+    assert!(!status.success(), "{command:?}");
+    said.unwrap_or_else(|_| panic!("it was not refused: {command:?}"))
 }
 
 /// A program under way, and its log. Dropped, it ends.
@@ -120,12 +137,9 @@ fn endpoints_are_named_in_what_can_be_a_header() {
 #[test]
 fn a_threshold_in_the_environment_has_the_range_of_its_flag() {
     for (name, value) in [("SD_KV_CACHE_UTIL_THRESHOLD", "80"), ("SD_QUEUE_DEPTH_THRESHOLD", "-1")] {
-        let told = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-            .args(["epp", "--pool-name", "gemma3", "--config", &two_models()])
-            .env(name, value)
-            .output()
-            .unwrap();
-        let said = String::from_utf8(told.stderr).unwrap();
+        let mut picker = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        picker.args(["epp", "--pool-name", "gemma3", "--config", &two_models()]).env(name, value);
+        let said = complaint_of(&mut picker);
         assert!(said.contains(&format!("{name} is \"{value}\": it must be")), "{said}");
     }
 }
