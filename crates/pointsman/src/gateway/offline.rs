@@ -2,7 +2,7 @@
 //!
 //! The same calls as a door makes, in the same order; nothing is sent, and what was reserved is given back at once.
 
-use super::tell;
+use super::{StartError, tell};
 use crate::commands::explain::OfflineRequest;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use journey::Refusal;
@@ -32,8 +32,9 @@ impl Offline {
         let world = World::new(state::Settings::default(), Clock::start());
         let load = Folder::new(config).load();
         tell(&load.findings);
-        if load.errors().count() > 0 {
-            return Err("the manifests have errors".into());
+        let errors = load.errors().count();
+        if errors > 0 {
+            return Err(StartError::Manifests(errors, config.to_vec()).into());
         }
         world.apply(load);
         // Endpoints may be given by host name: look them up once, as the gateway does all the time.
