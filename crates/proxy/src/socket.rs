@@ -1,4 +1,9 @@
 //! How every TCP connection of this door is set, to clients and to endpoints.
+//!
+//! Not set, on purpose: `TCP_USER_TIMEOUT`. It would end a connection whose peer takes no byte for so long even if its system
+//! answers each probe: a busy model server that lets a long prompt wait in its socket. And it takes the place of the count of
+//! keepalive's probes. What is lost is little: bytes that a dead machine never acknowledged are given up by the system's
+//! own count (15 minutes), or by a route's time limits before.
 
 use socket2::{SockRef, TcpKeepalive};
 use std::io;

@@ -70,7 +70,8 @@ pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::{any, proptest};
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use regex::Regex;
 
     #[test]
     fn durations_are_read_as_gateway_api_writes_them() {
@@ -102,6 +103,20 @@ mod tests {
         #[test]
         fn arbitrary_text_is_a_duration_or_none(text in any::<String>()) {
             let _ = parse_duration(&text);
+        }
+
+        #[test]
+        fn what_the_standards_pattern_takes_is_read_and_nothing_else(
+            text in "([0-9]{0,6}(h|m|s|ms|d|-)){0,5}[0-9]{0,1}"
+        ) {
+            let standard = Regex::new(r"^([0-9]{1,5}(h|m|s|ms)){1,4}$").unwrap();
+            let part = Regex::new(r"([0-9]+)(h|ms|m|s)").unwrap();
+            let sum = || part.captures_iter(&text).map(|part| {
+                let millis = match &part[2] { "h" => 3_600_000, "m" => 60_000, "s" => 1_000, _ => 1 };
+                part[1].parse::<u64>().unwrap() * millis
+            }).sum();
+            let expected = standard.is_match(&text).then(|| Duration::from_millis(sum()));
+            prop_assert_eq!(parse_duration(&text).ok(), expected);
         }
     }
 }

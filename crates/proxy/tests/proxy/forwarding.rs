@@ -4,6 +4,7 @@ use crate::support::{
     Endpoint, GATEWAY, Gate, answer, chunk, get, ok, post, route, service, settings, to_service, until,
 };
 use proxy::Settings;
+use std::time::Duration;
 
 #[test]
 fn a_request_and_its_response_pass_through() {
@@ -144,6 +145,62 @@ fn a_redirect_is_answered_without_an_endpoint() {
     let gate = Gate::start(&[GATEWAY, &route(rule)].concat());
     let response = gate.ask(&get("/p?q", ""));
     assert_eq!((response.status, response.header("location")), (301, Some("https://b.example/p?q")));
+}
+
+#[test]
+fn a_service_without_endpoints_is_refused_by_name() {
+    let gate = Gate::start(&to_service(&[]));
+    let response = gate.ask(&get("/", ""));
+    assert_eq!((response.status, response.code().as_str()), (503, "no_service_endpoint"));
+    assert!(response.text().contains("default/web:80"), "{}", response.text());
+    let record = gate.record(&response);
+    assert_eq!((record.backend.as_deref(), record.attempts.len()), (Some("default/web"), 0));
+}
+
+#[test]
+fn an_absolute_target_names_the_host_whatever_the_header_says_and_its_path_is_rewritten() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let rule = "{matches: [{path: {type: PathPrefix, value: /old}}],
+        filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}}],
+        backendRefs: [{name: web, port: 80}]}";
+    let only = route(rule).replace("  rules:", "  hostnames: [b.example]\n  rules:");
+    let gate = Gate::start(&[GATEWAY, &only, &service("web", &[endpoint.address])].concat());
+    let response = gate.ask("GET http://B.example:8080/old/x?y=1 HTTP/1.1\r\nhost: a.example\r\n\r\n");
+    assert_eq!(response.text(), "ok", "the route of the target's host is found");
+    let got = &endpoint.got()[0];
+    assert_eq!(got.head.start, "GET /new/x?y=1 HTTP/1.1");
+    assert_eq!(got.header("host"), Some("B.example:8080"));
+}
+
+#[test]
+fn a_mirrors_answer_is_taken_to_its_end_and_no_longer_than_a_response_may_stall() {
+    const ANSWER_BYTES: usize = 16 << 20;
+    let endpoint = Endpoint::answering(ok("ok"));
+    let mirror = Endpoint::start(|mut connection| {
+        let Some(got) = connection.request() else { return };
+        if got.head.start.contains("/endless") {
+            connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+            while connection.send(chunk("more")) {}
+            connection.hear("cut");
+        } else {
+            let whole = connection.send(answer("200 OK", "", &"x".repeat(ANSWER_BYTES)));
+            connection.wait_for_close();
+            connection.hear(if whole { "taken" } else { "hung up on" });
+        }
+    });
+    let rule = "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: copy, port: 80}}}],
+        backendRefs: [{name: web, port: 80}]}";
+    let services = [service("web", &[endpoint.address]), service("copy", &[mirror.address])].concat();
+    let hasty = Settings { response_stall_timeout: Duration::from_secs(1), ..settings() };
+    let gate = Gate::with(&[GATEWAY, &route(rule), &services].concat(), hasty);
+    let mut client = gate.client();
+    client.send(get("/endless", ""));
+    assert_eq!(client.response().text(), "ok");
+    until("the endless one is cut", || (mirror.heard() == ["cut"]).then_some(()));
+    client.send(get("/whole", ""));
+    assert_eq!(client.response().text(), "ok");
+    until("the other is taken", || (mirror.heard().len() == 2).then_some(()));
+    assert_eq!(mirror.heard(), ["cut", "taken"]);
 }
 
 #[test]
