@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use telemetry::PickerOutcome;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 const CHAT: &str = r#"{"model":"m","messages":[]}"#;
 
@@ -220,19 +220,18 @@ fn a_picker_that_hangs_is_given_up_and_its_endpoint_rests() {
 fn a_pool_that_changes_while_its_picker_thinks_is_picked_from_as_it_is_then() {
     for picks in [true, false] {
         let (old, new) = (Endpoint::answering(ok("old")), Endpoint::answering(ok("new")));
-        let (decide, at) = (Arc::new(Notify::new()), new.address);
-        let decided = Arc::clone(&decide);
+        let ((decide, decided), at) = (watch::channel(false), new.address);
         let picker = Picker::start(PLAIN, move |mut stream: Stream| {
-            let decided = Arc::clone(&decided);
+            let mut decided = decided.clone();
             async move {
                 let body = stream.request().await;
-                decided.notified().await;
+                decided.wait_for(|decided| *decided).await.unwrap();
                 if picks {
-                    stream.pick(&[at], &body)
+                    stream.pick(&[at], &body);
+                    stream.answer_response(&[]).await;
                 } else {
-                    stream.die()
+                    stream.end(&Status::new(Code::Internal, "no endpoint"));
                 }
-                while stream.next().await.is_some() {}
             }
         });
         let before = manifests(Some(picker.address), (Wire::Plain, "FailOpen"), &[old.address]);
@@ -241,7 +240,7 @@ fn a_pool_that_changes_while_its_picker_thinks_is_picked_from_as_it_is_then() {
         client.send(post("/v1/chat/completions", "", CHAT));
         until("the picker is asked", || (!picker.heard().is_empty()).then_some(()));
         gate.reload(&manifests(Some(picker.address), (Wire::Plain, "FailOpen"), &[new.address]));
-        decide.notify_one();
+        decide.send_replace(true);
         let response = client.response();
         assert_eq!((response.status, response.text().as_str()), (200, "new"));
         let expected = if picks { PickerOutcome::Picked } else { PickerOutcome::Failed };
