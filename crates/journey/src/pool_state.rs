@@ -299,12 +299,12 @@ impl PoolState {
         }
     }
 
-    /// Every endpoint, for operators.
+    /// Every endpoint, those that have departed too.
     pub fn endpoints(&self, now: Now) -> Vec<EndpointStatus> {
         self.roster.iter().map(|(slot, endpoint)| endpoint.status(slot, now)).collect()
     }
 
-    /// The endpoints at `slots` that have not departed: as many at once as the caller holds the lock for.
+    /// The endpoints at `slots` that have not departed, for operators: so few at a time that nobody waits for the lock.
     pub fn endpoints_at<'s>(
         &'s self,
         slots: &'s [Slot],
