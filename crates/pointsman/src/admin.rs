@@ -142,10 +142,8 @@ async fn config(State(Shared { world, .. }): State<Shared>) -> Json<Value> {
             "models": pool.known_models,
         })).collect::<Vec<_>>(),
         "findings": snapshot.findings.iter().map(|finding| json!({
-            "severity": match finding.severity {
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-            },
+            "severity": finding.severity.name(),
+            "effect": finding.effect().name(),
             "code": finding.code,
             "file": finding.origin.file,
             "line": finding.origin.line,

@@ -21,7 +21,7 @@ use journey::Now;
 use payload::Budget;
 use proxy::{Drained, Proxy};
 use request_log::RequestLog;
-use resources::{Finding, Folder, Load, Severity};
+use resources::{Audience, Finding, Folder, Load, Severity};
 use state::{Clock, Snapshot, World};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ use telemetry::Telemetry;
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// The manifests have errors.
+    /// A file of the manifests cannot be used: so many errors say why.
     #[error("the manifests have {}; `pointsman check {}` tells them all", journey::counted(*.0, "error"), words(.1))]
     Manifests(usize, Vec<PathBuf>),
     /// Nothing to listen on.
@@ -110,7 +110,8 @@ impl Gateway {
     /// Reads the manifests, binds every port, and serves.
     pub(crate) fn start(settings: GatewaySettings) -> Result<Gateway, StartError> {
         let world = Arc::new(World::new(settings.world(), Clock::start()));
-        let (folder, told) = read(&settings.world.config, &world)?;
+        let (folder, load, told) = read(&settings.world.config, Audience::Gateway)?;
+        world.apply(load);
         if world.load().listeners.is_empty() {
             return Err(StartError::NoListener(settings.world.config));
         }
@@ -142,26 +143,15 @@ impl Gateway {
     }
 }
 
-/// Reads the manifests for the first time: an error in them ends the start.
-fn read(config: &[PathBuf], world: &World) -> Result<(Folder, Told), StartError> {
-    let mut folder = Folder::new(config);
-    let load = first_load(&mut folder, config)?;
-    world.apply(load);
-    let snapshot = world.load();
-    let mut told = Told::default();
-    told.tell_new(&snapshot.findings);
-    Ok((folder, told))
-}
-
-/// Loads the manifests for the first time: what is wrong with them is told, and an error in them ends the start.
-fn first_load(folder: &mut Folder, config: &[PathBuf]) -> Result<Load, StartError> {
+/// Reads the manifests for the first time, and tells what is wrong with them: a file that cannot be used ends the start.
+fn read(config: &[PathBuf], audience: Audience) -> Result<(Folder, Load, Told), StartError> {
+    let mut folder = Folder::new(config).read_by(audience);
     let load = folder.load();
-    match load.errors().count() {
-        0 => Ok(load),
-        errors => {
-            tell(&load.findings);
-            Err(StartError::Manifests(errors, config.to_vec()))
-        }
+    let mut told = Told::default();
+    told.tell_new(&load.findings);
+    match load.broken().count() {
+        0 => Ok((folder, load, told)),
+        broken => Err(StartError::Manifests(broken, config.to_vec())),
     }
 }
 
@@ -185,21 +175,22 @@ struct Told(BTreeSet<Finding>);
 impl Told {
     /// Logs the findings that are new, and forgets those that are gone: they are told again if they come back.
     fn tell_new(&mut self, findings: &[Finding]) {
-        let new: Vec<Finding> =
-            findings.iter().filter(|finding| !self.0.contains(finding)).cloned().collect();
-        tell(&new);
+        tell(findings.iter().filter(|finding| !self.0.contains(finding)));
         self.0 = findings.iter().cloned().collect();
     }
 }
 
 /// Logs findings, each at its severity.
-fn tell(findings: &[Finding]) {
+fn tell<'f>(findings: impl IntoIterator<Item = &'f Finding>) {
     for finding in findings {
-        let Finding { origin, object, field, message, code, .. } = finding;
+        let Finding { origin, message, code, .. } = finding;
         let place = origin.to_string();
+        // What is not known is left out.
+        let object = Some(&*finding.object).filter(|object| !object.is_empty());
+        let field = Some(&*finding.field).filter(|field| !field.is_empty());
         match finding.severity {
-            Severity::Error => tracing::error!(place, %object, field, code, "{message}"),
-            Severity::Warning => tracing::warn!(place, %object, field, code, "{message}"),
+            Severity::Error => tracing::error!(place, object, field, code, "{message}"),
+            Severity::Warning => tracing::warn!(place, object, field, code, "{message}"),
         }
     }
 }

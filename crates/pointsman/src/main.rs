@@ -22,23 +22,16 @@ pub(crate) struct Cli {
     log: log::LogSettings,
 }
 
+// What each does stands at its type: a comment here would take the place of the whole help there.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway from a folder of manifests.
     Run(commands::run::Run),
-    /// Run the body-based router behind an Envoy-based gateway.
     Bbr(commands::bbr::BbrCommand),
-    /// Run the endpoint picker of InferencePools behind an Envoy-based gateway.
     Epp(Box<commands::epp::EppCommand>),
-    /// See it work: a gateway, two models behind it (simulated), and every decision shown live.
     Quickstart(commands::quickstart::Quickstart),
-    /// Run a simulated model server.
     Sim(commands::sim::Sim),
-    /// Check manifests: errors, unknown fields, dangling references.
     Check(commands::check::Check),
-    /// Tell why a request went where it went, or would go.
     Explain(commands::explain::Explain),
-    /// Print the reference of flags, metrics, errors or plugins as Markdown.
     Reference(commands::reference::Reference),
 }
 

@@ -3,7 +3,7 @@
 use crate::object::{Labels, Meta, null_is_default, objects};
 use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 objects!(
@@ -30,6 +30,13 @@ pub struct Service {
     /// `spec`.
     #[serde(default, deserialize_with = "null_is_default")]
     pub spec: ServiceSpec,
+}
+
+impl Service {
+    /// Whether it stands for a name elsewhere.
+    pub fn is_external_name(&self) -> bool {
+        self.spec.r#type.as_deref() == Some("ExternalName")
+    }
 }
 
 /// `spec` of a Service.
@@ -196,6 +203,15 @@ impl Pod {
         !self.meta.deleting
             && self.status.phase.as_deref().is_none_or(|phase| phase == "Running")
             && self.status.conditions.iter().find(ready).is_none_or(|condition| condition.status == "True")
+    }
+
+    /// Where it is an endpoint, if it has an address: a port for each of these that it serves.
+    pub fn addresses(&self, target_ports: &[u16]) -> Vec<SocketAddr> {
+        let active = self.active_ports();
+        let serves = |port: &&u16| active.as_ref().is_none_or(|active| active.contains(port));
+        let at =
+            |address| target_ports.iter().filter(serves).map(move |&port| SocketAddr::new(address, port));
+        self.status.pod_ip.into_iter().flat_map(at).collect()
     }
 
     /// The ports it serves, if it says so; what is not a number is left out.

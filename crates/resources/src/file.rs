@@ -3,10 +3,11 @@
 //! In: a text. Out: the typed objects that have no error, and findings. Nothing here knows of other files.
 
 use crate::document::documents;
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 use crate::kinds::{AnyObject, Kind, Named, kind_of};
 use crate::object::{NAMESPACE_DEFAULT, Origin};
 use crate::report::Report;
+use crate::rules::Effect;
 use crate::schema;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,32 +33,23 @@ pub(crate) struct Declared {
 }
 
 impl File {
-    /// Its objects as they were written, by where they stand.
-    pub(crate) fn trees(&self) -> impl Iterator<Item = (&Origin, &Tree)> {
-        self.objects.iter().map(|object| (&object.typed.meta().origin, &*object.tree))
-    }
-
-    /// Whether something in it is an error.
+    /// Whether it cannot be used.
     pub(crate) fn is_broken(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+        self.findings.iter().any(|finding| finding.effect() == Effect::FileRefused)
     }
 }
 
 impl Declared {
     /// That `first` has its name already.
-    pub(crate) fn is_a_second(&self, first: &Origin) -> Finding {
-        Finding {
-            origin: self.typed.meta().origin.clone(),
-            severity: Severity::Error,
-            code: "duplicate-object",
-            object: self.shown.clone(),
-            field: "metadata.name".to_owned(),
-            message: format!(
-                "declared before in {} line {}, which stands; rename or remove one of them",
-                first.file.display(),
-                first.line
-            ),
-        }
+    pub(crate) fn is_a_second(&self, first: &Origin) -> Vec<Finding> {
+        let mut report = Report::new(self.typed.meta().origin.clone(), self.shown.clone(), Some(&self.tree));
+        let message = format!(
+            "declared before in {} line {}, which stands; rename or remove one of them",
+            first.file.display(),
+            first.line
+        );
+        report.tell("duplicate-object", &field!["metadata", "name"], message);
+        report.findings
     }
 }
 
@@ -69,14 +61,8 @@ pub(crate) fn read_file(name: &Arc<Path>, text: &[u8]) -> File {
         file.read_object(name, tree);
     }
     if let Some(broken) = broken {
-        file.findings.push(Finding {
-            origin: Origin { file: name.clone(), line: broken.line },
-            severity: Severity::Error,
-            code: "not-yaml",
-            object: "".into(),
-            field: String::new(),
-            message: broken.message,
-        });
+        let origin = Origin { file: name.clone(), line: broken.line };
+        file.findings.push(Finding::of_file(origin, "not-yaml", broken.message));
     }
     file
 }
@@ -86,7 +72,7 @@ impl File {
     fn read_object(&mut self, name: &Arc<Path>, tree: Tree) {
         let origin = Origin { file: name.clone(), line: tree.line };
         let shown: Arc<str> = show(&tree).into();
-        let mut report = Report::new(origin.clone(), shown.clone(), &tree);
+        let mut report = Report::new(origin.clone(), shown.clone(), Some(&tree));
         match which(&tree, &mut report) {
             Which::Kind(kind) => {
                 schema::check(kind, &tree, &mut report);
@@ -111,7 +97,7 @@ enum Which {
 fn which(tree: &Tree, report: &mut Report<'_>) -> Which {
     let (Some(api_version), Some(kind)) = (tree.text("apiVersion"), tree.text("kind")) else {
         let message = "not an object of Kubernetes: it needs `apiVersion` and `kind`".to_owned();
-        report.error("not-an-object", &FieldPath::default(), message);
+        report.tell("not-an-object", &FieldPath::default(), message);
         return Which::Wrong;
     };
     match kind_of(api_version, kind) {
@@ -119,13 +105,13 @@ fn which(tree: &Tree, report: &mut Report<'_>) -> Which {
             let version = api_version.rsplit('/').next().unwrap_or_default();
             if kind.deprecated.contains(&version) {
                 let message = format!("`{api_version}` is deprecated; write `{}`", kind.api_version());
-                report.warning("deprecated-version", &field!["apiVersion"], message);
+                report.tell("deprecated-version", &field!["apiVersion"], message);
             }
             Which::Kind(kind)
         }
         Named::Other => Which::Ignored(kind.to_owned()),
         Named::Unknown(message) => {
-            report.error("unknown-kind", &field!["apiVersion"], message);
+            report.tell("unknown-kind", &field!["apiVersion"], message);
             Which::Wrong
         }
     }
@@ -136,7 +122,7 @@ fn read(kind: &Kind, tree: &Tree, report: &mut Report<'_>) -> Option<AnyObject> 
     match kind.read(tree.to_json(), report.origin().clone()) {
         Ok(object) => Some(object),
         Err(unreadable) => {
-            report.error("wrong-value", &unreadable.path, unreadable.message);
+            report.tell("wrong-value", &unreadable.path, unreadable.message);
             None
         }
     }

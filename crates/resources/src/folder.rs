@@ -1,19 +1,22 @@
 //! Where manifests come from when there is no API server: folders, files and stdin.
 //!
-//! In: paths. Out: a [`Load`]: a [`Store`] and what was wrong with the manifests. A file that breaks keeps its own last good
+//! In: paths. Out: a [`Load`]: a [`Store`] and what is wrong with the manifests, each with itself and with what it refers to.
+//! This is the one list of findings: `check` prints it, a running process logs it. A file that breaks keeps its own last good
 //! objects while the others apply.
 //! Never: a panic, or an order that depends on time: folders in the order given, files by name, objects by line.
 
 use crate::file::{File, read_file};
-use crate::finding::{Finding, Severity};
+use crate::finding::Finding;
 use crate::object::Origin;
+use crate::places::Places;
+use crate::references::{self, Audience};
+use crate::rules::Effect;
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use yaml::TEXT_BYTES_MAX;
-use yaml::Tree;
 
 /// Files of one folder: what a person may keep in one, with room.
 const FILES_MAX: usize = 10_000;
@@ -26,6 +29,7 @@ const STDIN: &str = "-";
 #[derive(Debug)]
 pub struct Folder {
     paths: Vec<PathBuf>,
+    audience: Audience,
     files: BTreeMap<PathBuf, Remembered>,
     last: Option<Load>,
 }
@@ -44,41 +48,69 @@ struct Remembered {
 pub struct Load {
     /// The objects that can be used.
     pub store: Store,
-    /// What was wrong with single objects, in the order of files and lines. An object with an error is not in the store.
+    /// What is wrong with the manifests, in the order of files and lines, each once.
     pub findings: Vec<Finding>,
+    /// Where fields stand, for what is found later.
+    pub places: Places,
 }
 
 impl Load {
-    /// The findings because of which something is not served.
-    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Error)
+    /// The findings because of which a file cannot be used: nothing starts with it.
+    pub fn broken(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.effect() == Effect::FileRefused)
     }
 
     /// What files hold, in their order: of each what is wrong with it, and the good objects of the other, which is the file
-    /// itself or what it was before it broke.
-    pub(crate) fn of<'f>(files: impl IntoIterator<Item = (&'f File, &'f File)>) -> Load {
-        let mut load = Load::default();
+    /// itself or what it was before it broke. To `findings` about the files come those about what they hold.
+    fn of<'f>(
+        files: impl IntoIterator<Item = (&'f File, &'f File)>,
+        mut findings: Vec<Finding>,
+        (paths, audience): (&[PathBuf], &Audience),
+    ) -> Load {
+        let (mut store, mut places) = (Store::default(), Places::default());
         let mut ignored = Ignored::default();
         for (file, good) in files {
-            load.findings.extend(file.findings.iter().cloned());
+            findings.extend(file.findings.iter().cloned());
             ignored.add(file);
             for object in &good.objects {
-                if let Err(first) = object.typed.put(&mut load.store) {
-                    load.findings.push(object.is_a_second(&first));
+                match object.typed.put(&mut store) {
+                    Ok(()) => places.add(object.typed.meta().origin.clone(), Arc::clone(&object.tree)),
+                    Err(first) => findings.extend(object.is_a_second(&first)),
                 }
             }
         }
-        load.findings.extend(ignored.finding());
-        load.findings.sort();
-        load
+        findings.extend(ignored.finding());
+        let nothing =
+            store == Store::default() && !findings.iter().any(|f| f.effect() == Effect::FileRefused);
+        findings.extend(paths.first().filter(|_| nothing).map(|first| nothing_in(first, paths)));
+        findings.extend(references::check(&store, &places, audience));
+        findings.sort();
+        findings.dedup();
+        Load { store, findings, places }
     }
+}
+
+/// What is wrong with these folders, files and, as `-`, stdin.
+pub fn check(paths: &[PathBuf]) -> Vec<Finding> {
+    Folder::new(paths).load().findings
+}
+
+/// What is wrong with a text, as if it were a file of this name.
+pub fn check_text(file: &Path, text: &[u8]) -> Vec<Finding> {
+    let file = read_file(&file.into(), text);
+    Load::of([(&file, &file)], Vec::new(), (&[], &Audience::Gateway)).findings
 }
 
 impl Folder {
     /// A source that has not been read yet.
     pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Folder {
         let paths = paths.into_iter().map(Into::into).collect();
-        Folder { paths, files: BTreeMap::new(), last: None }
+        Folder { paths, audience: Audience::default(), files: BTreeMap::new(), last: None }
+    }
+
+    /// Read by somebody else than a gateway.
+    pub fn read_by(self, audience: Audience) -> Folder {
+        Folder { audience, ..self }
     }
 
     /// What was given.
@@ -100,11 +132,6 @@ impl Folder {
         (last.as_ref() != Some(&load)).then_some(load)
     }
 
-    /// The objects that the last load took, as they were written, by where they stand.
-    pub(crate) fn trees(&self) -> BTreeMap<&Origin, &Tree> {
-        self.files.values().flat_map(|remembered| remembered.good.trees()).collect()
-    }
-
     fn read_all(&mut self) -> Load {
         let mut findings = Vec::new();
         let mut before = std::mem::take(&mut self.files);
@@ -116,10 +143,8 @@ impl Folder {
             }
         }
         let files = order.iter().map(|path| &self.files[path]);
-        let mut load = Load::of(files.map(|remembered| (&remembered.file, &remembered.good)));
-        load.findings.extend(findings);
-        load.findings.sort();
-        load
+        let files = files.map(|remembered| (&remembered.file, &remembered.good));
+        Load::of(files, findings, (&self.paths, &self.audience))
     }
 
     /// The files that the paths stand for, each once.
@@ -160,7 +185,11 @@ fn read(path: &Path, before: Option<Remembered>, findings: &mut Vec<Finding>) ->
     let text = match text_of(path) {
         Ok(text) => text,
         Err(error) => {
-            findings.push(unreadable(path, format!("cannot read the file: {error}")));
+            let message = match error.kind() {
+                io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+                _ => format!("cannot read the file: {error}"),
+            };
+            findings.push(unreadable(path, message));
             return before;
         }
     };
@@ -204,14 +233,8 @@ impl Ignored {
     /// One warning for all of them.
     fn finding(self) -> Option<Finding> {
         let kinds: Vec<String> = self.kinds.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
-        Some(Finding {
-            origin: self.first?,
-            severity: Severity::Warning,
-            code: "ignored-kind",
-            object: "".into(),
-            field: "kind".to_owned(),
-            message: format!("objects of kinds that are not read here are left out: {}", kinds.join(", ")),
-        })
+        let message = format!("objects of kinds that are not read here are left out: {}", kinds.join(", "));
+        Some(Finding { field: "kind".to_owned(), ..Finding::of_file(self.first?, "ignored-kind", message) })
     }
 }
 
@@ -246,13 +269,15 @@ fn shown(path: &Path) -> Arc<Path> {
     if path == Path::new(STDIN) { Path::new("<stdin>").into() } else { path.into() }
 }
 
-fn unreadable(path: &Path, message: String) -> Finding {
-    Finding {
-        origin: Origin { file: shown(path), line: 0 },
-        severity: Severity::Error,
-        code: "unreadable",
-        object: "".into(),
-        field: String::new(),
-        message,
-    }
+fn unreadable(path: &Path, message: impl Into<String>) -> Finding {
+    Finding::of_file(Origin { file: shown(path), line: 0 }, "unreadable", message)
+}
+
+fn nothing_in(first: &Path, paths: &[PathBuf]) -> Finding {
+    let paths: Vec<String> = paths.iter().map(|path| shown(path).display().to_string()).collect();
+    let message = format!(
+        "no object in {}; of a folder its *.yaml, *.yml and *.json are read, not those of folders within",
+        paths.join(", ")
+    );
+    Finding::of_file(Origin { file: shown(first), line: 0 }, "nothing-declared", message)
 }

@@ -2,6 +2,7 @@
 
 use crate::inference_pool::PoolVersion;
 use crate::object::{Meta, ObjectName, null_is_default, objects};
+use crate::schema::Form;
 use serde::{Deserialize, Deserializer};
 use std::sync::Arc;
 use std::time::Duration;
@@ -288,6 +289,26 @@ pub enum Filter {
     Unsupported(String),
 }
 
+impl Filter {
+    /// Why requests that should meet it are refused, if it cannot be honoured.
+    pub fn why_not_served(&self) -> Option<String> {
+        match self {
+            Filter::Cors(_) => Some("the filter CORS is not supported".to_owned()),
+            Filter::Unsupported(kind) => Some(format!("the filter {kind} is not supported")),
+            Filter::RequestHeaderModifier(modifier) | Filter::ResponseHeaderModifier(modifier) => {
+                modifier.why_not_sent()
+            }
+            Filter::RequestRedirect(Redirect { status_code, .. }) if !REDIRECTIONS.contains(status_code) => {
+                Some(format!("the status {status_code} is no redirection"))
+            }
+            Filter::RequestMirror(_) | Filter::RequestRedirect(_) | Filter::UrlRewrite(_) => None,
+        }
+    }
+}
+
+/// The statuses that a redirection may have.
+const REDIRECTIONS: [u16; 5] = [301, 302, 303, 307, 308];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireFilter {
@@ -334,6 +355,20 @@ pub struct HeaderModifier {
     /// Taken away, by name.
     #[serde(default, deserialize_with = "null_is_default")]
     pub remove: Vec<String>,
+}
+
+impl HeaderModifier {
+    fn why_not_sent(&self) -> Option<String> {
+        let is_name = |name: &str| Form::HeaderName.accepts(name);
+        let is_value = |value: &str| value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
+        let pairs = || self.set.iter().chain(&self.add);
+        let mut names = pairs().map(|header| &header.name).chain(&self.remove);
+        if let Some(name) = names.find(|name| !is_name(name)) {
+            return Some(format!("{name:?} is no header name"));
+        }
+        let value = pairs().find(|header| !is_value(&header.value))?;
+        Some(format!("the value {:?} of {} is no header value: printable ASCII is", value.value, value.name))
+    }
 }
 
 /// A header with its value.

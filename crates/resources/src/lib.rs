@@ -5,10 +5,12 @@
 //! serving and named by `check`. The types have the names and the shape of the wire.
 //! Source: Gateway API v1.6, Gateway API Inference Extension v0.5.1 to v1.6.
 
-mod check;
+mod attachment;
+mod backend;
 mod core_v1;
 mod document;
 mod duration;
+mod endpoints;
 mod file;
 mod finding;
 mod folder;
@@ -18,22 +20,27 @@ mod inference_model;
 mod inference_pool;
 mod kinds;
 mod object;
+mod pattern;
+mod places;
 mod reference_grant;
 mod references;
 mod report;
+mod rules;
 mod schema;
 mod store;
 mod watch;
 
-pub use check::{check, check_text};
+pub use attachment::{Attached, CONTROLLER_NAME, ServedListener, listeners, takes};
+pub use backend::{Dangling, DeclaredBackend};
 pub use core_v1::{
     ACTIVE_PORTS_ANNOTATION, AddressType, ConfigMap, EndpointConditions, EndpointSlice, Namespace, Pod,
     PodCondition, PodStatus, PortOrName, SERVICE_NAME_LABEL, Secret, Service, ServicePort, ServiceSpec,
     SliceEndpoint, SlicePort, TargetRef,
 };
 pub use duration::{NotADuration, durations, parse_duration};
+pub use endpoints::{PickedBy, SlicedEndpoint};
 pub use finding::{Finding, Severity};
-pub use folder::{Folder, Load};
+pub use folder::{Folder, Load, check, check_text};
 pub use gateway::{
     AllowedRoutes, FromNamespaces, Gateway, GatewayClass, GatewayClassSpec, GatewayListener, GatewaySpec,
     Infrastructure, LabelExpression, LabelOperator, LabelSelector, ListenerTls, ParametersRef, Protocol,
@@ -50,9 +57,14 @@ pub use inference_model::{
 };
 pub use inference_pool::{AppProtocol, EndpointPickerRef, FailureMode, InferencePool, PoolRef, PoolVersion};
 pub use object::{Labels, Meta, NAMESPACE_DEFAULT, Object, ObjectName, Origin};
+pub use pattern::anchored;
+pub use places::Places;
 pub use reference_grant::{GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec};
+pub use references::Audience;
+pub use rules::{Effect, reference};
 pub use store::{Grant, Objects, Reference, Store};
 pub use watch::Watch;
+pub use yaml::{FieldPath, field};
 
 /// The API group of Gateway, HTTPRoute and ReferenceGrant.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";

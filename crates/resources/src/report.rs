@@ -2,6 +2,7 @@
 
 use crate::finding::{Finding, Severity};
 use crate::object::Origin;
+use crate::rules::effect_of;
 use std::sync::Arc;
 use yaml::{FieldPath, Tree};
 
@@ -12,13 +13,14 @@ const FINDINGS_MAX: usize = 200;
 pub(crate) struct Report<'t> {
     origin: Origin,
     object: Arc<str>,
-    tree: &'t Tree,
+    /// As it was written; none of an object that came over the wire.
+    tree: Option<&'t Tree>,
     has_errors: bool,
     pub(crate) findings: Vec<Finding>,
 }
 
 impl<'t> Report<'t> {
-    pub(crate) fn new(origin: Origin, object: Arc<str>, tree: &'t Tree) -> Report<'t> {
+    pub(crate) fn new(origin: Origin, object: Arc<str>, tree: Option<&'t Tree>) -> Report<'t> {
         Report { origin, object, tree, has_errors: false, findings: Vec::new() }
     }
 
@@ -31,21 +33,16 @@ impl<'t> Report<'t> {
         self.has_errors
     }
 
-    pub(crate) fn error(&mut self, code: &'static str, path: &FieldPath, message: impl Into<String>) {
-        self.add(Severity::Error, code, path, message.into());
-    }
-
-    pub(crate) fn warning(&mut self, code: &'static str, path: &FieldPath, message: impl Into<String>) {
-        self.add(Severity::Warning, code, path, message.into());
-    }
-
-    fn add(&mut self, severity: Severity, code: &'static str, path: &FieldPath, message: String) {
+    /// That a field breaks a rule of the table in `rules`.
+    pub(crate) fn tell(&mut self, code: &'static str, path: &FieldPath, message: impl Into<String>) {
+        let severity = effect_of(code).severity();
         self.has_errors |= severity == Severity::Error;
         if self.findings.len() == FINDINGS_MAX {
             return;
         }
-        let origin = Origin { line: self.tree.line_of(path), ..self.origin.clone() };
-        let object = self.object.clone();
-        self.findings.push(Finding { origin, severity, code, object, field: path.to_string(), message });
+        let line = self.tree.map_or(self.origin.line, |tree| tree.line_of(path));
+        let origin = Origin { line, ..self.origin.clone() };
+        let (object, field) = (self.object.clone(), path.to_string());
+        self.findings.push(Finding { origin, severity, code, object, field, message: message.into() });
     }
 }

@@ -27,6 +27,7 @@ pub(crate) mod secret;
 pub(crate) mod service;
 mod shape;
 
+pub(crate) use form::Form;
 pub(crate) use shape::{Field, Shape};
 
 use crate::kinds::{Kind, Scope};
@@ -53,7 +54,7 @@ pub(crate) fn check(kind: &Kind, tree: &Tree, report: &mut Report<'_>) {
         && tree.get("metadata").is_some_and(|meta| meta.get("namespace").is_some())
     {
         let message = format!("a {} has no namespace; remove it", kind.name);
-        walk.report.warning("namespace-of-cluster-object", &field!["metadata", "namespace"], message);
+        walk.report.tell("namespace-of-cluster-object", &field!["metadata", "namespace"], message);
     }
     (kind.rules)(tree, walk.report);
 }
@@ -77,7 +78,7 @@ impl Walk<'_, '_> {
             let there = |entry: &&Entry| entry.name == field.name && entry.value.value != Value::Null;
             if !entries.iter().any(|entry| there(&entry)) {
                 let message = format!("`{}` is required", field.name);
-                self.report.error("missing-field", &at.then(field.name), message);
+                self.report.tell("missing-field", &at.then(field.name), message);
             }
         }
     }
@@ -87,7 +88,7 @@ impl Walk<'_, '_> {
             Some(near) => format!("unknown field `{}`; did you mean `{near}`?", shorten(name)),
             None => format!("unknown field `{}`; it has no effect", shorten(name)),
         };
-        self.report.warning("unknown-field", &at.then(name), message);
+        self.report.tell("unknown-field", &at.then(name), message);
     }
 
     /// A value, as its shape has it. `null` is as good as nothing.
@@ -106,7 +107,7 @@ impl Walk<'_, '_> {
             _ => {
                 let hint = shape.hint(&tree.value);
                 let message = format!("must be {}, but is {}{hint}", shape.what(), tree.what());
-                self.report.error("wrong-type", at, message);
+                self.report.tell("wrong-type", at, message);
             }
         }
     }
@@ -114,7 +115,7 @@ impl Walk<'_, '_> {
     fn list(&mut self, list: &'static List, elements: &[Tree], at: &FieldPath) {
         if elements.len() < list.min || elements.len() > list.max {
             let message = format!("has {} items, but must have {} to {}", elements.len(), list.min, list.max);
-            self.report.error("wrong-number-of-items", at, message);
+            self.report.tell("wrong-number-of-items", at, message);
         }
         let mut keys = BTreeSet::new();
         for (index, element) in elements.iter().enumerate() {
@@ -123,7 +124,7 @@ impl Walk<'_, '_> {
             if let Some(key) = list.key_of(element)
                 && !keys.insert(key.clone())
             {
-                self.report.error(
+                self.report.tell(
                     "duplicate-item",
                     &at,
                     format!("`{}` stands twice in this list", shorten(&key)),
@@ -135,7 +136,7 @@ impl Walk<'_, '_> {
     fn map(&mut self, map: &'static Map, entries: &[Entry], at: &FieldPath) {
         if entries.len() < map.min || entries.len() > map.max {
             let message = format!("has {} entries, but must have {} to {}", entries.len(), map.min, map.max);
-            self.report.error("wrong-number-of-items", at, message);
+            self.report.tell("wrong-number-of-items", at, message);
         }
         for entry in entries {
             let at = at.then(entry.name.as_str());
@@ -143,7 +144,7 @@ impl Walk<'_, '_> {
                 && !form.accepts(&entry.name)
             {
                 let message = format!("the key `{}` must be {}", shorten(&entry.name), form.what());
-                self.report.error("malformed", &at, message);
+                self.report.tell("malformed", &at, message);
             }
             self.value(&map.value, &entry.value, &at);
         }
@@ -156,12 +157,12 @@ impl Walk<'_, '_> {
                 0 => "must not be empty".to_owned(),
                 _ => format!("has {chars} characters, but must have {} to {}", text.min, text.max),
             };
-            self.report.error("wrong-length", at, message);
+            self.report.tell("wrong-length", at, message);
         } else if let Some(form) = text.form
             && !form.accepts(value)
         {
             let message = format!("`{}` must be {}", shorten(value), form.what());
-            self.report.error("malformed", at, message);
+            self.report.tell("malformed", at, message);
         }
     }
 
@@ -172,19 +173,19 @@ impl Walk<'_, '_> {
         let near = nearest(value, words.iter().copied());
         let hint = near.map_or(String::new(), |word| format!("; did you mean `{word}`?"));
         let message = format!("`{}` must be one of {}{hint}", shorten(value), words.join(", "));
-        self.report.error("not-one-of", at, message);
+        self.report.tell("not-one-of", at, message);
     }
 
     fn integer(&mut self, min: i64, max: i64, value: i64, at: &FieldPath) {
         if value < min || value > max {
-            self.report.error("out-of-range", at, format!("{value} must be from {min} to {max}"));
+            self.report.tell("out-of-range", at, format!("{value} must be from {min} to {max}"));
         }
     }
 
     fn code(&mut self, codes: &[i64], value: i64, at: &FieldPath) {
         if !codes.contains(&value) {
             let codes: Vec<String> = codes.iter().map(i64::to_string).collect();
-            self.report.error("not-one-of", at, format!("{value} must be one of {}", codes.join(", ")));
+            self.report.tell("not-one-of", at, format!("{value} must be one of {}", codes.join(", ")));
         }
     }
 }

@@ -68,7 +68,7 @@ async fn a_broken_file_keeps_its_own_last_good_objects_while_the_others_apply() 
     fs::write(&a, "kind: [").unwrap();
     fs::write(&b, config_map("b2")).unwrap();
     let load = until(&mut watch, |load| names(load) == ["a1", "b2"]).await;
-    let broken: Vec<_> = load.errors().map(|finding| (finding.code, &*finding.origin.file)).collect();
+    let broken: Vec<_> = load.broken().map(|finding| (finding.code, &*finding.origin.file)).collect();
     assert_eq!(broken, [("not-yaml", a.as_path())]);
     fs::write(&a, config_map("a3")).unwrap();
     let load = until(&mut watch, |load| names(load) == ["a3", "b2"]).await;
@@ -112,7 +112,7 @@ async fn a_folder_deleted_and_made_again_keeps_its_objects_until_it_is_back() {
     fs::write(folder.join("a.yaml"), config_map("one")).unwrap();
     let mut watch = watched(&folder);
     fs::remove_dir_all(&folder).unwrap();
-    let gone = until(&mut watch, |load| load.errors().any(|finding| finding.code == "unreadable")).await;
+    let gone = until(&mut watch, |load| load.broken().any(|finding| finding.code == "unreadable")).await;
     assert_eq!(names(&gone), ["one"]);
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("a.yaml"), config_map("two")).unwrap();

@@ -8,14 +8,15 @@
 mod compile;
 mod filters;
 mod matching;
-mod pattern;
 mod rule;
 mod table;
 
-pub use compile::{Attached, compile};
+pub use compile::compile;
 pub use filters::{Arrived, Filters, HeaderChanges, Mirror, PathChange, Redirect, Rewrite};
 pub use rule::{Destination, DestinationKind, Retry, Rule, Timeouts, Weighted};
 pub use table::RouteTable;
+
+pub use resources::Attached;
 
 use http::{HeaderMap, Method};
 

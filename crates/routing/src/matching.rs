@@ -194,7 +194,7 @@ mod tests {
         match kind {
             "Exact" => PathMatch::Exact(Arc::from(value)),
             "PathPrefix" => PathMatch::prefix(value),
-            _ => PathMatch::Regex(crate::pattern::anchored(value).unwrap()),
+            _ => PathMatch::Regex(resources::anchored(value).unwrap()),
         }
     }
 

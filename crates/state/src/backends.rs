@@ -4,12 +4,9 @@
 //! its requests are told (500, by the standard).
 
 use crate::endpoints::EndpointReader;
-use crate::findings::{Findings, about};
+use crate::findings::Findings;
 use crate::{Backend, Pool, Service};
-use resources::{
-    BackendKind, BackendTarget, Grant, HttpRoute, INFERENCE_GROUP, Object, ObjectName, PoolVersion,
-    Reference, Severity,
-};
+use resources::{BackendTarget, DeclaredBackend, HttpRoute, ObjectName, PoolVersion};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,88 +29,29 @@ impl Backends<'_> {
         &mut self,
         route: &HttpRoute,
         target: &BackendTarget,
-        findings: &mut Findings,
+        findings: &mut Findings<'_>,
     ) -> Backend {
-        self.find(route, target, findings).unwrap_or_else(|why| {
-            let finding = about(&route.meta, HttpRoute::KIND, Severity::Error, "backend-not-found");
-            findings.push(finding, format!("a backendRef leads nowhere, its requests get 500: {why}"));
-            Backend::Broken(why)
-        })
-    }
-
-    fn find(
-        &mut self,
-        route: &HttpRoute,
-        target: &BackendTarget,
-        findings: &mut Findings,
-    ) -> Result<Backend, Arc<str>> {
-        let object = target.object(&route.meta.name.namespace);
-        match target.kind() {
-            BackendKind::Service => {
-                self.granted(route, "", "Service", &object)?;
-                Ok(Backend::Service(self.service(&object, target.port, findings)?))
+        match self.reader.store.backend(route, target) {
+            Ok(DeclaredBackend::Pool(pool)) => {
+                match self.pools.get(&(pool.version, pool.meta.name.clone())) {
+                    Some(Ok(pool)) => Backend::Pool(Arc::clone(pool)),
+                    Some(Err(why)) => Backend::Broken(Arc::clone(why)),
+                    None => Backend::Broken(
+                        format!("the InferencePool {} is not served here", pool.meta.name).into(),
+                    ),
+                }
             }
-            BackendKind::InferencePool(version) => {
-                let versions = [PoolVersion::V1, PoolVersion::V1Alpha2];
-                let mut of_name = versions
-                    .into_iter()
-                    .filter(|found| version.is_none_or(|version| version == *found))
-                    .filter_map(|version| self.pools.get_key_value(&(version, object.clone())));
-                let found = of_name.next();
-                let version = found.map(|(id, _)| id.0).or(version);
-                self.granted(
-                    route,
-                    version.map_or(INFERENCE_GROUP, PoolVersion::group),
-                    "InferencePool",
-                    &object,
-                )?;
-                let (_, pool) = found.ok_or_else(|| format!("the InferencePool {object} is not declared"))?;
-                pool.clone().map(Backend::Pool)
+            Ok(DeclaredBackend::Service(service, port)) => {
+                let (store, id) = (self.reader.store, (service.meta.name.clone(), port.port));
+                if let Some(known) = self.services.get(&id) {
+                    return Backend::Service(Arc::clone(known));
+                }
+                let endpoints = self.reader.of_service(store.endpoints_behind(service, port), findings);
+                let service = Arc::new(Service { name: id.0.clone(), port: id.1, endpoints });
+                self.services.insert(id, Arc::clone(&service));
+                Backend::Service(service)
             }
-            BackendKind::Unknown => {
-                let kind = target.kind.as_deref().unwrap_or("Service");
-                let group = target.group.as_deref().unwrap_or_default();
-                Err(format!("the kind {kind} of the group {group:?} is not served as a backend").into())
-            }
+            Err(dangling) => Backend::Broken(dangling.why.into()),
         }
-    }
-
-    fn granted(&self, route: &HttpRoute, group: &str, kind: &str, to: &ObjectName) -> Result<(), Arc<str>> {
-        let reference = Reference {
-            from_group: resources::GATEWAY_GROUP,
-            from_kind: HttpRoute::KIND,
-            from_namespace: &route.meta.name.namespace,
-            to_group: group,
-            to_kind: kind,
-            to,
-        };
-        match self.reader.store.grant(&reference) {
-            Grant::Allowed => Ok(()),
-            Grant::Missing => Err(format!("no ReferenceGrant lets it refer to the {kind} {to}").into()),
-        }
-    }
-
-    fn service(
-        &mut self,
-        name: &ObjectName,
-        port: Option<u16>,
-        findings: &mut Findings,
-    ) -> Result<Arc<Service>, Arc<str>> {
-        let port = port.ok_or_else(|| format!("the reference to the Service {name} has no port"))?;
-        if let Some(known) = self.services.get(&(name.clone(), port)) {
-            return Ok(Arc::clone(known));
-        }
-        let store = self.reader.store;
-        let declared =
-            store.services.get(name).ok_or_else(|| format!("the Service {name} is not declared"))?;
-        if declared.spec.r#type.as_deref() == Some("ExternalName") {
-            return Err(format!("the Service {name} is of type ExternalName, which is not served").into());
-        }
-        let of_service = declared.spec.ports.iter().find(|of_service| of_service.port == port);
-        let of_service = of_service.ok_or_else(|| format!("the Service {name} has no port {port}"))?;
-        let endpoints = self.reader.of_service(declared, of_service, findings);
-        let service = Arc::new(Service { name: name.clone(), port, endpoints });
-        self.services.insert((name.clone(), port), Arc::clone(&service));
-        Ok(service)
     }
 }

@@ -1,23 +1,23 @@
 //! The declared objects become a [`Snapshot`].
 //!
 //! In: the store, what names were resolved to, the living domains. Out: the snapshot, and the names that slices give.
-//! Never: I/O. Nothing here fails: what cannot be used is left out, or answers 500, and a finding says so.
+//! Never: I/O, a finding about what `resources` knows as well. Nothing here fails: what cannot be used is left out, or answers
+//! 500, and a finding says so.
 
 use crate::backends::{Backends, PoolId};
 use crate::domains::{Domains, Placed};
 use crate::endpoints::{EndpointReader, keys};
-use crate::findings::{Findings, about};
-use crate::gateways::listeners;
+use crate::findings::Findings;
 use crate::names::{Addresses, NAMES_MAX};
-use crate::pickers::{missing_picker, picker_of};
+use crate::pickers::picker_of;
 use crate::policies::{names_in, policies_of};
 use crate::settings::{MissingEndpointPicker, Settings};
 use crate::{Listener, Pool, Snapshot};
 use journey::headers::MODEL_NAME;
 use journey::{Now, PoolView};
 use resources::{
-    AppProtocol, BackendKind, Finding, HttpRoute, HttpRouteRule, InferencePool, Object, Severity, Store,
-    ValueMatch,
+    AddressType, Audience, BackendKind, EndpointSlice, Finding, HttpRoute, HttpRouteRule, InferencePool,
+    Object, PickedBy, Places, Store, ValueMatch, field, listeners,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,8 +26,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Sources<'c> {
     pub(crate) store: &'c Store,
-    /// What was wrong with the manifests before.
+    /// What is wrong with the manifests.
     pub(crate) findings: &'c [Finding],
+    pub(crate) places: &'c Places,
     pub(crate) resolved: &'c Addresses,
     pub(crate) settings: &'c Settings,
 }
@@ -40,23 +41,21 @@ pub(crate) fn compile(
     now: Now,
 ) -> (Snapshot, BTreeSet<Arc<str>>) {
     let store = sources.store;
-    let mut findings = Findings::default();
-    findings.extend(sources.findings.iter().cloned());
+    let mut findings = Findings::new(sources.findings, sources.places);
     let mut reader = EndpointReader { store, resolved: sources.resolved, names: BTreeSet::new() };
     let pools = compile_pools(sources, &mut reader, domains, now, &mut findings);
     let usable = pools.iter().map(|pool| (pool.0.clone(), usable(pool, sources))).collect();
     let mut backends = Backends { reader, pools: usable, services: BTreeMap::new() };
-    let mut compiled = Vec::new();
-    for ours in listeners(store, &mut findings) {
+    let served = if sources.settings.audience == Audience::Gateway { listeners(store) } else { Vec::new() };
+    let mut compiled = Vec::with_capacity(served.len());
+    for ours in served {
         let mut resolve = |route: &HttpRoute, target: &_| backends.resolve(route, target, &mut findings);
-        let (routes, found) = routing::compile(ours.routes, &mut resolve);
-        findings.extend(found);
         compiled.push(Arc::new(Listener {
             gateway: ours.gateway.meta.name.clone(),
             name: ours.declared.name.clone(),
             port: ours.declared.port,
             hostname: ours.hostname,
-            routes,
+            routes: routing::compile(ours.routes, &mut resolve),
         }));
     }
     let names = backends.reader.names;
@@ -70,24 +69,24 @@ pub(crate) fn compile(
     (snapshot, names)
 }
 
-fn compile_pools(
-    sources: &Sources<'_>,
-    reader: &mut EndpointReader<'_>,
+fn compile_pools<'c>(
+    sources: &Sources<'c>,
+    reader: &mut EndpointReader<'c>,
     domains: &mut Domains,
     now: Now,
-    findings: &mut Findings,
+    findings: &mut Findings<'_>,
 ) -> Vec<(PoolId, Arc<Pool>)> {
     let store = sources.store;
-    let declared: Vec<(&PoolId, &Arc<InferencePool>)> = store.inference_pools.iter().collect();
+    let pools = store.inference_pools.iter().filter(|(_, pool)| sources.settings.audience.has(pool));
+    let declared: Vec<(&PoolId, &Arc<InferencePool>)> = pools.collect();
     let endpoints: Vec<_> = declared.iter().map(|(_, pool)| reader.of_pool(pool, findings)).collect();
     let with_keys: Vec<_> = declared.iter().map(|(id, _)| (*id).clone()).zip(keys(&endpoints)).collect();
     let placed = domains.place(&with_keys, sources.settings.seed, now);
     let mut models = models_by_pool(store);
     let compiled = declared.into_iter().zip(placed).map(|((id, pool), placed)| {
-        tell_about(pool, placed.endpoints.len(), findings);
         let of_routes = models.remove(id).unwrap_or_default();
-        let picker = picker_of(pool, reader, sources.settings.missing_endpoint_picker, findings);
-        let compiled = compile_pool(pool, placed, of_routes, sources, findings);
+        let picker = picker_of(pool, reader, findings);
+        let compiled = compile_pool(pool, placed, of_routes, sources);
         (id.clone(), Arc::new(Pool { picker, ..compiled }))
     });
     compiled.collect()
@@ -98,9 +97,8 @@ fn compile_pool(
     placed: Placed,
     mut models: BTreeSet<Arc<str>>,
     sources: &Sources<'_>,
-    findings: &mut Findings,
 ) -> Pool {
-    let policies = policies_of(pool, sources.store, findings);
+    let policies = policies_of(pool, sources.store);
     models.extend(names_in(&policies));
     Pool {
         version: pool.version,
@@ -145,11 +143,11 @@ fn models_of(rule: &HttpRouteRule) -> impl Iterator<Item = Arc<str>> + '_ {
 }
 
 fn usable((id, pool): &(PoolId, Arc<Pool>), sources: &Sources<'_>) -> Result<Arc<Pool>, Arc<str>> {
-    let store = sources.store;
-    let missing = store.inference_pools.get(id).and_then(|pool| missing_picker(pool, store));
-    match (sources.settings.missing_endpoint_picker, missing) {
-        (MissingEndpointPicker::Refuse, Some(picker)) => Err(format!(
-            "the endpoint picker of the InferencePool {}, Service {picker}, is not declared",
+    let declared = sources.store.inference_pools.get(id);
+    let picked_by = declared.map(|declared| sources.store.picked_by(declared));
+    match (sources.settings.missing_endpoint_picker, picked_by) {
+        (MissingEndpointPicker::Refuse, Some(PickedBy::Missing(kind, picker))) => Err(format!(
+            "the endpoint picker of the InferencePool {}, {kind} {picker}, is not declared",
             id.1
         )
         .into()),
@@ -157,23 +155,11 @@ fn usable((id, pool): &(PoolId, Arc<Pool>), sources: &Sources<'_>) -> Result<Arc
     }
 }
 
-fn tell_about(pool: &InferencePool, endpoints: usize, findings: &mut Findings) {
-    let told = |code| about(&pool.meta, "InferencePool", Severity::Warning, code);
-    if pool.app_protocol == AppProtocol::H2c {
-        let message = "endpoints are spoken to in HTTP/1.1".to_owned();
-        findings.push_field(told("protocol-not-spoken"), "spec.appProtocol".to_owned(), message);
-    }
-    if endpoints == 0 {
-        let message = "it selects no ready endpoint: its requests get 503".to_owned();
-        findings.push_field(told("pool-without-endpoints"), "spec.selector".to_owned(), message);
-    }
-}
-
-fn tell_of_too_many(names: &BTreeSet<Arc<str>>, store: &Store, findings: &mut Findings) {
-    let Some(slice) = store.endpoint_slices.values().next().filter(|_| names.len() > NAMES_MAX) else {
+fn tell_of_too_many(names: &BTreeSet<Arc<str>>, store: &Store, findings: &mut Findings<'_>) {
+    let mut of_names = store.endpoint_slices.values().filter(|slice| slice.address_type == AddressType::Fqdn);
+    let Some(slice) = of_names.next().filter(|_| names.len() > NAMES_MAX) else {
         return;
     };
-    let finding = about(&slice.meta, resources::EndpointSlice::KIND, Severity::Error, "too-many-names");
-    findings
-        .push(finding, format!("{} names are more than {NAMES_MAX}: the rest stay unresolved", names.len()));
+    let message = format!("{} names are more than {NAMES_MAX}: the rest stay unresolved", names.len());
+    findings.tell("too-many-names", (EndpointSlice::KIND, &slice.meta), &field!["endpoints"], message);
 }

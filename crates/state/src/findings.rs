@@ -1,40 +1,34 @@
-//! What compiling has to tell about the manifests.
+//! What compiling has to tell besides what is wrong with the manifests: what only a running process knows.
 
-use resources::{Finding, Meta, Severity};
+use resources::{FieldPath, Finding, Meta, Places};
+use std::collections::BTreeSet;
 
-/// What was found, without end only in the number of objects.
-#[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
-
-/// A finding about an object, without its message.
-pub(crate) fn about(meta: &Meta, kind: &str, severity: Severity, code: &'static str) -> Finding {
-    Finding {
-        origin: meta.origin.clone(),
-        severity,
-        code,
-        object: format!("{kind} {}", meta.name).into(),
-        field: String::new(),
-        message: String::new(),
-    }
+/// What was found, each once, without end only in the number of objects.
+#[derive(Debug)]
+pub(crate) struct Findings<'p> {
+    places: &'p Places,
+    found: BTreeSet<Finding>,
 }
 
-impl Findings {
-    pub(crate) fn push(&mut self, finding: Finding, message: String) {
-        self.0.push(Finding { message, ..finding });
+impl<'p> Findings<'p> {
+    /// What was found before, and where things stand.
+    pub(crate) fn new(before: &[Finding], places: &'p Places) -> Findings<'p> {
+        Findings { places, found: before.iter().cloned().collect() }
     }
 
-    pub(crate) fn push_field(&mut self, finding: Finding, field: String, message: String) {
-        self.0.push(Finding { field, message, ..finding });
+    /// That a field of an object breaks a rule.
+    pub(crate) fn tell(
+        &mut self,
+        code: &'static str,
+        object: (&str, &Meta),
+        at: &FieldPath,
+        message: String,
+    ) {
+        self.found.extend(self.places.finding(object, code, at, message));
     }
 
-    pub(crate) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        self.0.extend(findings);
-    }
-
-    /// Each once (a route attached to two listeners is compiled twice), in the order of files and lines.
-    pub(crate) fn into_sorted(mut self) -> Vec<Finding> {
-        self.0.sort_unstable();
-        self.0.dedup();
-        self.0
+    /// In the order of files and lines.
+    pub(crate) fn into_sorted(self) -> Vec<Finding> {
+        self.found.into_iter().collect()
     }
 }

@@ -18,17 +18,17 @@ const LOOKUP_TIME_MAX: Duration = Duration::from_secs(5);
 /// Look-ups at a time: each may hold a thread of the blocking pool.
 const LOOKUPS_AT_A_TIME: usize = 16;
 
-/// What names were resolved to; a name that is missing was never resolved.
+/// What names were resolved to: nothing, if that failed. A name that is missing was never looked up.
 pub(crate) type Addresses = BTreeMap<Arc<str>, Vec<IpAddr>>;
 
-/// Looks names up. A name that fails is missing from the answer.
+/// Looks names up.
 pub(crate) async fn look_up(names: BTreeSet<Arc<str>>) -> Addresses {
     let mut waiting = names.into_iter().take(NAMES_MAX);
-    let mut running: JoinSet<Option<(Arc<str>, Vec<IpAddr>)>> =
+    let mut running: JoinSet<(Arc<str>, Vec<IpAddr>)> =
         waiting.by_ref().take(LOOKUPS_AT_A_TIME).map(look_up_one).collect();
     let mut found = Addresses::new();
     while let Some(done) = running.join_next().await {
-        found.extend(done.ok().flatten());
+        found.extend(done.ok());
         if let Some(name) = waiting.next() {
             running.spawn(look_up_one(name));
         }
@@ -36,11 +36,11 @@ pub(crate) async fn look_up(names: BTreeSet<Arc<str>>) -> Addresses {
     found
 }
 
-async fn look_up_one(name: Arc<str>) -> Option<(Arc<str>, Vec<IpAddr>)> {
+async fn look_up_one(name: Arc<str>) -> (Arc<str>, Vec<IpAddr>) {
     let lookup = tokio::net::lookup_host((&*name, 0));
-    let addresses = tokio::time::timeout(LOOKUP_TIME_MAX, lookup).await.ok()?.ok()?;
-    let addresses = of_one_family(addresses.map(|address: SocketAddr| address.ip()).collect());
-    (!addresses.is_empty()).then_some((name, addresses))
+    let addresses = tokio::time::timeout(LOOKUP_TIME_MAX, lookup).await.ok().and_then(Result::ok);
+    let addresses = addresses.into_iter().flatten().map(|address: SocketAddr| address.ip()).collect();
+    (name, of_one_family(addresses))
 }
 
 /// A host that has addresses of both families must not count as two endpoints: IPv4 if there is any.
@@ -67,10 +67,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_are_looked_up_and_a_wrong_one_is_left_out() {
+    async fn names_are_looked_up_and_a_wrong_one_gives_nothing() {
         let names = ["localhost", "not a host name"].into_iter().map(Arc::from).collect();
         let found = look_up(names).await;
-        assert_eq!(found.keys().map(|name| &**name).collect::<Vec<_>>(), ["localhost"]);
+        assert_eq!(found["not a host name"], [] as [IpAddr; 0]);
         assert!(found["localhost"][0].is_loopback());
     }
 }

@@ -3,19 +3,15 @@
 //! Of two InferenceModels of one `modelName` the oldest wins, then the first by name; so with rewrites, where an exact
 //! match goes before the one that takes every model.
 
-use crate::findings::{Findings, about};
 use journey::{ModelPolicies, TargetModel, WeightedTarget};
-use resources::{
-    InferenceModel, InferenceModelRewrite, InferencePool, Meta, Object, Severity, Store, WeightedModel,
-};
+use resources::{InferenceModel, InferenceModelRewrite, InferencePool, Meta, Store, WeightedModel};
 use std::collections::BTreeSet;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// The policies of a pool.
-pub(crate) fn policies_of(pool: &InferencePool, store: &Store, findings: &mut Findings) -> ModelPolicies {
+pub(crate) fn policies_of(pool: &InferencePool, store: &Store) -> ModelPolicies {
     let mut policies = ModelPolicies::default();
-    add_models(&mut policies, pool, store, findings);
+    add_models(&mut policies, pool, store);
     for objective in store.inference_objectives.values().filter(|objective| objective.is_of(pool)) {
         policies.objectives.insert(objective.meta.name.name.clone(), objective.spec.priority);
     }
@@ -23,22 +19,11 @@ pub(crate) fn policies_of(pool: &InferencePool, store: &Store, findings: &mut Fi
     policies
 }
 
-fn add_models(policies: &mut ModelPolicies, pool: &InferencePool, store: &Store, findings: &mut Findings) {
+fn add_models(policies: &mut ModelPolicies, pool: &InferencePool, store: &Store) {
     let models = store.inference_models.values().filter(|model| model.is_of(pool));
-    for model in oldest_first(models.map(|model| (&model.meta, &**model))) {
-        let spec = &model.spec;
-        match policies.models.entry(spec.model_name.clone()) {
-            Entry::Vacant(vacant) => {
-                vacant.insert((spec.criticality.priority(), targets(&spec.target_models)));
-            }
-            Entry::Occupied(_) => {
-                let message =
-                    format!("the model {:?} of this pool is declared by an older object", spec.model_name);
-                let finding =
-                    about(&model.meta, InferenceModel::KIND, Severity::Warning, "model-name-in-use");
-                findings.push_field(finding, "spec.modelName".to_owned(), message);
-            }
-        }
+    for InferenceModel { spec, .. } in oldest_first(models.map(|model| (&model.meta, &**model))) {
+        let policy = || (spec.criticality.priority(), targets(&spec.target_models));
+        policies.models.entry(spec.model_name.clone()).or_insert_with(policy);
     }
 }
 

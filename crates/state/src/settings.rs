@@ -1,15 +1,15 @@
 //! What the process says about the world.
 
 use journey::AdmissionSettings;
+use resources::Audience;
 use scheduling::Policy;
 use std::sync::Arc;
-
-/// The controller whose GatewayClasses are ours.
-pub const CONTROLLER_NAME: &str = "pointsman.dev/gateway";
 
 /// Settings of a [`World`](crate::World).
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// Who reads the world: only a gateway has listeners, and of pools only those that are its business are there.
+    pub audience: Audience,
     /// Who picks for a pool whose endpoint picker is not there.
     pub missing_endpoint_picker: MissingEndpointPicker,
     /// How pools pick.

@@ -1,8 +1,7 @@
 //! What a request loads once and reads without a lock.
 
-use crate::gateways::takes;
 use journey::{EndpointKey, ModelPolicies, Now, PoolState, PoolView, Restarted};
-use resources::{FailureMode, Finding, ObjectName, PoolVersion};
+use resources::{FailureMode, Finding, ObjectName, PoolVersion, takes};
 use routing::{Destination, DestinationKind, RouteTable};
 use scheduling::{BlockIndex, BlockSettings, PrefixIndex, Slot};
 use signals::Signals;
@@ -35,7 +34,7 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// Every InferencePool, by name; v1 before v1alpha2 where both have one.
     pub pools: Vec<Arc<Pool>>,
-    /// What was wrong with the manifests.
+    /// What is wrong with the manifests, and what else was found.
     pub findings: Vec<Finding>,
 }
 

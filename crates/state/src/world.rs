@@ -9,7 +9,7 @@ use crate::names::{Addresses, look_up};
 use crate::settings::Settings;
 use crate::{Clock, Snapshot};
 use arc_swap::{ArcSwap, Cache};
-use resources::{Finding, Load, Store};
+use resources::{Finding, Load, Places, Store};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,8 +32,9 @@ pub struct World {
 #[derive(Debug, Default)]
 struct Writer {
     store: Store,
-    /// What was wrong with the manifests before they were compiled.
+    /// What is wrong with the manifests.
     findings: Vec<Finding>,
+    places: Places,
     resolved: Addresses,
     /// Names that the snapshot in force needs.
     names: BTreeSet<Arc<str>>,
@@ -63,8 +64,9 @@ impl World {
 
     /// Puts what was declared in force. Fails no request that is under way.
     pub fn apply(&self, load: Load) -> Applied {
-        let Load { store, findings, .. } = load;
+        let Load { store, findings, places } = load;
         let mut writer = self.writer();
+        writer.places = places;
         if writer.store == store && writer.findings == findings && self.generation() > 0 {
             return Applied::Unchanged;
         }
@@ -84,7 +86,12 @@ impl World {
         let found = look_up(names).await;
         let mut writer = self.writer();
         let mut resolved = writer.resolved.clone();
-        resolved.extend(found);
+        for (name, addresses) in found {
+            let known = resolved.entry(name).or_default();
+            if !addresses.is_empty() {
+                *known = addresses;
+            }
+        }
         resolved.retain(|name, _| writer.names.contains(name));
         if resolved == writer.resolved {
             return Applied::Unchanged;
@@ -106,8 +113,8 @@ impl World {
     }
 
     fn put_in_force(&self, writer: &mut Writer) {
-        let Writer { store, findings, resolved, names, domains } = writer;
-        let sources = Sources { store, findings, resolved, settings: &self.settings };
+        let Writer { store, findings, places, resolved, names, domains } = writer;
+        let sources = Sources { store, findings, places, resolved, settings: &self.settings };
         let generation = self.generation() + 1;
         let (snapshot, needed) = compile(&sources, generation, domains, self.clock.now());
         *names = needed;

@@ -8,9 +8,13 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Checks manifests as the API server would, and what they refer to.
+/// Checks manifests as the API server would, and what they refer to: the list that `run`, `epp` and `bbr` log.
 ///
-/// Exits 0 if there is no error, 1 if there is one (or, with --strict, a warning), 2 if the arguments are wrong.
+/// Exits 0 if there is no error, 1 if there is one (or, with --strict, a warning), 2 if the arguments are wrong. An error is of
+/// one of two kinds (`effect` in --json). `file-refused`: the file cannot be used; nothing starts with it, and while running it
+/// keeps its last good objects. `unserved`: what it says cannot be done; the rest is served, its requests get 500 as the Gateway
+/// API has it, or it is not attached. A warning (`served`) is served; 503 where a pool has no ready endpoint. Every rule:
+/// docs/reference/findings.md.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Folders or files of manifests; `-` reads standard input.
@@ -56,10 +60,11 @@ impl Check {
 }
 
 fn as_line(finding: &Finding) -> String {
-    let (style, word) = match finding.severity {
-        Severity::Error => (ERROR, "error"),
-        Severity::Warning => (WARNING, "warning"),
+    let style = match finding.severity {
+        Severity::Error => ERROR,
+        Severity::Warning => WARNING,
     };
+    let word = finding.severity.name();
     let about = [finding.object.as_ref(), &finding.field].into_iter().filter(|part| !part.is_empty());
     let about: String = about.map(|part| format!(" {part}")).collect();
     format!(
@@ -72,7 +77,8 @@ fn as_json(finding: &Finding) -> serde_json::Value {
     json!({
         "file": finding.origin.file.display().to_string(),
         "line": finding.origin.line,
-        "severity": match finding.severity { Severity::Error => "error", Severity::Warning => "warning" },
+        "severity": finding.severity.name(),
+        "effect": finding.effect().name(),
         "code": finding.code,
         "object": finding.object.as_ref(),
         "field": finding.field,

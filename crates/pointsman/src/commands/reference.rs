@@ -20,6 +20,8 @@ pub(crate) enum Page {
     Metrics,
     /// Refusals: status, reason, whose fault, whether a retry may help.
     Errors,
+    /// What `check` and the logs say of manifests: which errors stop a start, which requests are refused; every rule.
+    Findings,
     /// Plugins that an EndpointPickerConfig may name: kind, rule, parameters.
     Plugins,
 }
@@ -37,6 +39,7 @@ pub(crate) fn page(page: Page) -> String {
         Page::Flags => flags(),
         Page::Metrics => telemetry::reference(),
         Page::Errors => errors(),
+        Page::Findings => resources::reference(),
         Page::Plugins => scheduling::plugins::reference(),
     }
 }
@@ -148,6 +151,7 @@ mod tests {
             (Page::Flags, "flags.md"),
             (Page::Metrics, "metrics.md"),
             (Page::Errors, "errors.md"),
+            (Page::Findings, "findings.md"),
             (Page::Plugins, "plugins.md"),
         ] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);

@@ -1,9 +1,9 @@
 //! The base models of adapters, from the ConfigMaps of a folder as it changes.
 
-use super::{StartError, first_load};
+use super::{StartError, read};
 use arc_swap::ArcSwap;
 use extproc::bbr::BaseModels;
-use resources::{Folder, Load};
+use resources::{Audience, Load};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,14 +17,15 @@ pub(crate) struct BaseModelMaps {
 }
 
 impl BaseModelMaps {
-    /// Reads the folder, in which an error ends the start, and follows its changes; without paths there are no base models.
+    /// Reads the folder, and follows its changes; without paths there are no base models. A file that cannot be used ends the
+    /// start.
     pub(crate) fn start(config: &[PathBuf], namespace: Option<String>) -> Result<BaseModelMaps, StartError> {
         let models = Arc::<ArcSwap<BaseModels>>::default();
         if config.is_empty() {
             return Ok(BaseModelMaps { models, stop: None, thread: None });
         }
-        let mut folder = Folder::new(config);
-        take_up(&models, &first_load(&mut folder, config)?, namespace.as_deref());
+        let (folder, load, mut told) = read(config, Audience::BodyBasedRouter)?;
+        take_up(&models, &load, namespace.as_deref());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Thread)?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -32,6 +33,7 @@ impl BaseModelMaps {
         let follow = async move {
             let mut watch = folder.watch();
             while let Some(load) = watch.next().await {
+                told.tell_new(&load.findings);
                 take_up(&followed, &load, namespace.as_deref());
             }
             std::future::pending::<()>().await;

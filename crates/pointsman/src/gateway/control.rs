@@ -3,7 +3,7 @@
 //! It can neither slow nor stop the data path: what it finds goes into the snapshot (swapped) or a domain (a short lock).
 
 use super::Told;
-use resources::Folder;
+use resources::{Effect, Folder};
 use scheduling::Slot;
 use signals::{Scrape, ScrapeSettings, Scraper};
 use state::{Applied, Clock, Domain, Snapshot, World};
@@ -57,27 +57,45 @@ impl Drop for Control {
     }
 }
 
-/// Puts each change of the folder in force, and says what is wrong with it.
+/// Puts each change of the folder in force, and says what is wrong with it; and what is found without one, as that a name
+/// cannot be looked up any more.
 async fn take_up_changes(world: &World, folder: Folder, mut told: Told) {
     let mut watch = folder.watch();
-    while let Some(load) = watch.next().await {
-        let errors = load.errors().count();
-        if world.apply(load) == Applied::Unchanged {
-            continue;
-        }
-        let snapshot = world.load();
-        told.tell_new(&snapshot.findings);
-        let generation = snapshot.generation;
-        match errors {
-            0 => tracing::info!(generation, "the manifests have changed and are in force"),
-            _ => tracing::warn!(
-                generation,
-                errors,
-                "the manifests have changed; what has errors keeps its last good objects, the rest is in force"
-            ),
+    let mut changes = world.changes();
+    told.tell_new(&world.load().findings);
+    loop {
+        tokio::select! {
+            load = watch.next() => {
+                let Some(load) = load else { return std::future::pending().await };
+                if world.apply(load) == Applied::Unchanged {
+                    continue;
+                }
+                let snapshot = world.load();
+                told.tell_new(&snapshot.findings);
+                tell_change(&snapshot);
+            }
+            Ok(()) = changes.changed() => told.tell_new(&world.load().findings),
         }
     }
-    std::future::pending().await
+}
+
+fn tell_change(snapshot: &Snapshot) {
+    let generation = snapshot.generation;
+    let count = |effect| snapshot.findings.iter().filter(|finding| finding.effect() == effect).count();
+    match (count(Effect::FileRefused), count(Effect::Unserved)) {
+        (0, 0) => tracing::info!(generation, "the manifests have changed and are in force"),
+        (0, unserved) => tracing::warn!(
+            generation,
+            unserved,
+            "the manifests have changed and are in force; what the errors are about is not served"
+        ),
+        (errors, unserved) => tracing::warn!(
+            generation,
+            errors,
+            unserved,
+            "the manifests have changed; a file that cannot be used keeps its last good objects, the rest is in force"
+        ),
+    }
 }
 
 /// An endpoint's place, as the scraper knows it.

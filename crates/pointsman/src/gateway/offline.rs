@@ -27,16 +27,15 @@ pub(crate) struct Explained {
 }
 
 impl Offline {
-    /// Compiles the manifests; errors in them are told in the log and end the attempt.
+    /// Compiles the manifests; a file that cannot be used is told in the log and ends the attempt.
     pub(crate) fn load(config: &[PathBuf]) -> Result<Offline, Box<dyn Error>> {
         let world = World::new(state::Settings::default(), Clock::start());
         let load = Folder::new(config).load();
-        tell(&load.findings);
-        let errors = load.errors().count();
-        if errors > 0 {
-            return Err(StartError::Manifests(errors, config.to_vec()).into());
-        }
-        world.apply(load);
+        tell(load.broken());
+        match load.broken().count() {
+            0 => world.apply(load),
+            broken => return Err(StartError::Manifests(broken, config.to_vec()).into()),
+        };
         // Endpoints may be given by host name: look them up once, as the gateway does all the time.
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(world.look_up_names());
         Ok(Offline(world))

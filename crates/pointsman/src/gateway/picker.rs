@@ -10,6 +10,7 @@ use crate::admin::{self, Admin, Readiness};
 use extproc::epp::{Epp, EppSettings, PoolReference};
 use extproc::{Drained, Health, Port, Server, Serving};
 use payload::Budget;
+use resources::Audience;
 use scheduling::Policy;
 use scheduling::config::Configured;
 use signals::ScrapeSettings;
@@ -63,7 +64,8 @@ impl Picker {
     /// Reads the manifests, binds every port, and serves.
     pub(crate) fn start(settings: PickerSettings) -> Result<Picker, StartError> {
         let world = Arc::new(World::new(settings.of_world(), Clock::start()));
-        let (folder, told) = read(&settings.world.config, &world)?;
+        let (folder, load, told) = read(&settings.world.config, settings.audience())?;
+        world.apply(load);
         let telemetry = Telemetry::new(settings.door.cores, settings.world.records);
         let watched = Arc::new(Watched::new(Arc::clone(&world), settings.shown()));
         let (admin, admin_address) = administer(settings.world.admin, &telemetry, &watched)?;
@@ -121,9 +123,17 @@ impl Picker {
 }
 
 impl PickerSettings {
+    /// Only the pools picked for are its business.
+    fn audience(&self) -> Audience {
+        Audience::EndpointPicker(
+            self.epp.pools.iter().map(|pool| (pool.name.clone(), pool.version)).collect(),
+        )
+    }
+
     /// The world's settings, as the file has them where it says something.
     fn of_world(&self) -> state::Settings {
         let mut world = self.world.world();
+        world.audience = self.audience();
         world.policy = Arc::new(Policy { endpoints_max: self.endpoints_max, ..Policy::default() });
         if let Some(configured) = &self.configured {
             world.policy = Arc::new(configured.policy.clone());

@@ -3,6 +3,7 @@
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use journey::AdmissionSettings;
+use resources::Audience;
 use scheduling::saturation::{NoRoomDetector, SaturationDetector};
 use serde_json::json;
 use signals::ScrapeSettings;
@@ -95,6 +96,7 @@ impl WorldSettings {
     /// The world's settings, with the built-in picker for a pool whose picker is missing.
     pub(crate) fn world(&self) -> state::Settings {
         state::Settings {
+            audience: Audience::Gateway,
             missing_endpoint_picker: MissingEndpointPicker::Builtin,
             policy: Arc::default(),
             admission: AdmissionSettings {

@@ -6,6 +6,7 @@ mod check;
 mod descriptors;
 mod examples;
 mod explain;
+mod findings;
 mod quickstart;
 mod reload;
 mod shutdown;

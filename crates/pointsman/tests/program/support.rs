@@ -241,6 +241,25 @@ pub(crate) fn pointsman(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).output().expect("the program runs")
 }
 
+/// What a command that serves logs until it listens or ends; then it is ended.
+pub(crate) fn logged_at_start(arguments: &[&str]) -> Vec<Value> {
+    let mut process = Command::new(PROGRAM)
+        .args(arguments)
+        .args(["--log-format", "json"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let log = BufReader::new(process.stderr.take().expect("its log is ours"));
+    let lines =
+        log.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let listens = |line: &Value| line["message"].as_str().is_some_and(|message| message.contains("listen"));
+    let told = lines.take_while(|line| line["level"] != "INFO" || !listens(line)).collect();
+    // It may have ended by itself; then there is nothing to end.
+    let _ = process.kill();
+    let _ = process.wait();
+    told
+}
+
 /// A chat request.
 pub(crate) fn chat(model: &str, max_tokens: u32, stream: bool) -> Request<Full<Bytes>> {
     let messages = json!([{"role": "user", "content": "What is the color of the sky?"}]);

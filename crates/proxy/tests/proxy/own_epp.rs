@@ -35,7 +35,7 @@ impl Own {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("manifests.yaml"), manifests).unwrap();
         let load = Folder::new([folder.path()]).load();
-        assert_eq!(load.errors().count(), 0, "{:?}", load.findings);
+        assert_eq!(load.broken().count(), 0, "{:?}", load.findings);
         let world = Arc::new(World::new(state::Settings::default(), Clock::start()));
         world.apply(load);
         let telemetry = Telemetry::new(1, 64);

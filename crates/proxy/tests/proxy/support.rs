@@ -191,7 +191,7 @@ fn reload(world: &World, manifests: &str) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("manifests.yaml"), manifests).unwrap();
     let load = Folder::new([folder.path()]).load();
-    let errors: Vec<_> = load.errors().collect();
+    let errors: Vec<_> = load.broken().collect();
     assert!(errors.is_empty(), "{errors:?}");
     world.apply(load);
 }

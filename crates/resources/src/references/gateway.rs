@@ -1,37 +1,39 @@
-//! What Gateways refer to: their class, settings and certificates.
+//! What Gateways refer to: their class, settings and certificates; and what is not served or attached for it.
 
-use super::{References, names};
-use crate::gateway::{Gateway, GatewayListener, Protocol};
+use super::{Audience, References};
+use crate::attachment::{Left, Reason, attach};
+use crate::gateway::{Gateway, GatewayListener};
 use crate::object::ObjectName;
 use crate::report::Report;
 use crate::store::{Grant, Reference, Store};
 use yaml::{FieldPath, field};
 
 impl References<'_> {
-    /// Every Gateway.
+    /// Every Gateway, and what is left out of serving.
     pub(super) fn gateways(&mut self) {
+        let (listeners, left) = attach(self.store);
+        for Left { kind, meta, reason: Reason { code, at, why } } in &left {
+            self.about(kind, meta, |_, report| report.tell(code, at, why.as_str()));
+        }
+        let unspoken = left.iter().find(|left| left.reason.code == "protocol-not-served");
+        let missed = unspoken.filter(|_| listeners.is_empty() && *self.audience == Audience::Gateway);
+        if let Some(Left { kind, meta, .. }) = missed {
+            self.about(kind, meta, |_, report| {
+                let message =
+                    "no Gateway of ours has a listener that is served: there is nothing to listen on";
+                report.tell("no-listener", &field!["spec", "listeners"], message);
+            });
+        }
         for gateway in self.store.gateways.values() {
             self.about("Gateway", &gateway.meta, |store, report| {
-                class(store, gateway, report);
                 parameters(store, gateway, report);
                 for (index, listener) in gateway.spec.listeners.iter().enumerate() {
-                    listener_of(store, gateway, (listener, field!["spec", "listeners", index]), report);
+                    let at = field!["spec", "listeners", index];
+                    certificates(store, gateway, (listener, at), report);
                 }
             });
         }
     }
-}
-
-/// With no GatewayClass at all every Gateway is served.
-fn class(store: &Store, gateway: &Gateway, report: &mut Report<'_>) {
-    let wanted = &gateway.spec.gateway_class_name;
-    let mut classes = store.gateway_classes.keys();
-    if store.gateway_classes.is_empty() || classes.any(|class| class.name == *wanted) {
-        return;
-    }
-    let there = names(store.gateway_classes.keys().map(|class| &*class.name));
-    let message = format!("no GatewayClass `{wanted}`: this Gateway is not served; {there}");
-    report.error("gateway-class-not-found", &field!["spec", "gatewayClassName"], message);
 }
 
 fn parameters(store: &Store, gateway: &Gateway, report: &mut Report<'_>) {
@@ -40,22 +42,18 @@ fn parameters(store: &Store, gateway: &Gateway, report: &mut Report<'_>) {
     let name = ObjectName::new(gateway.meta.name.namespace.clone(), parameters.name.clone());
     if (&*parameters.group, &*parameters.kind) != ("", "ConfigMap") {
         let message = format!("settings are read from a ConfigMap, not from a {}", parameters.kind);
-        report.error("parameters-not-read", &at, message);
+        report.tell("parameters-not-read", &at, message);
     } else if !store.config_maps.contains_key(&name) {
-        report.error("config-map-not-found", &at.then("name"), format!("no ConfigMap `{name}`"));
+        report.tell("config-map-not-found", &at.then("name"), format!("no ConfigMap `{name}`"));
     }
 }
 
-fn listener_of(
+fn certificates(
     store: &Store,
     gateway: &Gateway,
     (listener, at): (&GatewayListener, FieldPath),
     report: &mut Report<'_>,
 ) {
-    if let Protocol::Other(protocol) = &listener.protocol {
-        let message = format!("protocol {protocol} is not served here; write HTTP or HTTPS");
-        report.warning("protocol-not-served", &at.then("protocol"), message);
-    }
     let certificates = listener.tls.iter().flat_map(|tls| &tls.certificate_refs).enumerate();
     for (index, secret) in certificates {
         let at = at.then("tls").then("certificateRefs").then(index);
@@ -72,9 +70,9 @@ fn listener_of(
         if store.grant(&reference) == Grant::Missing {
             let message =
                 format!("no ReferenceGrant in namespace `{namespace}` lets Gateways use Secret `{name}`");
-            report.error("reference-not-granted", &at, message);
+            report.tell("reference-not-granted", &at, message);
         } else if !store.secrets.contains_key(&name) {
-            report.warning(
+            report.tell(
                 "secret-not-found",
                 &at.then("name"),
                 format!("no Secret `{name}` among these manifests"),

@@ -1,8 +1,10 @@
 //! What InferencePools refer to, and what refers to them.
 
-use super::{References, names};
-use crate::inference_pool::{FailureMode, InferencePool, PoolVersion};
-use crate::object::ObjectName;
+use super::{Audience, References, names};
+use crate::core_v1::Pod;
+use crate::endpoints::PickedBy;
+use crate::inference_pool::{AppProtocol, FailureMode, InferencePool, PoolVersion};
+use crate::object::{Object, ObjectName};
 use crate::report::Report;
 use crate::store::Store;
 use std::collections::BTreeMap;
@@ -11,11 +13,24 @@ use yaml::{FieldPath, field};
 impl References<'_> {
     /// Every InferencePool: its endpoints and its picker.
     pub(super) fn inference_pools(&mut self) {
-        for pool in self.store.inference_pools.values() {
+        for pool in self.pools() {
+            let picks_itself = matches!(self.audience, Audience::EndpointPicker(_));
             self.about("InferencePool", &pool.meta, |store, report| {
-                picker(store, pool, report);
+                if !picks_itself {
+                    picker(store, pool, report);
+                }
                 endpoints(store, pool, report);
+                if pool.app_protocol == AppProtocol::H2c {
+                    let message = "endpoints are spoken to in HTTP/1.1";
+                    report.tell("protocol-not-spoken", &field!["spec", "appProtocol"], message);
+                }
             });
+            for pod in self.store.pods_of(pool).filter(|pod| pod.status.pod_ip.is_none()) {
+                let message = "it has no status.podIP, and so it is no endpoint of its pool";
+                self.about(Pod::KIND, &pod.meta, |_, report| {
+                    report.tell("pod-without-address", &field!["status", "podIP"], message);
+                });
+            }
         }
     }
 
@@ -43,28 +58,28 @@ impl References<'_> {
                     "no InferencePool `{}`{group} in namespace `{}`: it has no effect; {there}",
                     pool_ref.name, meta.name.namespace
                 );
-                report.error("pool-not-found", &field!["spec", "poolRef", "name"], message);
+                report.tell("pool-not-found", &field!["spec", "poolRef", "name"], message);
             });
         }
     }
 
     /// Of two InferenceModels with one name at one pool the oldest stands.
     pub(super) fn model_names(&mut self) {
-        let mut models: Vec<_> = self.store.inference_models.values().collect();
-        models.sort_by(|a, b| a.meta.by_age(&b.meta));
-        let mut first_of = BTreeMap::new();
-        for model in models {
-            let (name, spec) = (&model.meta.name, &model.spec);
-            let key = (name.namespace.clone(), spec.pool_ref.name.clone(), spec.model_name.clone());
-            let Some(first) = first_of.get(&key) else {
-                first_of.insert(key, name.clone());
-                continue;
-            };
-            let message =
-                format!("`{}` is the modelName of {first}, which is older and stands", spec.model_name);
-            self.about("InferenceModel", &model.meta, |_, report| {
-                report.warning("model-name-in-use", &field!["spec", "modelName"], message);
-            });
+        for pool in self.pools() {
+            let mut models: Vec<_> = self.store.inference_models.values().filter(|m| m.is_of(pool)).collect();
+            models.sort_by(|a, b| a.meta.by_age(&b.meta));
+            let mut taken = BTreeMap::new();
+            for model in models {
+                let name = &model.spec.model_name;
+                let Some(first) = taken.get(name) else {
+                    taken.insert(name, &model.meta.name);
+                    continue;
+                };
+                let message = format!("`{name}` is the modelName of {first}, which is older and stands");
+                self.about("InferenceModel", &model.meta, |_, report| {
+                    report.tell("model-name-in-use", &field!["spec", "modelName"], message);
+                });
+            }
         }
     }
 }
@@ -78,54 +93,36 @@ fn picker_field(pool: &InferencePool) -> FieldPath {
 }
 
 fn picker(store: &Store, pool: &InferencePool, report: &mut Report<'_>) {
-    let Some(picker) = &pool.endpoint_picker else { return };
-    let name = ObjectName::new(pool.meta.name.namespace.clone(), picker.name.clone());
-    let is_service = (&*picker.group, &*picker.kind) == ("", "Service");
-    if !is_service || !store.services.contains_key(&name) {
-        let message = format!(
-            "no {} `{name}` among these manifests: the built-in endpoint picker picks for this pool",
-            picker.kind
-        );
-        report.warning("endpoint-picker-not-found", &picker_field(pool), message);
-        return;
+    match store.picked_by(pool) {
+        PickedBy::BuiltIn | PickedBy::Service(..) => {}
+        PickedBy::Missing(kind, name) => {
+            let message = format!(
+                "no {kind} `{name}` among these manifests: the built-in endpoint picker picks for this pool, or, with \
+                 `--missing-endpoint-picker refuse`, its requests get 500"
+            );
+            report.tell("endpoint-picker-not-found", &picker_field(pool), message);
+        }
+        PickedBy::Unusable(name, why) => {
+            let instead = match pool.endpoint_picker.as_ref().map(|picker| picker.failure_mode) {
+                Some(FailureMode::FailOpen) => "the built-in endpoint picker picks for this pool",
+                Some(FailureMode::FailClose) | None => "requests for this pool get 503",
+            };
+            let message = format!("the endpoint picker, Service `{name}`, cannot be asked: {why}: {instead}");
+            report.tell("endpoint-picker-without-endpoints", &picker_field(pool), message);
+        }
     }
-    if let Some(why) = unready(store, &name, picker.port) {
-        let instead = match picker.failure_mode {
-            FailureMode::FailOpen => "the built-in endpoint picker picks for this pool",
-            FailureMode::FailClose => "requests for this pool get 503",
-        };
-        let message = format!("the endpoint picker, Service `{name}`, cannot be asked: {why}: {instead}");
-        report.warning("endpoint-picker-without-endpoints", &picker_field(pool), message);
-    }
-}
-
-/// Why nothing answers at a port of a Service.
-fn unready(store: &Store, name: &ObjectName, port: Option<u16>) -> Option<String> {
-    let service = &store.services[name];
-    if service.spec.r#type.as_deref() == Some("ExternalName") {
-        return Some("it is of type ExternalName, which the standard forbids".to_owned());
-    }
-    if let Some(port) = port
-        && !service.spec.ports.iter().any(|own| own.port == port)
-    {
-        return Some(format!("it has no port {port}"));
-    }
-    let mut endpoints = store.slices_of(name).flat_map(|slice| &slice.endpoints);
-    let answers = endpoints.any(|endpoint| endpoint.conditions.is_ready());
-    (!answers).then(|| "no EndpointSlice of it has a ready endpoint".to_owned())
 }
 
 fn endpoints(store: &Store, pool: &InferencePool, report: &mut Report<'_>) {
-    let selected = |meta: &crate::Meta| pool.selects(&meta.name.namespace, &meta.labels);
-    let has_endpoints = store.pods.values().any(|pod| selected(&pod.meta))
-        || store.endpoint_slices.values().any(|slice| selected(&slice.meta));
-    if !has_endpoints {
+    let pods = || store.pods_of(pool).any(|pod| !pod.addresses(&pool.target_ports).is_empty());
+    if store.sliced_endpoints(pool).next().is_none() && !pods() {
         let labels: Vec<String> = pool.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let message = format!(
-            "no Pod or EndpointSlice in namespace `{}` has the labels {}: the pool has no endpoint",
+            "no Pod or EndpointSlice in namespace `{}` that is ready has the labels {}: the pool has no endpoint, its requests \
+             get 503",
             pool.meta.name.namespace,
             labels.join(", ")
         );
-        report.warning("pool-without-endpoints", &field!["spec", "selector"], message);
+        report.tell("pool-without-endpoints", &field!["spec", "selector"], message);
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn rules(tree: &Tree, report: &mut Report<'_>) {
             if !fits {
                 let message =
                     format!("`{address}` must be {wanted}, as `addressType` says; a port goes to `ports`");
-                report.error("malformed", &field!["endpoints", index, "addresses", place], message);
+                report.tell("malformed", &field!["endpoints", index, "addresses", place], message);
             }
         }
     }

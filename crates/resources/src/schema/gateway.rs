@@ -122,7 +122,7 @@ pub(crate) fn rules(tree: &Tree, report: &mut Report<'_>) {
         if let Some(first) = first_of.insert(place, index) {
             let message =
                 format!("port, protocol and hostname are those of listener {first}; one of them must differ");
-            report.error("duplicate-listener", &at, message);
+            report.tell("duplicate-listener", &at, message);
         }
     }
 }
@@ -135,25 +135,25 @@ fn protocol(listener: &Tree, at: &FieldPath, report: &mut Report<'_>) {
     let tls_at = at.then("tls");
     match protocol {
         "HTTP" | "TCP" | "UDP" if tls.is_some() => {
-            report.error(
+            report.tell(
                 "tls-without-tls",
                 &tls_at,
                 format!("protocol {protocol} has no `tls`; remove it or write HTTPS"),
             );
         }
         "HTTPS" if tls.is_none() => {
-            report.warning("tls-missing", &tls_at, "protocol HTTPS needs `tls` with `certificateRefs`");
+            report.tell("tls-missing", &tls_at, "protocol HTTPS needs `tls` with `certificateRefs`");
         }
         "HTTPS" if mode == Some("Passthrough") => {
-            report.error("tls-mode", &tls_at.then("mode"), "protocol HTTPS ends TLS here: write `Terminate`");
+            report.tell("tls-mode", &tls_at.then("mode"), "protocol HTTPS ends TLS here: write `Terminate`");
         }
         "TLS" if mode.is_none() => {
-            report.error("tls-mode", &tls_at.then("mode"), "protocol TLS needs a `tls.mode`")
+            report.tell("tls-mode", &tls_at.then("mode"), "protocol TLS needs a `tls.mode`")
         }
         _ => {}
     }
     if matches!(protocol, "TCP" | "UDP") && listener.get("hostname").is_some() {
-        report.error(
+        report.tell(
             "hostname-without-http",
             &at.then("hostname"),
             format!("protocol {protocol} knows no hostname"),
@@ -167,6 +167,6 @@ fn certificates(listener: &Tree, at: &FieldPath, report: &mut Report<'_>) {
     let terminates = tls.text("mode").unwrap_or("Terminate") == "Terminate";
     if terminates && tls.list("certificateRefs").is_empty() && tls.get("options").is_none() {
         let message = "certificateRefs or options must be specified when mode is Terminate";
-        report.error("missing-field", &at.then("tls").then("certificateRefs"), message);
+        report.tell("missing-field", &at.then("tls").then("certificateRefs"), message);
     }
 }

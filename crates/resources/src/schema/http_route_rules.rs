@@ -1,6 +1,7 @@
 //! What the fields of an HTTPRoute have to do with each other: the CRD's CEL rules.
 
 use crate::duration::parse_duration;
+use crate::pattern::anchored;
 use crate::report::Report;
 use std::collections::BTreeSet;
 use yaml::{FieldPath, Tree, field, shorten};
@@ -16,7 +17,7 @@ pub(crate) fn rules(tree: &Tree, report: &mut Report<'_>) {
     let matches: usize = rules.iter().map(|rule| rule.list("matches").len().max(1)).sum();
     if matches > MATCHES_MAX {
         let message = format!("{matches} matches in all rules together; at most {MATCHES_MAX} are allowed");
-        report.error("wrong-number-of-items", &field!["spec", "rules"], message);
+        report.tell("wrong-number-of-items", &field!["spec", "rules"], message);
     }
     for (index, rule) in rules.iter().enumerate() {
         let at = field!["spec", "rules", index];
@@ -29,7 +30,7 @@ pub(crate) fn rules(tree: &Tree, report: &mut Report<'_>) {
         if !rule.list("backendRefs").is_empty() && has_filter(rule, "RequestRedirect") {
             let message =
                 "a redirection is answered here: remove `backendRefs` or the RequestRedirect filter";
-            report.error("redirect-with-backends", &at.then("backendRefs"), message);
+            report.tell("redirect-with-backends", &at.then("backendRefs"), message);
         }
         for (index, backend) in rule.list("backendRefs").iter().enumerate() {
             let at = at.then("backendRefs").then(index);
@@ -54,7 +55,7 @@ fn parents(spec: &Tree, report: &mut Report<'_>) {
             let nowhere = (None, None);
             if same_object && (a == b || a == nowhere || b == nowhere) {
                 let message = "two references to one parent: each needs a `sectionName` of its own";
-                report.error("duplicate-parent", &field!["spec", "parentRefs", index], message);
+                report.tell("duplicate-parent", &field!["spec", "parentRefs", index], message);
                 break;
             }
         }
@@ -67,7 +68,7 @@ fn path_match(matched: &Tree, at: &FieldPath, report: &mut Report<'_>) {
     let is_text = matches!(path.text("type").unwrap_or("PathPrefix"), "Exact" | "PathPrefix");
     let Some(value) = path.text("value").filter(|_| is_text) else { return };
     let mut wrong = |reason: &str| {
-        report.error("malformed", &at.then("path").then("value"), format!("`{}` {reason}", shorten(value)));
+        report.tell("malformed", &at.then("path").then("value"), format!("`{}` {reason}", shorten(value)));
     };
     if !value.starts_with('/') {
         return wrong("must start with `/`");
@@ -107,9 +108,9 @@ fn expressions(matched: &Tree, at: &FieldPath, report: &mut Report<'_>) {
         if tree.text("type") != Some("RegularExpression") {
             return;
         }
-        let Some(Err(error)) = tree.text("value").map(regex::Regex::new) else { return };
+        let Some(Err(error)) = tree.text("value").map(anchored) else { return };
         let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-        report.error(
+        report.tell(
             "not-a-regular-expression",
             &at.then("value"),
             format!("not a regular expression: {reason}"),
@@ -148,14 +149,14 @@ fn has_filter(holder: &Tree, filter_type: &str) -> bool {
 fn filters(rule: &Tree, holder: &Tree, at: &FieldPath, report: &mut Report<'_>) {
     if has_filter(holder, "RequestRedirect") && has_filter(holder, "URLRewrite") {
         let message = "a request is redirected or rewritten, not both: remove RequestRedirect or URLRewrite";
-        report.error("redirect-with-rewrite", &at.then("filters"), message);
+        report.tell("redirect-with-rewrite", &at.then("filters"), message);
     }
     let mut seen = BTreeSet::new();
     for (index, filter) in holder.list("filters").iter().enumerate() {
         let at = at.then("filters").then(index);
         let Some(filter_type) = filter.text("type") else { continue };
         if !REPEATABLE.contains(&filter_type) && !seen.insert(filter_type) {
-            report.error("duplicate-filter", &at, format!("the filter {filter_type} cannot be repeated"));
+            report.tell("duplicate-filter", &at, format!("the filter {filter_type} cannot be repeated"));
         }
         filter_fields(filter, filter_type, &at, report);
         mirror(filter, &at, report);
@@ -185,12 +186,12 @@ fn field_of_type(
     match (its_type == Some(of), tree.get(field).is_some()) {
         (true, false) => {
             let message = format!("`{field}` is required with type {of}");
-            report.error("missing-field", &at.then(field), message);
+            report.tell("missing-field", &at.then(field), message);
         }
         (false, true) => {
             let but = its_type.map_or(String::new(), |its_type| format!(", but the type is {its_type}"));
             let message = format!("`{field}` belongs to type {of}{but}");
-            report.error("field-of-another-type", &at.then(field), message);
+            report.tell("field-of-another-type", &at.then(field), message);
         }
         _ => {}
     }
@@ -200,12 +201,12 @@ fn mirror(filter: &Tree, at: &FieldPath, report: &mut Report<'_>) {
     let Some(mirror) = filter.get("requestMirror") else { return };
     let at = at.then("requestMirror");
     if mirror.get("percent").is_some() && mirror.get("fraction").is_some() {
-        report.error("percent-and-fraction", &at, "only one of `percent` or `fraction` may be specified");
+        report.tell("percent-and-fraction", &at, "only one of `percent` or `fraction` may be specified");
     }
     if let Some(fraction) = mirror.get("fraction")
         && fraction.integer("numerator").unwrap_or(0) > fraction.integer("denominator").unwrap_or(100)
     {
-        report.error("out-of-range", &at.then("fraction"), "`numerator` must not be more than `denominator`");
+        report.tell("out-of-range", &at.then("fraction"), "`numerator` must not be more than `denominator`");
     }
     if let Some(backend) = mirror.get("backendRef") {
         port_of_service(backend, &at.then("backendRef"), report);
@@ -217,7 +218,7 @@ fn cors(filter: &Tree, at: &FieldPath, report: &mut Report<'_>) {
     for field in ["allowHeaders", "allowMethods", "allowOrigins"] {
         let values = cors.list(field);
         if values.len() > 1 && values.iter().any(|value| value.as_text() == Some("*")) {
-            report.error(
+            report.tell(
                 "star-with-others",
                 &at.then("cors").then(field),
                 "`*` stands for all: remove the others",
@@ -240,7 +241,7 @@ fn path_modifier(rule: &Tree, path: &Tree, at: &FieldPath, report: &mut Report<'
     let one_prefix = matches.is_empty() || matches.len() == 1 && prefix(&matches[0]);
     if modifier_type == Some("ReplacePrefixMatch") && !one_prefix {
         let message = "with replacePrefixMatch the rule must have exactly one match, and that a PathPrefix";
-        report.error("prefix-not-matched", at, message);
+        report.tell("prefix-not-matched", at, message);
     }
 }
 
@@ -250,7 +251,7 @@ fn port_of_service(backend: &Tree, at: &FieldPath, report: &mut Report<'_>) {
         && backend.text("kind").unwrap_or("Service") == "Service";
     if is_service && backend.get("port").is_none() {
         let message = "must have a port for a Service; for an InferencePool write `kind: InferencePool`";
-        report.error("missing-field", &at.then("port"), message);
+        report.tell("missing-field", &at.then("port"), message);
     }
 }
 
@@ -260,6 +261,6 @@ fn timeouts(rule: &Tree, at: &FieldPath, report: &mut Report<'_>) {
     let (Some(request), Some(backend)) = (duration("request"), duration("backendRequest")) else { return };
     if !request.is_zero() && backend > request {
         let message = "backendRequest timeout cannot be longer than request timeout";
-        report.error("timeout-longer-than-request", &at.then("timeouts").then("backendRequest"), message);
+        report.tell("timeout-longer-than-request", &at.then("timeouts").then("backendRequest"), message);
     }
 }

@@ -29,6 +29,6 @@ pub(crate) fn rules(tree: &Tree, report: &mut Report<'_>) {
     let weighted = targets.iter().filter(|target| target.get("weight").is_some()).count();
     if weighted != 0 && weighted != targets.len() {
         let message = "weights should be set for all models, or none of the models";
-        report.error("some-weights", &field!["spec", "targetModels"], message);
+        report.tell("some-weights", &field!["spec", "targetModels"], message);
     }
 }

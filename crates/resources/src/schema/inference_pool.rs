@@ -39,6 +39,6 @@ pub(crate) fn rules(tree: &Tree, report: &mut Report<'_>) {
     let Some(picker) = tree.get("spec").and_then(|spec| spec.get("endpointPickerRef")) else { return };
     if picker.text("kind").unwrap_or("Service") == "Service" && picker.get("port").is_none() {
         let message = "port is required when kind is 'Service' or unspecified; write `port: {number: 9002}`";
-        report.error("missing-field", &field!["spec", "endpointPickerRef", "port"], message);
+        report.tell("missing-field", &field!["spec", "endpointPickerRef", "port"], message);
     }
 }

@@ -47,12 +47,12 @@ pub(crate) fn rules(tree: &Tree, report: &mut Report<'_>) {
     let has_ports =
         matches!(spec.text("type"), Some("ExternalName")) || spec.text("clusterIP") == Some("None");
     if ports.is_empty() && !has_ports {
-        report.error("missing-field", &field!["spec", "ports"], "a Service needs at least one port");
+        report.tell("missing-field", &field!["spec", "ports"], "a Service needs at least one port");
     }
     for (index, port) in ports.iter().enumerate().filter(|_| ports.len() > 1) {
         if port.get("name").is_none() {
             let message = "each port needs a name where there are several";
-            report.error("missing-field", &field!["spec", "ports", index, "name"], message);
+            report.tell("missing-field", &field!["spec", "ports", index, "name"], message);
         }
     }
 }

@@ -21,7 +21,7 @@ fn route(spec: &str) -> HttpRoute {
     serde_saphyr::from_str(&format!("metadata: {{name: r}}\nspec:\n  {indented}")).unwrap()
 }
 
-fn compiled(route: &HttpRoute) -> (RouteTable<Named>, Vec<Finding>) {
+fn compiled(route: &HttpRoute) -> RouteTable<Named> {
     let attached = Attached { route, hosts: Arc::new([]) };
     compile([attached], &mut |_, target| Named(target.name.clone()))
 }
@@ -53,8 +53,7 @@ fn a_rule_has_its_name_its_limits_and_its_backends() {
   timeouts: {request: 10s, backendRequest: 0s}
   retry: {codes: [503, 500], attempts: 2, backoff: 100ms}",
     );
-    let (table, findings) = compiled(&route);
-    assert_eq!(findings, []);
+    let table = compiled(&route);
     let rule = walk(&table, "/", Model::Named("chatbot")).unwrap();
     assert_eq!(&*rule.label, "default/r rule 0 match 1");
     assert_eq!((rule.rule_name.as_deref(), rule.rule_index, rule.match_index), (Some("first"), 0, 1));
@@ -74,13 +73,13 @@ fn a_rule_has_its_name_its_limits_and_its_backends() {
 #[test]
 fn a_rule_without_matches_takes_everything() {
     let route = route("rules: [{backendRefs: [{name: pool-a}]}]");
-    let (table, _) = compiled(&route);
+    let table = compiled(&route);
     let rule = walk(&table, "/any/path", Model::Unread).unwrap();
     assert!(rule.has_pool_backend());
 }
 
 #[test]
-fn a_broken_expression_never_matches_and_is_told() {
+fn a_broken_expression_never_matches() {
     let route = route(
         "rules:
 - matches:
@@ -88,12 +87,7 @@ fn a_broken_expression_never_matches_and_is_told() {
   - headers: [{type: RegularExpression, name: X-Gateway-Model-Name, value: 'a{1000}{1000}'}]
   - path: {value: /fine}",
     );
-    let (table, findings) = compiled(&route);
-    let told: Vec<_> = findings.iter().map(|finding| (finding.code, &*finding.field)).collect();
-    let code = "invalid-regular-expression";
-    let expected =
-        [(code, "spec.rules[0].matches[0].path.value"), (code, "spec.rules[0].matches[1].headers[0].value")];
-    assert_eq!(told, expected);
+    let table = compiled(&route);
     assert!(walk(&table, "/(a", Model::Absent).is_none());
     assert_eq!(walk(&table, "/fine", Model::Absent).unwrap().match_index, 2);
 }
@@ -111,11 +105,7 @@ fn a_filter_that_is_not_supported_breaks_its_rule_or_backend() {
   filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: ['a b']}}]
   backendRefs: [{name: a}]",
     );
-    let (table, findings) = compiled(&route);
-    let fields: Vec<_> = findings.iter().map(|finding| &*finding.field).collect();
-    let expected =
-        ["spec.rules[0].filters[1]", "spec.rules[1].backendRefs[0].filters[0]", "spec.rules[2].filters[0]"];
-    assert_eq!(fields, expected);
+    let table = compiled(&route);
     let backends = |path| {
         let rule = walk(&table, path, Model::Absent).unwrap();
         assert!(!rule.has_pool_backend() && rule.filters.redirect.is_none());
@@ -143,8 +133,7 @@ fn filters_of_the_rule_and_of_the_backend_both_run() {
     - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: backend}], remove: [x-a]}}
     - {type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: c, value: backend}]}}",
     );
-    let (table, findings) = compiled(&route);
-    assert_eq!(findings, []);
+    let table = compiled(&route);
     let rule = walk(&table, "/v1/chat", Model::Unread).unwrap();
     let backend = &rule.backends[0];
     let mut headers = HeaderMap::from_iter([(HeaderName::from_static("x-a"), HeaderValue::from_static("1"))]);
@@ -174,8 +163,8 @@ fn a_redirect_reads_no_body_and_tells_where_to_go() {
 - matches: [{path: {value: /wrong}}]
   filters: [{type: RequestRedirect, requestRedirect: {statusCode: 200}}]",
     );
-    let (table, findings) = compiled(&route);
-    assert_eq!(findings.len(), 1, "{findings:?}");
+    let table = compiled(&route);
+    assert_eq!(&*walk(&table, "/wrong", Model::Absent).unwrap().backends[0].backend.0, "broken");
     let rule = walk(&table, "/old/page", Model::Unread).unwrap();
     assert!(!rule.has_pool_backend());
     let arrived = Arrived { scheme: "http", host: "h", port: 8080, path: "/old/page", query: Some("q=1") };

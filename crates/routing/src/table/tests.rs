@@ -1,11 +1,11 @@
 use super::*;
 use crate::matching::ValueMatch;
-use crate::pattern::anchored;
 use crate::rule::{Timeouts, Weighted};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use proptest::sample::select;
 use resources::ObjectName;
+use resources::anchored;
 use std::cmp::Reverse;
 
 fn entry(name: &str, hosts: &[&str], matching: Match, created: Option<i64>) -> Entry<()> {

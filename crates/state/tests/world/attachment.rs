@@ -64,7 +64,7 @@ spec:
     assert_eq!(name(8443, "x"), None);
     assert_eq!(snapshot.ports(), [8080, 8081]);
     let codes = codes(&snapshot);
-    assert!(codes.contains(&"protocol-not-served") && codes.contains(&"duplicate-listener"), "{codes:?}");
+    assert!(codes.contains(&"protocol-not-served") && codes.contains(&"listener-taken"), "{codes:?}");
 }
 
 #[test]
@@ -127,12 +127,12 @@ spec: {parentRefs: [{name: nowhere}, {name: inference-gateway, port: 1}], rules:
     assert_eq!(attached("all"), ["default/home", "red/red"]);
     assert_eq!(attached("chosen"), ["red/red"]);
     assert_eq!(attached("grpc"), Vec::<String>::new());
-    let found = snapshot.findings.iter().filter(|finding| finding.object.starts_with("HTTPRoute"));
-    let found: Vec<_> = found.map(|finding| (finding.code, &*finding.object, &*finding.field)).collect();
+    let of_parents = snapshot.findings.iter().filter(|finding| finding.field.starts_with("spec.parentRefs"));
+    let found: Vec<_> = of_parents.map(|finding| (finding.code, &*finding.object, &*finding.field)).collect();
     let expected = [
         ("route-not-allowed", "HTTPRoute blue/blue", "spec.parentRefs[0]"),
-        ("parent-not-found", "HTTPRoute default/lost", "spec.parentRefs[0]"),
-        ("parent-not-found", "HTTPRoute default/lost", "spec.parentRefs[1]"),
+        ("listener-not-found", "HTTPRoute default/lost", "spec.parentRefs[1].port"),
+        ("parent-not-found", "HTTPRoute default/lost", "spec.parentRefs[0].name"),
     ];
     assert_eq!(found, expected);
 }

@@ -96,10 +96,25 @@ async fn names_are_endpoints_once_they_are_looked_up() {
     let slice = slice("s", "app: p", 18101).replace("IPv4", "FQDN").replace("127.0.0.1", "localhost");
     let world = world(&[pool("p"), slice].concat());
     assert_eq!(addresses(&world.load().pools[0]), Vec::<String>::new());
-    assert!(codes(&world.load()).contains(&"unresolved-name"));
+    assert!(!codes(&world.load()).contains(&"unresolved-name"), "nobody has looked yet");
     assert_eq!(world.look_up_names().await, Applied::Changed);
     let found = addresses(&world.load().pools[0]);
     assert!(found == ["127.0.0.1:18101"] || found == ["[::1]:18101"], "{found:?}");
     assert!(!codes(&world.load()).contains(&"unresolved-name"));
+    assert_eq!(world.look_up_names().await, Applied::Unchanged);
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_looked_up_is_told_on_its_line() {
+    // No label may have more than 63 letters: no resolver is asked.
+    let nowhere = format!("{}.example", "a".repeat(64));
+    let slice = slice("s", "app: p", 18101).replace("IPv4", "FQDN").replace("127.0.0.1", &nowhere);
+    let world = world(&[pool("p"), slice].concat());
+    assert_eq!(world.look_up_names().await, Applied::Changed);
+    let snapshot = world.load();
+    let [finding] = &snapshot.findings[..] else { panic!("{:?}", snapshot.findings) };
+    let told = (finding.code, &*finding.field, finding.origin.line, &*finding.object);
+    let line = 12; // Of `endpoints: [{addresses: …}]`.
+    assert_eq!(told, ("unresolved-name", "endpoints[0].addresses[0]", line, "EndpointSlice default/s"));
     assert_eq!(world.look_up_names().await, Applied::Unchanged);
 }

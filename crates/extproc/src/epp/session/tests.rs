@@ -63,7 +63,7 @@ impl Yard {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pool.yaml"), POOL).unwrap();
         let load = Folder::new(&[folder.path().to_owned()]).load();
-        assert_eq!(load.errors().count(), 0, "{:?}", load.findings);
+        assert_eq!(load.broken().count(), 0, "{:?}", load.findings);
         let world = World::new(Settings { seed: 1, ..Settings::default() }, Clock::start());
         world.apply(load);
         let pool = |name| PoolReference { name: ObjectName::new("default", name), version: None };

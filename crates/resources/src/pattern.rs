@@ -8,7 +8,7 @@ const PROGRAM_BYTES_MAX: usize = 256 << 10;
 const AUTOMATON_BYTES_MAX: usize = 1 << 20;
 
 /// Compiles an expression that must match a value as a whole.
-pub(crate) fn anchored(expression: &str) -> Result<Regex, regex::Error> {
+pub fn anchored(expression: &str) -> Result<Regex, regex::Error> {
     // First alone: `a)|(b` must not be made whole by the group around it.
     bounded(expression)?;
     bounded(&format!(r"\A(?:{expression})\z"))
