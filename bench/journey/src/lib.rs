@@ -58,7 +58,7 @@ impl Journey {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("manifests.json"), manifests(endpoints).to_string())?;
         let load = resources::Folder::new([folder.path()]).load();
-        if let Some(finding) = load.errors().next() {
+        if let Some(finding) = load.broken().next() {
             return Err(SetUpError::Manifests(finding.message.clone()));
         }
         let world = World::new(state::Settings::default(), Clock::start());

@@ -9,7 +9,7 @@
 mod base_models;
 mod session;
 
-pub use base_models::{BaseModels, MANAGED_LABELS};
+pub use base_models::BaseModels;
 pub use session::BbrSession;
 
 use crate::BodyMode;

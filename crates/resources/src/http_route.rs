@@ -360,7 +360,7 @@ pub struct HeaderModifier {
 impl HeaderModifier {
     fn why_not_sent(&self) -> Option<String> {
         let is_name = |name: &str| Form::HeaderName.accepts(name);
-        let is_value = |value: &str| value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
+        let is_value = |value: &str| Form::HeaderValue.accepts(value);
         let pairs = || self.set.iter().chain(&self.add);
         let mut names = pairs().map(|header| &header.name).chain(&self.remove);
         if let Some(name) = names.find(|name| !is_name(name)) {

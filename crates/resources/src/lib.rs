@@ -7,6 +7,7 @@
 
 mod attachment;
 mod backend;
+mod base_model;
 mod core_v1;
 mod document;
 mod duration;
@@ -32,6 +33,7 @@ mod watch;
 
 pub use attachment::{Attached, CONTROLLER_NAME, ServedListener, listeners, takes};
 pub use backend::{Dangling, DeclaredBackend};
+pub use base_model::{BaseModel, NoBaseModel};
 pub use core_v1::{
     ACTIVE_PORTS_ANNOTATION, AddressType, ConfigMap, EndpointConditions, EndpointSlice, Namespace, Pod,
     PodCondition, PodStatus, PortOrName, SERVICE_NAME_LABEL, Secret, Service, ServicePort, ServiceSpec,

@@ -6,6 +6,7 @@
 //! Never: an object by itself (that is `schema`); a decision of its own where serving decides too: both ask `attachment`,
 //! `backend` and `endpoints`.
 
+mod config_map;
 mod gateway;
 mod http_route;
 mod inference;
@@ -51,6 +52,7 @@ pub(crate) fn check(store: &Store, places: &Places, audience: &Audience) -> Vec<
     references.inference_pools();
     references.pool_refs();
     references.model_names();
+    references.base_models();
     references.findings
 }
 

@@ -78,6 +78,7 @@ const FILE_REFUSED: &[Rule] = &[
 const UNSERVED: &[Rule] = &[
     ("backend-kind-not-served", "a backendRef names neither a Service nor an InferencePool: 500"),
     ("backend-not-found", "a backendRef names what is not declared: 500"),
+    ("base-model-not-read", "a ConfigMap of base models (for `bbr`) cannot be read: its adapters have none"),
     ("config-map-not-found", "a Gateway's parametersRef names what is not declared: it has no effect"),
     ("filter-not-served", "a filter that is not supported: requests that should meet it get 500"),
     ("gateway-class-not-found", "a Gateway's class is not declared while others are: it is not served"),

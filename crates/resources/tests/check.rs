@@ -664,3 +664,19 @@ fn a_few_lines_cannot_become_gigabytes() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(findings(&deep)[0].code, "not-yaml");
 }
+
+#[test]
+fn a_config_map_of_base_models_is_checked() {
+    let map = |label: &str, data: &str| {
+        said(&format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a, labels: {{{label}: 'true'}}}}\ndata:\n{data}\n"
+        ))
+    };
+    let managed = "inference.networking.k8s.io/bbr-managed";
+    let wrong = |field: &str, line| [(Severity::Error, "base-model-not-read", format!("data{field}"), line)];
+    assert_eq!(map(managed, "  baseModel: gemma\n  adapters: '- food'"), []);
+    assert_eq!(map(managed, "  adapters: '- food'"), wrong(".baseModel", 4));
+    assert_eq!(map(managed, "  baseModel: \"two\\nlines\""), wrong(".baseModel", 5));
+    assert_eq!(map(managed, "  baseModel: gemma\n  adapters: food"), wrong(".adapters", 6));
+    assert_eq!(map("app", "  adapters: food"), [], "it is for something else");
+}

@@ -63,6 +63,7 @@ pub(crate) fn compile(
     let snapshot = Snapshot {
         generation,
         listeners: compiled,
+        declared_pools: store.inference_pools.keys().map(|(_, name)| name.clone()).collect(),
         pools: pools.into_iter().map(|(_, pool)| pool).collect(),
         findings: findings.into_sorted(),
     };

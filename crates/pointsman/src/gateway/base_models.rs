@@ -68,10 +68,7 @@ impl Drop for BaseModelMaps {
 }
 
 fn take_up(models: &ArcSwap<BaseModels>, load: &Load, namespace: Option<&str>) {
-    let (new, complaints) = BaseModels::of(load.store.config_maps.values(), namespace);
-    for complaint in complaints {
-        tracing::warn!("{complaint}");
-    }
+    let new = BaseModels::of(load.store.config_maps.values(), namespace);
     if **models.load() != new {
         models.store(Arc::new(new));
         tracing::info!("the base models of adapters have been read");

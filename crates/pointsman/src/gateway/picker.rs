@@ -103,7 +103,7 @@ impl Picker {
             let snapshot = self.world.load();
             let missing = self.pools.iter().find(|pool| snapshot.pool(&pool.name, pool.version).is_none());
             if let Some(missing) = missing {
-                let declared: Vec<String> = snapshot.pools.iter().map(|pool| pool.name.to_string()).collect();
+                let declared: Vec<String> = snapshot.declared_pools.iter().map(ToString::to_string).collect();
                 let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
                 tracing::warn!(pool = %missing.name, declared, "not ready: the InferencePool is not declared");
             }

@@ -163,6 +163,12 @@ kind: InferenceObjective
 metadata: {name: objective}
 spec: {priority: 1, poolRef: {name: gone}}
 ---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: base, labels: {inference.networking.k8s.io/bbr-managed: 'true'}}
+data:
+  adapters: '- a'
+---
 apiVersion: apps/v1
 kind: Deployment
 ";
@@ -185,7 +191,7 @@ fn check_and_who_runs_with_the_manifests_tell_the_same() {
         "tls.yaml",
         "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: a}\nspec:\n  gatewayClassName: c\n  listeners:\n  - {name: a, port: 1, protocol: TCP}\n",
     )];
-    for (files, at_least) in [(&served[..], 24), (&broken, 28), (&alone, 2), (&[], 1)] {
+    for (files, at_least) in [(&served[..], 25), (&broken, 29), (&alone, 2), (&[], 1)] {
         let folder = folder(files);
         let expected = checked(folder.path());
         let found = codes(&expected).len();

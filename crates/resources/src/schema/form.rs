@@ -24,6 +24,8 @@ pub(crate) enum Form {
     LabelValue,
     /// `X-Model`
     HeaderName,
+    /// `gemma 3`
+    HeaderValue,
     /// `1m30s`
     Duration,
     /// `example.com/gateway`
@@ -51,6 +53,7 @@ impl Form {
             Form::LabelKey => is_label_key(text),
             Form::LabelValue => text.is_empty() || is_bounded_by_alphanumerics(text, is_label_middle),
             Form::HeaderName => !text.is_empty() && text.bytes().all(is_token),
+            Form::HeaderValue => text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b)),
             Form::Duration => parse_duration(text).is_ok(),
             Form::ControllerName => is_domain_with_path(text),
             Form::Protocol => is_bounded_by_alphanumerics(text, |b| b == b'-') || is_domain_with_path(text),
@@ -80,6 +83,7 @@ impl Form {
                 "a label's value: letters, digits, `-`, `_` and `.`, with a letter or digit at both ends"
             }
             Form::HeaderName => "a header's name: letters, digits and any of !#$%&'*+-.^_`|~",
+            Form::HeaderValue => "printable ASCII, as a header's value is",
             Form::Duration => {
                 "a duration: up to four numbers of at most five digits with h, m, s or ms: `1m30s`"
             }

@@ -26,8 +26,8 @@ data: {baseModel: gemma, adapters: '[food-review]'}
 ";
     std::fs::write(folder.path().join("maps.yaml"), maps).unwrap();
     let load = Folder::new(&[folder.path().to_owned()]).load();
-    let (models, complaints) = BaseModels::of(load.store.config_maps.values(), None);
-    assert!(complaints.is_empty(), "{complaints:?}");
+    assert!(load.findings.is_empty(), "{:?}", load.findings);
+    let models = BaseModels::of(load.store.config_maps.values(), None);
     let counts = Arc::new(BbrCounts::default());
     let settings = BbrSettings {
         pass_on,
