@@ -280,6 +280,9 @@ fn a_path_that_is_not_there_is_told_in_one_line_without_what_is_not_known() {
         assert_eq!(told["message"], "there is no such file or folder");
         assert_eq!((told.get("object"), told.get("field")), (None, None));
         let plain = String::from_utf8(pointsman(&[command, "--config", "/nope"]).stderr).unwrap();
-        assert!(plain.contains("the manifests have 1 error; `pointsman check /nope` tells them all"), "{plain}");
+        assert!(
+            plain.contains("the manifests have 1 error; `pointsman check /nope` tells them all"),
+            "{plain}"
+        );
     }
 }
