@@ -2,7 +2,7 @@
 //!
 //! In `FULL_DUPLEX_STREAMED` the headers are answered when the model has been read and the body follows piece by piece; in
 //! `BUFFERED` the gateway sends no body before its headers are answered, so that the header is set by the answer to the body.
-//! A request whose body the gateway gave up, because it answered itself, is over with the response's headers.
+//! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response.
 
 use super::{Bbr, PassOn};
 use crate::grpc::{Code, Status};
@@ -200,6 +200,12 @@ impl Session for BbrSession {
         if let Err(status) = self.modes.take(message.protocol_config) {
             return Next::End(status);
         }
+        if let Some(step) = &message.request
+            && step.is_of_response()
+            && matches!(self.state, State::Reading(_))
+        {
+            self.state = State::Passing;
+        }
         match message.request {
             Some(Request::RequestHeaders(headers)) => return self.request_headers(&headers, now, replies),
             Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
@@ -211,9 +217,6 @@ impl Session for BbrSession {
                 replies.say(Response::RequestTrailers(TrailersResponse::default()));
             }
             Some(Request::ResponseHeaders(_)) => {
-                if matches!(self.state, State::Reading(_)) {
-                    self.state = State::Passing;
-                }
                 replies.say(Response::ResponseHeaders(HeadersResponse::default()));
             }
             Some(Request::ResponseBody(body)) => {

@@ -1,7 +1,7 @@
 //! One request at the picker, as a state machine.
 //!
 //! The headers are answered when the endpoint is picked: for want of a body at once, else when the body has come whole.
-//! A request whose body the gateway gave up, because it answered itself, is over with the response's headers.
+//! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response.
 
 use super::{Epp, EppSettings, SubsetHint, hints};
 use crate::grpc::{Code, Status};
@@ -373,6 +373,12 @@ impl Session for EppSession {
         if let Err(status) = self.modes.take(message.protocol_config) {
             return Next::End(status);
         }
+        if let Some(step) = &message.request
+            && step.is_of_response()
+            && matches!(self.state, State::Reading(_))
+        {
+            self.state = State::Sent;
+        }
         match message.request {
             Some(Request::RequestHeaders(headers)) => {
                 return self.request_headers(&headers, message.metadata_context, now, replies);
@@ -380,9 +386,6 @@ impl Session for EppSession {
             Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
             Some(Request::RequestTrailers(_)) => return self.request_trailers(replies),
             Some(Request::ResponseHeaders(headers)) => {
-                if matches!(self.state, State::Reading(_)) {
-                    self.state = State::Sent;
-                }
                 replies.say(Response::ResponseHeaders(HeadersResponse::default()));
                 self.response_headers(&headers, message.metadata_context.as_ref());
             }

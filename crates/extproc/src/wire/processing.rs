@@ -57,6 +57,13 @@ pub enum Request {
     ResponseTrailers(HttpTrailers),
 }
 
+impl Request {
+    /// True if it is a step of the response.
+    pub fn is_of_response(&self) -> bool {
+        matches!(self, Request::ResponseHeaders(_) | Request::ResponseBody(_) | Request::ResponseTrailers(_))
+    }
+}
+
 /// The answer to a step.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ProcessingResponse {

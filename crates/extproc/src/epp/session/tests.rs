@@ -428,4 +428,8 @@ fn a_response_ends_a_request_that_is_still_read() {
     assert_eq!(stream.response_headers(&[(":status", "413")], true), ["response headers"]);
     assert_eq!((yard.budget.held(), stream.session.deadline()), (0, None));
     assert_eq!(yard.records()[0].status, 413);
+    let mut headless = yard.stream(Buffered);
+    headless.headers(&CHAT, false);
+    assert_eq!(headless.response_body("x", true), ["response body"]);
+    assert_eq!(headless.trailers(), ["trailers"], "every message has its answer");
 }
