@@ -116,15 +116,13 @@ impl Account {
         self.outcome = Outcome::Cancelled;
     }
 
-    /// The gateway in front says that `address` served the request: the endpoint thought of broke, if that is another one.
+    /// The gateway in front says that `address` served the request: see [`Flight::served_at`].
     pub fn served_at(&mut self, address: SocketAddr) {
         let Some(flight) = &mut self.flight else { return };
-        let before = flight.at().address;
-        flight.served_at(address);
-        let after = flight.at().address;
-        if after != before {
-            self.ended(Outcome::Broken);
-            self.attempted(after, Outcome::Cancelled);
+        if let Some(outcome) = flight.served_at(address) {
+            let moved_to = flight.at().address;
+            self.ended(outcome);
+            self.attempted(moved_to, Outcome::Cancelled);
         }
     }
 

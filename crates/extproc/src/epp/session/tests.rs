@@ -6,6 +6,7 @@ use crate::epp::{EppSettings, PoolReference};
 use crate::spoken::Stream;
 use crate::wire::BodySendMode::{Buffered, FullDuplexStreamed, None as NoBody};
 use crate::wire::HttpTrailers;
+use journey::Outcome;
 use payload::Budget;
 use resources::{Folder, ObjectName};
 use signals::Signals;
@@ -251,6 +252,13 @@ fn a_request_is_counted_where_the_gateway_sent_it() {
     let attempts: Vec<String> =
         yard.records()[0].attempts.iter().map(|attempt| format!("{:?}", attempt.outcome)).collect();
     assert_eq!(attempts, ["Broken", "Served"]);
+    let mut disobeyed = yard.stream(FullDuplexStreamed);
+    disobeyed.metadata = hint(&["10.0.0.1"]);
+    disobeyed.headers(&[(":path", "/")], true);
+    disobeyed.metadata = served("10.0.0.2:8000");
+    disobeyed.response_headers(&[(":status", "200")], true);
+    let attempts = yard.records()[1].attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>();
+    assert_eq!(attempts, [Outcome::Cancelled, Outcome::Served], "it was given no list");
     for nonsense in ["10.9.9.9:8000", "x"] {
         let mut stream = yard.stream(FullDuplexStreamed);
         stream.headers(&[(":path", "/")], true);
