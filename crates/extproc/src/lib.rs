@@ -10,11 +10,11 @@
 
 mod authority;
 pub mod bbr;
+#[cfg(test)]
+mod behind_envoy;
 pub mod client;
 mod connection;
 pub mod epp;
-#[cfg(test)]
-mod examples;
 mod exchange;
 pub mod grpc;
 mod health;

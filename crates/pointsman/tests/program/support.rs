@@ -1,10 +1,12 @@
 //! A gateway as a user has it (the built program, a folder of manifests) before simulated model servers.
 
+use crate::recorder::Recorder;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use journeys::Journey;
 use resources::Folder;
 use serde_json::{Value, json};
 use simulator::{Config, Fault, Simulator};
@@ -55,12 +57,6 @@ impl ModelServers {
     pub(crate) fn slow_down(&self, factor: f64) {
         self.simulators.iter().for_each(|simulator| simulator.set_faults(vec![Fault::Slow(factor)]));
     }
-
-    /// What all of them report from now on.
-    pub(crate) fn claim(&self, waiting: u32, kv_usage: f64) {
-        let lie = Fault::Metrics { waiting, running: 0, kv_usage };
-        self.simulators.iter().for_each(|simulator| simulator.set_faults(vec![lie]));
-    }
 }
 
 /// An endpoint picker, `pointsman epp`. Dropped, it ends.
@@ -102,17 +98,20 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    /// Starts the manifests of `example` with simulated servers in the place of its endpoints; `model_servers` tells by
-    /// pool what they serve, as requests.json has it.
-    pub(crate) async fn start(example: &Path, model_servers: &Value) -> Bench {
-        Bench::start_by(Command::new(PROGRAM), example, model_servers).await
+    /// A gateway of a journey, with endpoints that tell what they were sent in the place of its own.
+    pub(crate) async fn of(journey: &Journey) -> (Bench, Recorder) {
+        let mut program = Command::new(PROGRAM);
+        program.env("POINTSMAN_BODY_BYTES_MAX", journey.body_bytes_max.to_string());
+        let recorder = Recorder::default();
+        let endpoints = Endpoints { serve: &journey.model_servers, recorder: Some(&recorder) };
+        (Bench::start(program, &journey.folder, endpoints).await, recorder)
     }
 
-    /// The same, by a command that runs the program with the arguments that it is given.
-    async fn start_by(program: Command, example: &Path, model_servers: &Value) -> Bench {
+    /// Starts the manifests of `folder` by a command that runs the program with the arguments that it is given.
+    async fn start(program: Command, folder: &Path, endpoints: Endpoints<'_>) -> Bench {
+        let mut manifests = read_manifests(folder);
+        let servers = endpoints.start(folder, &mut manifests).await;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut manifests = read_manifests(example);
-        let servers = start_servers(example, model_servers, &mut manifests).await;
         for (name, text) in &manifests {
             fs::write(folder.path().join(name), text).unwrap();
         }
@@ -159,8 +158,8 @@ impl Bench {
 
     async fn two_models_by(program: Command) -> Bench {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/two-models");
-        let servers = json!({"gemma3": {"model": "chatbot"}, "deepseek-r1": {"model": "recommender"}});
-        Bench::start_by(program, &example, &servers).await
+        let serve = json!({"gemma3": {"model": "chatbot"}, "deepseek-r1": {"model": "recommender"}});
+        Bench::start(program, &example, Endpoints { serve: &serve, recorder: None }).await
     }
 
     /// Writes a manifest of the folder as an editor does: whole, under another name, then in its place.
@@ -197,16 +196,6 @@ impl Bench {
     /// Asks the admin server.
     pub(crate) async fn admin(&self, path: &str) -> Answer {
         send(self.admin, Request::get(path).header("host", "admin").body(Full::default()).unwrap()).await
-    }
-
-    /// The pool whose endpoint gave this answer.
-    pub(crate) fn pool_of(&self, answer: &Answer) -> Option<&str> {
-        let endpoint = answer.headers.get(simulator::ENDPOINT_HEADER)?.to_str().ok()?;
-        let of = |(pool, servers): (&'_ String, &ModelServers)| {
-            servers.addresses.iter().any(|address| address.to_string() == endpoint).then(|| pool.clone())
-        };
-        let pool = self.servers.iter().find_map(of)?;
-        self.servers.get_key_value(&pool).map(|(pool, _)| pool.as_str())
     }
 
     /// Waits until `/endpoints` says what `is_so` wants.
@@ -280,35 +269,52 @@ fn read_manifests(example: &Path) -> BTreeMap<String, String> {
     files.map(read).collect()
 }
 
-/// One simulated server for each port of each pool's EndpointSlices, and the manifests told where it is.
-async fn start_servers(
-    example: &Path,
-    model_servers: &Value,
-    manifests: &mut BTreeMap<String, String>,
-) -> BTreeMap<String, ModelServers> {
-    let store = Folder::new([example.join("manifests")]).load().store;
-    let mut servers = BTreeMap::new();
-    for pool in store.inference_pools.values() {
-        let name = pool.meta.name.name.to_string();
-        let mut of_pool = ModelServers { addresses: Vec::new(), simulators: Vec::new() };
-        let slices = store.endpoint_slices.values();
-        for slice in slices.filter(|slice| resources::has_labels(&slice.meta.labels, &pool.selector)) {
-            let declared = slice.ports.first().and_then(|port| port.port).expect("a slice with a port");
-            let (address, simulator) = start_server(&model_servers[&name]).await;
-            let (before, after) = (format!("port: {declared}\n"), format!("port: {}\n", address.port()));
-            manifests.values_mut().for_each(|text| *text = text.replace(&before, &after));
-            of_pool.addresses.push(address);
-            of_pool.simulators.push(simulator);
-        }
-        servers.insert(name, of_pool);
-    }
-    servers
+/// What stands in the place of the endpoints that manifests declare.
+#[derive(Clone, Copy)]
+struct Endpoints<'a> {
+    /// By pool, what its simulated model servers serve, as requests.json has it; a pool without them has none.
+    serve: &'a Value,
+    /// Who stands before each.
+    recorder: Option<&'a Recorder>,
 }
 
-async fn start_server(serves: &Value) -> (SocketAddr, Simulator) {
+impl Endpoints<'_> {
+    /// Starts one for each port of each pool's EndpointSlices, and tells the manifests where it is.
+    async fn start(
+        self,
+        folder: &Path,
+        manifests: &mut BTreeMap<String, String>,
+    ) -> BTreeMap<String, ModelServers> {
+        let store = Folder::new([folder.join("manifests")]).load().store;
+        let mut servers = BTreeMap::new();
+        for pool in store.inference_pools.values() {
+            let name = pool.meta.name.name.to_string();
+            let mut of_pool = ModelServers { addresses: Vec::new(), simulators: Vec::new() };
+            let slices = store.endpoint_slices.values();
+            for slice in slices.filter(|slice| resources::has_labels(&slice.meta.labels, &pool.selector)) {
+                let declared = slice.ports.first().and_then(|port| port.port).expect("a slice with a port");
+                let (mut address, simulator) = start_server(&self.serve[&name]).await.unzip();
+                if let Some(recorder) = self.recorder {
+                    let place = of_pool.addresses.len();
+                    address = Some(recorder.stand_before(address, &name, place).await);
+                }
+                let address = address.expect("an endpoint");
+                let (before, after) = (format!("port: {declared}\n"), format!("port: {}\n", address.port()));
+                manifests.values_mut().for_each(|text| *text = text.replace(&before, &after));
+                of_pool.addresses.push(address);
+                of_pool.simulators.extend(simulator);
+            }
+            servers.insert(name, of_pool);
+        }
+        servers
+    }
+}
+
+/// A simulated model server, if it is told what it serves.
+async fn start_server(serves: &Value) -> Option<(SocketAddr, Simulator)> {
     let names = serves["adapters"].as_array().into_iter().flatten();
     let config = Config {
-        model: serves["model"].as_str().expect("the model that is served").to_owned(),
+        model: serves["model"].as_str()?.to_owned(),
         adapters: names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
         engine_model: "demo".parse().unwrap(),
         speed: 1000.0,
@@ -319,7 +325,7 @@ async fn start_server(serves: &Value) -> (SocketAddr, Simulator) {
     let simulator = Simulator::new(config);
     let serving = simulator.clone();
     spawn_local(async move { serving.serve(listener, std::future::pending()).await });
-    (address, simulator)
+    Some((address, simulator))
 }
 
 /// Runs the built program on free ports, and reads from its log where it listens.

@@ -1,0 +1,264 @@
+//! For tests: every journey and every example, played through this door.
+//!
+//! Here an Envoy-based gateway stands in front, as far as it asks: it asks the router, routes by the header that it was told
+//! as soon as it was told, and asks the pool's picker. No model server stands behind it: what one would answer is not held
+//! against the table. The route's filters are Envoy's own and are not played.
+
+use crate::BodyMode;
+use crate::bbr::{Bbr, BbrSettings, PassOn};
+use crate::epp::{Epp, EppSession, EppSettings, PoolReference, SubsetHint};
+use crate::replies::Replies;
+use crate::replies::tests::read;
+use crate::session::{Door as _, Session};
+use crate::wire::{
+    BodySendMode, HeaderMutation, HeaderValue, HttpBody, HttpHeaders, ImmediateResponse, Mutation,
+    ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request, Response,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, header};
+use journey::Now;
+use journey::headers::{DESTINATION_ENDPOINT, MODEL_NAME};
+use journeys::{Answer, Door, Given, Journey, SIDE_BY_SIDE, Sent};
+use payload::Budget;
+use resources::Folder;
+use routing::{Model, RequestHead, Walk};
+use signals::Engine;
+use state::{Backend, Clock, Pool, Settings, World};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::Telemetry;
+
+#[test]
+fn every_journey_does_at_this_door_what_its_table_says() {
+    journeys::tables().iter().for_each(|folder| play(&Journey::read(folder)));
+}
+
+#[test]
+fn every_example_does_at_this_door_what_its_requests_say() {
+    journeys::examples().iter().for_each(|folder| play(&Journey::read(folder)));
+}
+
+fn play(journey: &Journey) {
+    let gateway = Gateway::new(journey);
+    let mut playing = journey.at(Door::Envoy);
+    for step in playing.steps() {
+        for (pool, given) in &step.given {
+            gateway.report(pool, given);
+        }
+        let mut answers = Vec::new();
+        while answers.len() < step.times {
+            let count = SIDE_BY_SIDE.min(step.times - answers.len());
+            // Side by side: what a picker reserved is given back when all have been sent.
+            let (more, _flights): (Vec<_>, Vec<_>) = (0..count).map(|_| gateway.send(&step.request)).unzip();
+            answers.extend(more);
+        }
+        playing.hold(step, &answers);
+    }
+}
+
+/// An Envoy-based gateway, as far as it asks.
+struct Gateway {
+    world: World,
+    bbr: Rc<Bbr>,
+    epp: Rc<Epp>,
+}
+
+impl Gateway {
+    fn new(journey: &Journey) -> Gateway {
+        let load = Folder::new([journey.manifests()]).load();
+        let world = World::new(Settings { seed: 1, ..Settings::default() }, Clock::start());
+        world.apply(load);
+        let reference =
+            |pool: &Arc<Pool>| PoolReference { name: pool.name.clone(), version: Some(pool.version) };
+        let body_stall_timeout = Duration::from_secs(30);
+        let settings = EppSettings {
+            pools: world.load().pools.iter().map(reference).collect(),
+            destination_key: DESTINATION_ENDPOINT.as_str().into(),
+            destination_namespace: "envoy.lb".into(),
+            subset_hint: SubsetHint::Obeyed,
+            test_plugins: scheduling::config::TestPlugins::Refused,
+            body_bytes_max: journey.body_bytes_max,
+            body_stall_timeout,
+        };
+        let router = BbrSettings {
+            pass_on: PassOn::Early,
+            body_mode: BodyMode::Streamed,
+            body_bytes_max: journey.body_bytes_max,
+            body_stall_timeout,
+        };
+        let budget = Budget::new(64 << 20);
+        let epp = Epp::new(&Arc::new(settings), &budget, &world, &Telemetry::new(1, 1), 0);
+        let bbr = Bbr::new(router, Arc::default(), budget, Arc::default());
+        Gateway { world, bbr: Rc::new(bbr), epp: Rc::new(epp) }
+    }
+
+    /// The endpoints of a pool report something.
+    fn report(&self, pool: &str, given: &Given) {
+        let snapshot = self.world.load();
+        let pool = snapshot.pools.iter().find(|known| *known.name.name == *pool).expect("a pool");
+        for (place, (slot, _)) in pool.endpoints.iter().enumerate() {
+            let signals = Engine::Vllm.read(given.of(place).page().as_bytes());
+            pool.domain.signal(*slot, Some(signals), self.world.clock().now());
+        }
+    }
+
+    /// Sends a request; what its picker reserved is given back when the session is dropped.
+    fn send(&self, request: &journeys::Request) -> (Answer, Option<EppSession>) {
+        let body = request.body();
+        let mut headers = request.headers();
+        if !body.is_empty() {
+            headers.insert(header::CONTENT_LENGTH, body.len().into());
+        }
+        let mut pool = None;
+        let answered = |headers: &HeaderMap| match self.route(request, headers) {
+            Ok(found) => {
+                pool = Some(found);
+                ControlFlow::Continue(())
+            }
+            Err(status) => ControlFlow::Break(by_envoy(status)),
+        };
+        let body = match process(&mut self.bbr.open(0), request, &mut headers, &body, answered) {
+            ControlFlow::Continue(body) => body,
+            ControlFlow::Break(answer) => return (answer, None),
+        };
+        let pool = pool.expect("the router answers headers before a body ends");
+        let place = self.world.load().pools.iter().position(|known| Arc::ptr_eq(known, &pool));
+        let mut picker = self.epp.open(place.expect("a pool of the snapshot"));
+        let body = match process(&mut picker, request, &mut headers, &body, |_| ControlFlow::Continue(())) {
+            ControlFlow::Continue(body) => body,
+            ControlFlow::Break(answer) => return (answer, None),
+        };
+        let destination = headers.remove(DESTINATION_ENDPOINT).expect("an endpoint");
+        let best = destination.to_str().unwrap().split(',').next().unwrap_or_default();
+        let sent = Sent {
+            pool: pool.name.name.to_string(),
+            endpoint: pool
+                .endpoints
+                .iter()
+                .position(|(_, key)| key.address.to_string() == best)
+                .expect("an endpoint of the pool"),
+            path: request.path.clone(),
+            headers,
+            body: body.into(),
+        };
+        (Answer { response: None, sent: Some(sent) }, Some(picker))
+    }
+
+    /// The pool of a request, or the status that the gateway answers for want of one.
+    fn route(&self, request: &journeys::Request, headers: &HeaderMap) -> Result<Arc<Pool>, u16> {
+        let snapshot = self.world.load();
+        let listener = snapshot.listener(8080, &request.host).ok_or(404_u16)?;
+        let (path, query) =
+            request.path.split_once('?').map_or((&*request.path, None), |(path, query)| (path, Some(query)));
+        let method: Method = request.method.parse().unwrap();
+        let asked = RequestHead { method: &method, host: &request.host, path, query, headers };
+        let model = headers.get(MODEL_NAME).and_then(|model| std::str::from_utf8(model.as_bytes()).ok());
+        let Walk::Rule(rule) = listener.routes.walk(&asked, model.map_or(Model::Absent, Model::Named)) else {
+            return Err(404);
+        };
+        match &rule.draw(&mut fastrand::Rng::new()).ok_or(500_u16)?.backend {
+            Backend::Pool(pool) => Ok(Arc::clone(pool)),
+            _ => Err(500),
+        }
+    }
+}
+
+/// What Envoy answers in its own words.
+fn by_envoy(status: u16) -> Answer {
+    let headers = [(header::SERVER, http::HeaderValue::from_static("envoy"))].into_iter().collect();
+    Answer { response: Some(journeys::Response { status, headers, body: Bytes::new() }), sent: None }
+}
+
+/// Takes a request through a processor, its body in pieces of a few bytes; answers the body as it is passed on. `answered` is
+/// shown the headers as soon as they are.
+fn process<S: Session<Message = ProcessingRequest>>(
+    session: &mut S,
+    request: &journeys::Request,
+    headers: &mut HeaderMap,
+    body: &[u8],
+    mut answered: impl FnMut(&HeaderMap) -> ControlFlow<Answer>,
+) -> ControlFlow<Answer, Vec<u8>> {
+    let mut passed = Vec::new();
+    let mut replies = Replies::default();
+    let pieces = body.chunks(body.len().div_ceil(PIECES_MAX).max(PIECE_BYTES_MIN));
+    let left = pieces.len();
+    let pieces = pieces.enumerate().map(|(place, piece)| {
+        let body = HttpBody { body: Bytes::copy_from_slice(piece).into(), end_of_stream: place + 1 == left };
+        ProcessingRequest { request: Some(Request::RequestBody(body)), ..ProcessingRequest::default() }
+    });
+    for message in [first(request, headers, body.is_empty())].into_iter().chain(pieces) {
+        session.on(message, Now(0), &mut replies);
+        for reply in read(&mut replies) {
+            let is_of_headers = matches!(reply.response, Some(Response::RequestHeaders(_)));
+            take(reply, headers, &mut passed)?;
+            if is_of_headers {
+                answered(headers)?;
+            }
+        }
+    }
+    ControlFlow::Continue(passed)
+}
+
+/// The least bytes of a piece of a body: cut anywhere.
+const PIECE_BYTES_MIN: usize = 7;
+
+/// Pieces of a body, at most.
+const PIECES_MAX: usize = 1_000;
+
+/// The message that opens a stream.
+fn first(request: &journeys::Request, headers: &HeaderMap, end_of_stream: bool) -> ProcessingRequest {
+    let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let pseudo = [(":method", &request.method), (":path", &request.path), (":authority", &request.host)];
+    let mut map: Vec<HeaderValue> =
+        pseudo.into_iter().map(|(name, value)| HeaderValue::raw(copy(name), copy(value))).collect();
+    let real = headers.iter().filter(|(name, _)| **name != header::HOST);
+    map.extend(real.map(|(name, value)| {
+        HeaderValue::raw(copy(name.as_str()), Bytes::copy_from_slice(value.as_bytes()))
+    }));
+    let head = HttpHeaders { headers: Some(crate::wire::HeaderMap { headers: map }), end_of_stream };
+    let full_duplex = BodySendMode::FullDuplexStreamed as i32;
+    ProcessingRequest {
+        request: Some(Request::RequestHeaders(head)),
+        protocol_config: Some(ProtocolConfiguration {
+            request_body_mode: full_duplex,
+            response_body_mode: full_duplex,
+            ..ProtocolConfiguration::default()
+        }),
+        ..ProcessingRequest::default()
+    }
+}
+
+/// Does what a reply says.
+fn take(reply: ProcessingResponse, headers: &mut HeaderMap, passed: &mut Vec<u8>) -> ControlFlow<Answer> {
+    let common = match reply.response {
+        Some(Response::ImmediateResponse(refused)) => return ControlFlow::Break(refusal(&refused)),
+        Some(Response::RequestHeaders(headers)) => headers.response,
+        Some(Response::RequestBody(body)) => body.response,
+        _ => None,
+    };
+    let common = common.unwrap_or_default();
+    change(headers, &common.header_mutation.unwrap_or_default());
+    if let Some(Mutation::StreamedResponse(piece)) = common.body_mutation.and_then(|body| body.mutation) {
+        passed.extend_from_slice(&piece.body);
+    }
+    ControlFlow::Continue(())
+}
+
+fn change(headers: &mut HeaderMap, mutation: &HeaderMutation) {
+    let name = |bytes: &Bytes| HeaderName::from_bytes(bytes).unwrap();
+    for gone in &mutation.remove_headers {
+        headers.remove(name(gone));
+    }
+    for set in mutation.set_headers.iter().filter_map(|set| set.header.as_ref()) {
+        headers.insert(name(&set.key), http::HeaderValue::from_bytes(set.bytes()).unwrap());
+    }
+}
+
+fn refusal(refused: &ImmediateResponse) -> Answer {
+    let mut headers = HeaderMap::new();
+    change(&mut headers, &refused.headers.clone().unwrap_or_default());
+    let status = refused.status.as_ref().expect("a status").code as u16;
+    Answer { response: Some(journeys::Response { status, headers, body: refused.body.clone() }), sent: None }
+}
