@@ -25,24 +25,49 @@ use routing::{Model, RequestHead, Walk};
 use signals::Engine;
 use state::{Backend, Clock, Pool, Settings, World};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Telemetry;
 
+/// How a gateway asks.
+#[derive(Debug, Clone, Copy)]
+struct Asking {
+    body_mode: BodySendMode,
+    pass_on: PassOn,
+}
+
+/// The usual way: the model's header leaves early.
+const EARLY: Asking = Asking { body_mode: BodySendMode::FullDuplexStreamed, pass_on: PassOn::Early };
+/// `--wait-for-body`.
+const WHOLE: Asking = Asking { pass_on: PassOn::Whole, ..EARLY };
+const BUFFERED: Asking = Asking { body_mode: BodySendMode::Buffered, ..EARLY };
+
 #[test]
 fn every_journey_does_at_this_door_what_its_table_says() {
-    journeys::tables().iter().for_each(|folder| play(&Journey::read(folder)));
+    journeys::tables().iter().for_each(|folder| play(folder, EARLY, Door::Envoy));
+}
+
+#[test]
+fn every_journey_does_so_where_the_router_waits_for_the_body() {
+    journeys::tables().iter().for_each(|folder| play(folder, WHOLE, Door::WaitingEnvoy));
+}
+
+#[test]
+fn every_journey_does_so_where_the_gateway_buffers_the_body() {
+    journeys::tables().iter().for_each(|folder| play(folder, BUFFERED, Door::WaitingEnvoy));
 }
 
 #[test]
 fn every_example_does_at_this_door_what_its_requests_say() {
-    journeys::examples().iter().for_each(|folder| play(&Journey::read(folder)));
+    journeys::examples().iter().for_each(|folder| play(folder, EARLY, Door::Envoy));
 }
 
-fn play(journey: &Journey) {
-    let gateway = Gateway::new(journey);
-    let mut playing = journey.at(Door::Envoy);
+fn play(folder: &Path, asking: Asking, door: Door) {
+    let journey = Journey::read(folder);
+    let gateway = Gateway::new(&journey, asking);
+    let mut playing = journey.at(door);
     for step in playing.steps() {
         for (pool, given) in &step.given {
             gateway.report(pool, given);
@@ -60,13 +85,14 @@ fn play(journey: &Journey) {
 
 /// An Envoy-based gateway, as far as it asks.
 struct Gateway {
+    asking: Asking,
     world: World,
     bbr: Rc<Bbr>,
     epp: Rc<Epp>,
 }
 
 impl Gateway {
-    fn new(journey: &Journey) -> Gateway {
+    fn new(journey: &Journey, asking: Asking) -> Gateway {
         let load = Folder::new([journey.manifests()]).load();
         let world = World::new(Settings { seed: 1, ..Settings::default() }, Clock::start());
         world.apply(load);
@@ -83,7 +109,7 @@ impl Gateway {
             body_stall_timeout,
         };
         let router = BbrSettings {
-            pass_on: PassOn::Early,
+            pass_on: asking.pass_on,
             body_mode: BodyMode::Streamed,
             body_bytes_max: journey.body_bytes_max,
             body_stall_timeout,
@@ -91,7 +117,7 @@ impl Gateway {
         let budget = Budget::new(64 << 20);
         let epp = Epp::new(&Arc::new(settings), &budget, &world, &Telemetry::new(1, 1), 0);
         let bbr = Bbr::new(router, Arc::default(), budget, Arc::default());
-        Gateway { world, bbr: Rc::new(bbr), epp: Rc::new(epp) }
+        Gateway { asking, world, bbr: Rc::new(bbr), epp: Rc::new(epp) }
     }
 
     /// The endpoints of a pool report something.
@@ -112,21 +138,23 @@ impl Gateway {
             headers.insert(header::CONTENT_LENGTH, body.len().into());
         }
         let mut pool = None;
-        let answered = |headers: &HeaderMap| match self.route(request, headers) {
+        let route = |headers: &HeaderMap| match self.route(request, headers) {
             Ok(found) => {
                 pool = Some(found);
                 ControlFlow::Continue(())
             }
             Err(status) => ControlFlow::Break(by_envoy(status)),
         };
-        let body = match process(&mut self.bbr.open(0), request, &mut headers, &body, answered) {
+        let body_mode = self.asking.body_mode;
+        let mut asked = Asked { request, headers: &mut headers, body_mode };
+        let body = match asked.process(&mut self.bbr.open(0), &body, route) {
             ControlFlow::Continue(body) => body,
             ControlFlow::Break(answer) => return (answer, None),
         };
-        let pool = pool.expect("the router answers headers before a body ends");
+        let pool = pool.expect("a request is routed when the router has answered");
         let place = self.world.load().pools.iter().position(|known| Arc::ptr_eq(known, &pool));
         let mut picker = self.epp.open(place.expect("a pool of the snapshot"));
-        let body = match process(&mut picker, request, &mut headers, &body, |_| ControlFlow::Continue(())) {
+        let body = match asked.process(&mut picker, &body, |_| ControlFlow::Continue(())) {
             ControlFlow::Continue(body) => body,
             ControlFlow::Break(answer) => return (answer, None),
         };
@@ -141,7 +169,7 @@ impl Gateway {
                 .expect("an endpoint of the pool"),
             path: request.path.clone(),
             headers,
-            body: body.into(),
+            body,
         };
         (Answer { response: None, sent: Some(sent) }, Some(picker))
     }
@@ -171,34 +199,11 @@ fn by_envoy(status: u16) -> Answer {
     Answer { response: Some(journeys::Response { status, headers, body: Bytes::new() }), sent: None }
 }
 
-/// Takes a request through a processor, its body in pieces of a few bytes; answers the body as it is passed on. `answered` is
-/// shown the headers as soon as they are.
-fn process<S: Session<Message = ProcessingRequest>>(
-    session: &mut S,
-    request: &journeys::Request,
-    headers: &mut HeaderMap,
-    body: &[u8],
-    mut answered: impl FnMut(&HeaderMap) -> ControlFlow<Answer>,
-) -> ControlFlow<Answer, Vec<u8>> {
-    let mut passed = Vec::new();
-    let mut replies = Replies::default();
-    let pieces = body.chunks(body.len().div_ceil(PIECES_MAX).max(PIECE_BYTES_MIN));
-    let left = pieces.len();
-    let pieces = pieces.enumerate().map(|(place, piece)| {
-        let body = HttpBody { body: Bytes::copy_from_slice(piece).into(), end_of_stream: place + 1 == left };
-        ProcessingRequest { request: Some(Request::RequestBody(body)), ..ProcessingRequest::default() }
-    });
-    for message in [first(request, headers, body.is_empty())].into_iter().chain(pieces) {
-        session.on(message, Now(0), &mut replies);
-        for reply in read(&mut replies) {
-            let is_of_headers = matches!(reply.response, Some(Response::RequestHeaders(_)));
-            take(reply, headers, &mut passed)?;
-            if is_of_headers {
-                answered(headers)?;
-            }
-        }
-    }
-    ControlFlow::Continue(passed)
+/// A request on its way through the processors.
+struct Asked<'r> {
+    request: &'r journeys::Request,
+    headers: &'r mut HeaderMap,
+    body_mode: BodySendMode,
 }
 
 /// The least bytes of a piece of a body: cut anywhere.
@@ -207,27 +212,67 @@ const PIECE_BYTES_MIN: usize = 7;
 /// Pieces of a body, at most.
 const PIECES_MAX: usize = 1_000;
 
-/// The message that opens a stream.
-fn first(request: &journeys::Request, headers: &HeaderMap, end_of_stream: bool) -> ProcessingRequest {
-    let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-    let pseudo = [(":method", &request.method), (":path", &request.path), (":authority", &request.host)];
-    let mut map: Vec<HeaderValue> =
-        pseudo.into_iter().map(|(name, value)| HeaderValue::raw(copy(name), copy(value))).collect();
-    let real = headers.iter().filter(|(name, _)| **name != header::HOST);
-    map.extend(real.map(|(name, value)| {
-        HeaderValue::raw(copy(name.as_str()), Bytes::copy_from_slice(value.as_bytes()))
-    }));
-    let head = HttpHeaders { headers: Some(crate::wire::HeaderMap { headers: map }), end_of_stream };
-    let full_duplex = BodySendMode::FullDuplexStreamed as i32;
-    ProcessingRequest {
-        request: Some(Request::RequestHeaders(head)),
-        protocol_config: Some(ProtocolConfiguration {
-            request_body_mode: full_duplex,
-            response_body_mode: full_duplex,
-            ..ProtocolConfiguration::default()
-        }),
-        ..ProcessingRequest::default()
+impl Asked<'_> {
+    /// Takes it through a processor, its body whole or in pieces of a few bytes; gives the body as it is passed on. `answered`
+    /// is shown the headers as soon as the gateway may go by them.
+    fn process<S: Session<Message = ProcessingRequest>>(
+        &mut self,
+        session: &mut S,
+        body: &Bytes,
+        mut answered: impl FnMut(&HeaderMap) -> ControlFlow<Answer>,
+    ) -> ControlFlow<Answer, Bytes> {
+        let is_streamed = self.body_mode == BodySendMode::FullDuplexStreamed;
+        let mut passed = if is_streamed { Vec::new() } else { body.to_vec() };
+        let mut replies = Replies::default();
+        for message in [self.first(body.is_empty())].into_iter().chain(pieces(body, is_streamed)) {
+            session.on(message, Now(0), &mut replies);
+            for reply in read(&mut replies) {
+                let is_of_headers = matches!(reply.response, Some(Response::RequestHeaders(_)));
+                take(reply, self.headers, &mut passed)?;
+                if is_streamed && is_of_headers {
+                    answered(self.headers)?;
+                }
+            }
+        }
+        if !is_streamed {
+            answered(self.headers)?;
+        }
+        ControlFlow::Continue(passed.into())
     }
+
+    /// The message that opens a stream.
+    fn first(&self, end_of_stream: bool) -> ProcessingRequest {
+        let Asked { request, headers, body_mode } = self;
+        let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let pseudo = [(":method", &request.method), (":path", &request.path), (":authority", &request.host)];
+        let mut map: Vec<HeaderValue> =
+            pseudo.into_iter().map(|(name, value)| HeaderValue::raw(copy(name), copy(value))).collect();
+        let real = headers.iter().filter(|(name, _)| **name != header::HOST);
+        map.extend(real.map(|(name, value)| {
+            HeaderValue::raw(copy(name.as_str()), Bytes::copy_from_slice(value.as_bytes()))
+        }));
+        let head = HttpHeaders { headers: Some(crate::wire::HeaderMap { headers: map }), end_of_stream };
+        ProcessingRequest {
+            request: Some(Request::RequestHeaders(head)),
+            protocol_config: Some(ProtocolConfiguration {
+                request_body_mode: *body_mode as i32,
+                response_body_mode: *body_mode as i32,
+                ..ProtocolConfiguration::default()
+            }),
+            ..ProcessingRequest::default()
+        }
+    }
+}
+
+/// The messages of a body.
+fn pieces(body: &Bytes, is_streamed: bool) -> impl Iterator<Item = ProcessingRequest> {
+    let bytes = if is_streamed { body.len().div_ceil(PIECES_MAX).max(PIECE_BYTES_MIN) } else { usize::MAX };
+    let pieces = body.chunks(bytes);
+    let count = pieces.len();
+    pieces.enumerate().map(move |(place, piece)| {
+        let body = HttpBody { body: Bytes::copy_from_slice(piece).into(), end_of_stream: place + 1 == count };
+        ProcessingRequest { request: Some(Request::RequestBody(body)), ..ProcessingRequest::default() }
+    })
 }
 
 /// Does what a reply says.
@@ -240,8 +285,11 @@ fn take(reply: ProcessingResponse, headers: &mut HeaderMap, passed: &mut Vec<u8>
     };
     let common = common.unwrap_or_default();
     change(headers, &common.header_mutation.unwrap_or_default());
-    if let Some(Mutation::StreamedResponse(piece)) = common.body_mutation.and_then(|body| body.mutation) {
-        passed.extend_from_slice(&piece.body);
+    match common.body_mutation.and_then(|body| body.mutation) {
+        Some(Mutation::StreamedResponse(piece)) => passed.extend_from_slice(&piece.body),
+        Some(Mutation::Body(whole)) => *passed = whole.to_vec(),
+        Some(Mutation::ClearBody(_)) => passed.clear(),
+        None => {}
     }
     ControlFlow::Continue(())
 }

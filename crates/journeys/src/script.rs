@@ -16,6 +16,9 @@ pub enum Door {
     /// Door 2: an Envoy-based gateway asks over ext_proc.
     #[serde(rename = "envoy")]
     Envoy,
+    /// Door 2, where the model's header waits for the whole body: in `BUFFERED` mode, or with `--wait-for-body`.
+    #[serde(skip)]
+    WaitingEnvoy,
 }
 
 /// A folder of manifests, and the requests that are sent to it.
@@ -63,6 +66,9 @@ pub struct Step {
     at_gateway: Option<Map<String, Value>>,
     behind_envoy: Option<Map<String, Value>>,
     only: Option<Door>,
+    /// The difference is that the model's header leaves early: where it waits, Envoy's door is as the gateway's.
+    #[serde(default)]
+    early: bool,
     why: Option<String>,
 }
 
@@ -185,7 +191,8 @@ impl<'j> Playing<'j> {
     /// The steps of this door, in their order.
     pub fn steps(&self) -> impl Iterator<Item = &'j Step> + use<'j> {
         let door = self.door;
-        self.journey.steps.iter().filter(move |step| step.only.is_none_or(|only| only == door))
+        let is_played = move |only| (only == Door::Gateway) == (door == Door::Gateway);
+        self.journey.steps.iter().filter(move |step| step.only.is_none_or(is_played))
     }
 
     /// Holds the answers to a step against what it expects. They must not be as the step expects them at the other door only:
@@ -194,7 +201,8 @@ impl<'j> Playing<'j> {
         assert_eq!(answers.len(), step.times, "{}", step.name);
         let (ours, others) = match self.door {
             Door::Gateway => (&step.at_gateway, &step.behind_envoy),
-            Door::Envoy => (&step.behind_envoy, &step.at_gateway),
+            Door::WaitingEnvoy if step.early => (&step.at_gateway, &step.behind_envoy),
+            Door::Envoy | Door::WaitingEnvoy => (&step.behind_envoy, &step.at_gateway),
         };
         let hold = |marked| step.expect(marked).hold(&step.request, answers, &self.endpoints);
         if let Err(why) = hold(ours) {
@@ -220,6 +228,8 @@ impl Step {
     fn check(&self) {
         let differs = self.at_gateway.is_some() || self.behind_envoy.is_some() || self.only.is_some();
         assert_eq!(differs, self.why.is_some(), "{}: `why` stands where the doors differ", self.name);
+        let marked = self.behind_envoy.is_some() && self.at_gateway.is_some();
+        assert!(marked || !self.early, "{}: `early` tells two marks apart", self.name);
         for marked in [&self.at_gateway, &self.behind_envoy] {
             self.expect(marked);
         }

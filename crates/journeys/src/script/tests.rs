@@ -83,6 +83,9 @@ fn a_difference_between_the_doors_that_is_none_is_told() {
         let same = json!({"behind_envoy": {"pool": "gemma3"}, "why": why});
         assert!(played(door, same).is_some_and(|wrong| wrong.contains("holds too")), "{door:?}");
     }
+    let early = json!({"at_gateway": {}, "behind_envoy": {"status": 404}, "early": true, "why": why});
+    assert_eq!(played(Door::WaitingEnvoy, early.clone()), None);
+    assert!(played(Door::Envoy, early).is_some());
     assert!(played(Door::Gateway, json!({"only": "envoy", "why": why})).is_none());
     assert!(played(Door::Gateway, json!({"only": "gateway"})).is_some_and(|wrong| wrong.contains("`why`")));
 }
