@@ -9,7 +9,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Capacity that the page's buffer keeps from one scrape to the next: five times a usual page.
 const PAGE_BYTES_KEPT: usize = 256 << 10;
@@ -33,12 +38,14 @@ pub(crate) enum Fetched {
 pub(crate) struct Client {
     address: SocketAddr,
     host: String,
+    tls: Option<TlsConnector>,
     connection: Option<SendRequest<Empty<Bytes>>>,
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr) -> Client {
-        Client { address, host: address.to_string(), connection: None }
+    /// A client of `address`; with a configuration it speaks TLS.
+    pub(crate) fn new(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Client {
+        Client { address, host: address.to_string(), tls: tls.map(TlsConnector::from), connection: None }
     }
 
     /// Gives the connection up: an answer may still be on its way.
@@ -90,11 +97,21 @@ impl Client {
 
     async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, ScrapeError> {
         let stream = TcpStream::connect(self.address).await.map_err(ScrapeError::Connect)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(ScrapeError::Broken)?;
-        // Ends by itself when the sender is dropped; what goes wrong is told to the sender.
-        tokio::spawn(connection);
-        Ok(sender)
+        let Some(tls) = &self.tls else { return begin(stream).await };
+        // By its address: an endpoint has no name.
+        let name = ServerName::IpAddress(self.address.ip().into());
+        begin(tls.connect(name, stream).await.map_err(ScrapeError::Connect)?).await
     }
+}
+
+/// Speaks HTTP/1.1 over `stream`.
+async fn begin(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Empty<Bytes>>, ScrapeError> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(ScrapeError::Broken)?;
+    // Ends by itself when the sender is dropped; what goes wrong is told to the sender.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// Reads the response. The body of an answer that is no page is drained too, so that the connection can be kept.

@@ -8,6 +8,8 @@ mod tensorrt_llm;
 mod triton;
 mod vllm;
 
+pub(crate) use vllm::Lora;
+
 use crate::Signals;
 use crate::gauge::{Gauge, Total, rank_of};
 use crate::page::{Line, lines};
@@ -60,6 +62,15 @@ impl Engine {
         }
     }
 
+    /// The label that tells data-parallel ranks apart; empty if none does.
+    pub(crate) fn rank_label(self) -> &'static str {
+        match self {
+            Engine::Vllm => vllm::RANK,
+            Engine::Sglang => sglang::RANK,
+            Engine::TensorrtLlm | Engine::Triton | Engine::LlamaCpp => "",
+        }
+    }
+
     /// What the names of its metrics begin with, and those of no other.
     fn prefix(self) -> &'static [u8] {
         match self {
@@ -74,10 +85,10 @@ impl Engine {
 
 /// What the engines tell, each under names of its own.
 #[derive(Debug, Default)]
-struct Readings {
-    waiting: Gauge,
-    running: Gauge,
-    kv_used: Gauge,
+pub(crate) struct Readings {
+    pub(crate) waiting: Gauge,
+    pub(crate) running: Gauge,
+    pub(crate) kv_used: Gauge,
     block_tokens: Gauge,
     blocks: Gauge,
     served: Total,
@@ -85,7 +96,7 @@ struct Readings {
 
 impl Readings {
     /// Takes a line whose labels tell the tokens of a block and the number of blocks.
-    fn take_cache_config(&mut self, line: &Line<'_>, rank: &str, (tokens, count): (&str, &str)) {
+    pub(crate) fn take_cache_config(&mut self, line: &Line<'_>, rank: &str, (tokens, count): (&str, &str)) {
         let Some(sample) = line.sample() else { return };
         let rank = rank_of(&sample.labels, rank);
         for (label, gauge) in [(tokens, &mut self.block_tokens), (count, &mut self.blocks)] {
@@ -95,7 +106,7 @@ impl Readings {
         }
     }
 
-    fn signals(&self) -> Signals {
+    pub(crate) fn signals(&self) -> Signals {
         Signals {
             waiting: self.waiting.count(),
             running: self.running.count(),

@@ -8,10 +8,12 @@
 mod client;
 mod engines;
 mod gauge;
+mod named;
 pub mod page;
 mod scrape;
 
 pub use engines::Engine;
+pub use named::{MetricName, MetricNames, NotAMetric};
 pub use scrape::{Scrape, ScrapeError, ScrapeSettings, Scraper, Sink};
 
 /// What one scrape told. A field is `None` if the page does not have it: the last known value stands.

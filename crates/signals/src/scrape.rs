@@ -6,7 +6,7 @@
 
 use crate::client::{Client, Fetch, Fetched};
 use crate::page::PAGE_BYTES_MAX;
-use crate::{Engine, Signals};
+use crate::{Engine, MetricNames, Signals};
 use http::uri::PathAndQuery;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio_rustls::rustls::ClientConfig;
 
 /// Where metrics are looked for unless a setting says otherwise; the second is where `trtllm-serve` has its page.
 static PATHS: [PathAndQuery; 2] =
@@ -37,6 +38,12 @@ pub struct ScrapeSettings {
     pub engine: Option<Engine>,
     /// The path; `None` tries `/metrics`, then `/prometheus/metrics`.
     pub path: Option<PathAndQuery>,
+    /// The port; `None` is the endpoint's own.
+    pub port: Option<u16>,
+    /// TLS; `None` asks in the clear.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Metrics under other names than those that the engines document.
+    pub names: MetricNames,
 }
 
 impl Default for ScrapeSettings {
@@ -48,6 +55,9 @@ impl Default for ScrapeSettings {
             timeout: Duration::from_secs(1),
             engine: None,
             path: None,
+            port: None,
+            tls: None,
+            names: MetricNames::default(),
         }
     }
 }
@@ -77,7 +87,7 @@ pub enum Scrape {
 /// Why a scrape was missed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScrapeError {
-    /// The endpoint takes no connection.
+    /// The endpoint takes no connection, or no TLS.
     #[error("cannot connect: {0}")]
     Connect(#[source] std::io::Error),
     /// The connection broke, or what came is not HTTP.
@@ -161,7 +171,7 @@ async fn scrape<K: 'static>(
     settings: Arc<ScrapeSettings>,
     sink: Arc<dyn Sink<K>>,
 ) {
-    let mut endpoint = Endpoint::new(address, settings.path.as_ref(), settings.engine);
+    let mut endpoint = Endpoint::new(address, &settings);
     // Spread over one interval, or all endpoints of a reload would be asked in the same instant for ever.
     let first = Instant::now() + settings.interval.mul_f64(fastrand::f64());
     let mut ticks = ticks_from(first, settings.interval);
@@ -195,17 +205,18 @@ struct Endpoint<'s> {
     paths: &'s [PathAndQuery],
     /// The path that had a page last.
     path: usize,
-    /// The engine, if it is set.
-    engine: Option<Engine>,
+    settings: &'s ScrapeSettings,
     /// What the last page was read as.
     read_as: Option<Engine>,
     page: Vec<u8>,
 }
 
 impl<'s> Endpoint<'s> {
-    fn new(address: SocketAddr, path: Option<&'s PathAndQuery>, engine: Option<Engine>) -> Endpoint<'s> {
-        let paths = path.map_or(&PATHS[..], std::slice::from_ref);
-        Endpoint { client: Client::new(address), paths, path: 0, engine, read_as: None, page: Vec::new() }
+    fn new(address: SocketAddr, settings: &'s ScrapeSettings) -> Endpoint<'s> {
+        let paths = settings.path.as_ref().map_or(&PATHS[..], std::slice::from_ref);
+        let address = SocketAddr::new(address.ip(), settings.port.unwrap_or(address.port()));
+        let client = Client::new(address, settings.tls.clone());
+        Endpoint { client, paths, path: 0, settings, read_as: None, page: Vec::new() }
     }
 
     /// Asks at the path that had a page last, and at the others if there is none.
@@ -215,9 +226,10 @@ impl<'s> Endpoint<'s> {
             match self.client.fetch(fetch, &mut self.page).await {
                 Err(missed) => return Scrape::Missed(missed),
                 Ok(Fetched::Page) => {
-                    if let Some(engine) = self.engine.or_else(|| Engine::detect(&self.page)) {
-                        self.read_as = Some(engine);
-                        return Scrape::Read(engine.read(&self.page));
+                    let engine = self.settings.engine.or_else(|| Engine::detect(&self.page));
+                    if let Some(signals) = self.settings.names.read(engine, &self.page) {
+                        self.read_as = engine;
+                        return Scrape::Read(signals);
                     }
                 }
                 Ok(Fetched::Nothing) => {}

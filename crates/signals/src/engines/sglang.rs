@@ -6,7 +6,7 @@ use crate::Signals;
 use crate::gauge::Gauge;
 use crate::page::{Line, lines};
 
-const RANK: &str = "dp_rank";
+pub(super) const RANK: &str = "dp_rank";
 
 pub(super) fn read(page: &[u8]) -> Signals {
     let mut readings = Readings::default();

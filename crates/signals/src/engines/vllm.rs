@@ -5,7 +5,7 @@ use crate::gauge::Gauge;
 use crate::page::{Labels, Line, lines};
 use crate::{Adapters, Signals};
 
-const RANK: &str = "engine";
+pub(super) const RANK: &str = "engine";
 
 /// Adapter names that are read of one list.
 const ADAPTERS_MAX: usize = 1_024;
@@ -36,13 +36,13 @@ pub(super) fn read(page: &[u8]) -> Signals {
 /// `vllm:lora_requests_info`: a new series for each new state, its value the time when that state was seen. The newest
 /// one that names an adapter counts: when all is idle the adapters that ran last are still the ones that are loaded.
 #[derive(Default)]
-struct Lora {
+pub(crate) struct Lora {
     newest: Option<(f64, Adapters)>,
     max: Option<u32>,
 }
 
 impl Lora {
-    fn take(&mut self, line: &Line<'_>) {
+    pub(crate) fn take(&mut self, line: &Line<'_>) {
         let Some(sample) = line.sample() else { return };
         let max = sample.labels.get("max_lora").and_then(|max| max.parse().ok());
         self.max = max.or(self.max);
@@ -56,7 +56,7 @@ impl Lora {
         }
     }
 
-    fn adapters(self) -> Option<Adapters> {
+    pub(crate) fn adapters(self) -> Option<Adapters> {
         let idle = || self.max.map(|max| Adapters { max, ..Adapters::default() });
         self.newest.map(|(_, adapters)| adapters).or_else(idle)
     }

@@ -1,6 +1,6 @@
 use super::{Scrape, ScrapeError, ScrapeSettings, Scraper};
 use crate::page::PAGE_BYTES_MAX;
-use crate::{Engine, Signals};
+use crate::{Engine, MetricNames, Signals};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -239,4 +240,65 @@ async fn endpoints_that_stay_keep_their_task_and_those_that_go_are_left_alone() 
 #[test]
 fn an_error_says_what_happened() {
     assert_eq!(ScrapeError::TimedOut(Duration::from_secs(1)).to_string(), "timed out after 1s");
+}
+
+#[tokio::test]
+async fn metrics_on_another_port_and_path_are_found_there() {
+    let server = Server::start(|path| match path {
+        "/stats?of=m" | "/stats" => page("tgi_queue_size 3\n"),
+        _ => (StatusCode::NOT_FOUND, Bytes::new()),
+    })
+    .await;
+    let settings = ScrapeSettings {
+        port: Some(server.address.port()),
+        path: Some(http::uri::PathAndQuery::from_static("/stats?of=m")),
+        names: MetricNames { waiting: Some("tgi_queue_size".parse().unwrap()), ..MetricNames::default() },
+        ..settings()
+    };
+    let endpoint = SocketAddr::new(server.address.ip(), 1);
+    let (_scraper, mut scrapes) = scraper(settings, [(0, endpoint)]);
+    let (_, scrape) = next(&mut scrapes).await;
+    assert!(matches!(&scrape, Scrape::Read(signals) if signals.waiting == Some(3)), "{scrape:?}");
+}
+
+/// A certificate for 127.0.0.1, what serves with it, and what trusts it alone.
+fn tls() -> (tokio_rustls::TlsAcceptor, Arc<ClientConfig>) {
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+    let server = ServerConfig::builder().with_no_client_auth();
+    let server = server.with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(own.cert.der().clone()).unwrap();
+    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    (Arc::new(server).into(), Arc::new(client))
+}
+
+#[tokio::test]
+async fn metrics_are_asked_for_over_tls_where_that_is_set_and_a_stranger_is_a_miss() {
+    let ((acceptor, trusting), (_, of_others)) = (tls(), tls());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await;
+                let page = b"HTTP/1.1 200 OK\r\ncontent-length: 30\r\n\r\ntrtllm_num_requests_waiting 3\n";
+                let _ = stream.write_all(page).await;
+            });
+        }
+    });
+    for (tls, expected) in [(trusting, true), (of_others, false)] {
+        let settings = ScrapeSettings { tls: Some(tls), ..settings() };
+        let (_scraper, mut scrapes) = scraper(settings, [(0, address)]);
+        let (_, scrape) = next(&mut scrapes).await;
+        let read = matches!(&scrape, Scrape::Read(signals) if signals.waiting == Some(3));
+        assert_eq!(read, expected, "{scrape:?}");
+    }
+    server.abort();
 }
