@@ -8,11 +8,19 @@ use scheduling::saturation::SaturationDetector;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How a pool admits.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// How a pool admits, and how long it believes what its endpoints reported.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdmissionSettings {
     /// Tells when the pool is saturated. The default: when no ready endpoint has room.
     pub detector: SaturationDetector,
+    /// After this long without a good scrape, the load that an endpoint reported counts no more. Default 10 s.
+    pub reports_fresh_seconds: f32,
+}
+
+impl Default for AdmissionSettings {
+    fn default() -> AdmissionSettings {
+        AdmissionSettings { detector: SaturationDetector::default(), reports_fresh_seconds: 10.0 }
+    }
 }
 
 /// One weighted target of an `InferenceModel` or `InferenceModelRewrite`.
@@ -33,9 +41,18 @@ pub struct ModelPolicies {
     /// `InferenceObjective` by `metadata.name`: priority.
     pub objectives: HashMap<Arc<str>, i32>,
     /// `InferenceModelRewrite` by exact model; overrides `targetModels`.
-    pub rewrites: HashMap<Arc<str>, Vec<WeightedTarget>>,
+    pub rewrites: HashMap<Arc<str>, ModelRewrite>,
     /// The `InferenceModelRewrite` rule without matches, if there is one.
-    pub rewrite_any: Option<Vec<WeightedTarget>>,
+    pub rewrite_any: Option<ModelRewrite>,
+}
+
+/// A rule of an `InferenceModelRewrite`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelRewrite {
+    /// The object's `metadata.name`.
+    pub name: Arc<str>,
+    /// What is sent.
+    pub targets: Vec<WeightedTarget>,
 }
 
 /// What a request is, before its pool is asked.
@@ -45,6 +62,8 @@ pub struct Admissible {
     pub priority: i32,
     /// The model to send; `None` leaves the body as it is.
     pub rewrite: Option<TargetModel>,
+    /// The `InferenceModelRewrite` that chose the model, be it the one asked for.
+    pub rewritten_by: Option<Arc<str>>,
 }
 
 impl ModelPolicies {
@@ -60,8 +79,10 @@ impl ModelPolicies {
         let declared = model.and_then(|model| self.models.get(&model.0));
         let named = objective.and_then(|objective| self.objectives.get(objective));
         let priority = named.copied().or(declared.map(|(priority, _)| *priority)).unwrap_or(0);
-        let rewrite = model.and_then(|model| self.target(model, rewrite, random));
-        Admissible { priority, rewrite }
+        let Some(model) = model else { return Admissible { priority, rewrite: None, rewritten_by: None } };
+        let rule = self.rewrites.get(&model.0).or(self.rewrite_any.as_ref());
+        let rewrite = self.target(model, rule, rewrite, random);
+        Admissible { priority, rewrite, rewritten_by: rule.map(|rule| Arc::clone(&rule.name)) }
     }
 
     /// The model to send instead of `model`, by precedence: the `InferenceModelRewrite` that names it, the one that takes
@@ -69,12 +90,13 @@ impl ModelPolicies {
     fn target(
         &self,
         model: &ModelName,
+        rule: Option<&ModelRewrite>,
         header: Option<&str>,
         random: &mut fastrand::Rng,
     ) -> Option<TargetModel> {
-        let rules = self.rewrites.get(&model.0).or(self.rewrite_any.as_ref());
+        let rule = rule.map(|rule| &rule.targets);
         let declared = self.models.get(&model.0).map(|(_, targets)| targets);
-        let target = match (rules, header, declared) {
+        let target = match (rule, header, declared) {
             (Some(targets), _, _) | (None, None, Some(targets)) => draw(targets, random)?,
             (None, Some(header), _) => TargetModel(Arc::from(header)),
             (None, None, None) => return None,
@@ -112,12 +134,16 @@ mod tests {
         list.iter().map(target).collect()
     }
 
+    fn rule(name: &str, target: &str) -> ModelRewrite {
+        ModelRewrite { name: name.into(), targets: targets(&[(target, 1)]) }
+    }
+
     fn policies() -> ModelPolicies {
         let models = [("critical", (1, vec![])), ("chat", (-1, targets(&[("chat-v2", 1)])))];
         ModelPolicies {
             models: models.into_iter().map(|(name, model)| (Arc::from(name), model)).collect(),
             objectives: [(Arc::from("batch"), -5), (Arc::from("urgent"), 7)].into(),
-            rewrites: [(Arc::from("old"), targets(&[("new", 1)]))].into(),
+            rewrites: [(Arc::from("old"), rule("by-name", "new"))].into(),
             rewrite_any: None,
         }
     }
@@ -142,18 +168,23 @@ mod tests {
             let random = &mut fastrand::Rng::with_seed(1);
             let weighed = policies().weigh(model.as_ref(), objective, header, random);
             let rewrite = sent.map(|name| TargetModel(Arc::from(name)));
-            assert_eq!(weighed, Admissible { priority, rewrite }, "{model:?} {objective:?} {header:?}");
+            let rewritten_by = (sent == Some("new")).then(|| Arc::from("by-name"));
+            let expected = Admissible { priority, rewrite, rewritten_by };
+            assert_eq!(weighed, expected, "{model:?} {objective:?} {header:?}");
         }
     }
 
     #[test]
     fn a_rewrite_for_any_model_comes_after_the_one_that_names_it() {
-        let policies = ModelPolicies { rewrite_any: Some(targets(&[("any", 1)])), ..policies() };
+        let policies = ModelPolicies { rewrite_any: Some(rule("of-all", "any")), ..policies() };
         let random = &mut fastrand::Rng::with_seed(1);
-        for (asked, sent) in [("old", "new"), ("chat", "any"), ("unknown", "any")] {
+        for (asked, sent, by) in
+            [("old", "new", "by-name"), ("chat", "any", "of-all"), ("unknown", "any", "of-all")]
+        {
             let model = ModelName(Arc::from(asked));
             let weighed = policies.weigh(Some(&model), None, None, random);
             assert_eq!(weighed.rewrite, Some(TargetModel(Arc::from(sent))), "{asked}");
+            assert_eq!(weighed.rewritten_by.as_deref(), Some(by), "{asked}");
         }
     }
 

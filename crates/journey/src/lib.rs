@@ -14,7 +14,7 @@ mod vocabulary;
 
 pub use decision::{Admission, Arrival, Candidate, Decision, PoolView, ReservationId, Target, Ticket};
 pub use feedback::Outcome;
-pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, WeightedTarget};
+pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, ModelRewrite, WeightedTarget};
 pub use models::model_list;
 pub use pool_state::{EndpointStatus, PoolState, Reconciled, Restarted};
 pub use refusal::{Cause, Fault, Refusal, Step, Unnamed};

@@ -18,7 +18,7 @@ use payload::Usage;
 use reservations::{Reservation, Reservations};
 use roster::Roster;
 use scheduling::filters::HeaderBasedTestingFilter;
-use scheduling::{Ask, ENDPOINTS_MAX, Load, Slot, Weighing};
+use scheduling::{Ask, ENDPOINTS_MAX, Load, Slot, Unwatched, Watch, Weighing};
 use signals::Signals;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -79,6 +79,8 @@ pub struct PoolState {
     reservations: Reservations,
     /// How long a request takes, over the whole domain.
     service_seconds: Ewma,
+    /// Requests that came.
+    arrivals: u64,
     /// Decisions made.
     sequence: u64,
     random: fastrand::Rng,
@@ -169,6 +171,7 @@ impl PoolState {
             roster: Roster::default(),
             reservations: Reservations::default(),
             service_seconds: Ewma::default(),
+            arrivals: 0,
             sequence: 0,
             random: fastrand::Rng::with_seed(seed),
             scratch: Scratch::default(),
@@ -183,6 +186,12 @@ impl PoolState {
 
     /// Decides where a request goes, and reserves there in the same call.
     pub fn arrive(&mut self, arrival: Arrival<'_>, now: Now) -> Admission {
+        self.arrive_watched(arrival, now, &mut Unwatched)
+    }
+
+    /// The same, while somebody looks on: the decision is no other.
+    pub fn arrive_watched(&mut self, arrival: Arrival<'_>, now: Now, watch: &mut impl Watch) -> Admission {
+        self.arrivals += 1;
         let passed = self.gather(&arrival, now);
         let weighed = self.scratch.weighing.candidates.len() as u32;
         if weighed == 0 {
@@ -193,7 +202,7 @@ impl PoolState {
         }
         let policy = &arrival.pool.policy;
         let ask = Ask { prompt_bytes: arrival.prompt.bytes, prompt_blocks: arrival.matches.blocks.of };
-        let ranked = policy.rank(&mut self.scratch.weighing, &ask, &mut self.random);
+        let ranked = policy.rank_watched(&mut self.scratch.weighing, &ask, &mut self.random, watch);
         if ranked.is_empty() {
             let pool = arrival.pool.name.clone();
             return Admission::Refuse(Refusal::EveryEndpointFiltered { pool, ready: weighed });
@@ -213,6 +222,11 @@ impl PoolState {
             passed_over: passed.resting + passed.outside_subset,
             sequence: self.sequence,
         })
+    }
+
+    /// How many requests have asked for a pick.
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals
     }
 
     /// Takes on a pick that somebody else made: reserves at the first of `targets`, as [`PoolState::arrive`] does for its
@@ -322,6 +336,10 @@ impl PoolState {
         subset.extend(arrival.subset.unwrap_or_default());
         subset.sort_unstable();
         matched.note(arrival, self.roster.len());
+        let fresh_seconds = arrival.pool.admission.reports_fresh_seconds;
+        let seen = |endpoint: &Endpoint, slot: Slot, matched: &[u64]| {
+            endpoint.load(slot, matched[slot.0 as usize], arrival.model, fresh_seconds, now)
+        };
         let mut passed = PassedOver::default();
         for &slot in &arrival.pool.slots {
             let Some(endpoint) = self.roster.present(slot) else { continue };
@@ -331,7 +349,7 @@ impl PoolState {
             }
             match endpoint.health.readiness(now) {
                 Readiness::Ready => {
-                    let mut load = endpoint.load(slot, matched.bytes[slot.0 as usize], arrival.model, now);
+                    let mut load = seen(endpoint, slot, &matched.bytes);
                     if matched.seen == Seen::All {
                         matched.complete(&mut load, endpoint, arrival);
                     }
@@ -347,7 +365,7 @@ impl PoolState {
             resting.sort_unstable();
             for &(_, slot) in &resting[..forced] {
                 if let Some(endpoint) = self.roster.present(slot) {
-                    let mut load = endpoint.load(slot, matched.bytes[slot.0 as usize], arrival.model, now);
+                    let mut load = seen(endpoint, slot, &matched.bytes);
                     if matched.seen == Seen::All {
                         matched.complete(&mut load, endpoint, arrival);
                     }

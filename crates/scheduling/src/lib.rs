@@ -16,10 +16,12 @@ mod policy;
 mod prefix;
 pub mod saturation;
 pub mod scorers;
+mod watch;
 
 pub use load::{AdapterFit, Ask, Load, PROMPT_SECONDS_PER_BYTE};
 pub use policy::{Policy, Weighing};
 pub use prefix::{BlockIndex, BlockMatches, BlockSettings, PrefixIndex, PrefixMatches};
+pub use watch::{PLUGINS_RUN_MAX, PluginRun, PluginRuns, Unwatched, Watch};
 
 /// The most endpoints a decision orders: the first is used, the rest are where a retry goes.
 pub const ENDPOINTS_MAX: usize = 4;

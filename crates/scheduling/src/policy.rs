@@ -2,10 +2,13 @@
 
 use crate::filters::Filter;
 use crate::pickers::{MaxScorePicker, Picker};
+use crate::plugins::PluginKind;
 use crate::scorers::{
     InFlightScorer, KvPressureScorer, LoraAffinityScorer, PromptBacklogScorer, Scorer, UncachedPromptScorer,
 };
-use crate::{Ask, BlockSettings, CANDIDATES_MAX, ENDPOINTS_MAX, FILTERS_MAX, Load, SCORERS_MAX};
+use crate::{
+    Ask, BlockSettings, CANDIDATES_MAX, ENDPOINTS_MAX, FILTERS_MAX, Load, SCORERS_MAX, Unwatched, Watch,
+};
 use arrayvec::ArrayVec;
 
 /// A pool's way of picking; compiled once, when the snapshot is built.
@@ -64,11 +67,26 @@ impl Policy {
         ask: &Ask,
         random: &mut fastrand::Rng,
     ) -> ArrayVec<usize, CANDIDATES_MAX> {
+        self.rank_watched(weighing, ask, random, &mut Unwatched)
+    }
+
+    /// The same, while somebody looks on.
+    pub fn rank_watched(
+        &self,
+        weighing: &mut Weighing,
+        ask: &Ask,
+        random: &mut fastrand::Rng,
+        watch: &mut impl Watch,
+    ) -> ArrayVec<usize, CANDIDATES_MAX> {
+        watch.begins();
         for filter in &self.filters {
             filter.keep(&mut weighing.candidates, &mut weighing.aside, ask, random);
+            watch.ran(PluginKind::Filter, filter.name());
         }
-        weighing.score(&self.scorers, ask);
-        self.picker.pick(&weighing.totals, random)
+        weighing.score(&self.scorers, ask, watch);
+        let ranked = self.picker.pick(&weighing.totals, random);
+        watch.ran(PluginKind::Picker, self.picker.name());
+        ranked
     }
 }
 
@@ -101,7 +119,7 @@ impl Weighing {
         parts
     }
 
-    fn score(&mut self, scorers: &[(Scorer, f32)], ask: &Ask) {
+    fn score(&mut self, scorers: &[(Scorer, f32)], ask: &Ask, watch: &mut impl Watch) {
         let count = self.candidates.len();
         self.totals.clear();
         self.totals.resize(count, 0.0);
@@ -114,6 +132,7 @@ impl Weighing {
                 *part *= weight;
                 *total += *part;
             }
+            watch.ran(PluginKind::Scorer, scorer.name());
         }
     }
 }

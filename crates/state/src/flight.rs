@@ -4,15 +4,19 @@ use crate::{Clock, Pool};
 use arrayvec::ArrayVec;
 use http::HeaderMap;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE};
-use journey::{Admission, Arrival, Decision, Outcome, Refusal, Target, TargetModel};
+use journey::{Admission, Arrival, Decision, Now, Outcome, Refusal, Target, TargetModel};
 use payload::{InferenceRequest, Prompt, Rope, Usage};
-use scheduling::{BlockIndex, ENDPOINTS_MAX};
+use scheduling::plugins::PluginKind;
+use scheduling::{BlockIndex, ENDPOINTS_MAX, PluginRun, PluginRuns, Watch};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Tokens are handed over to the domain in batches of this many: one short lock for each.
 const TOKENS_BATCH: u32 = 32;
+
+/// Of so many picks of a domain the plugins of one are timed: reading the clock for each of them would cost more than they do.
+pub const PICKS_PER_SAMPLE: u64 = 1_024;
 
 /// When a request that would have to wait is asked to come back: there is no queue to wait in.
 const RETRY_WITHOUT_QUEUE: Duration = Duration::from_secs(1);
@@ -60,7 +64,8 @@ pub fn dispatch(
     let request = dispatch.request;
     let asked = request.model.as_ref().map(|field| &field.name);
     let admissible = pool.policies.weigh(asked, dispatch.objective, dispatch.rewrite, random);
-    let (priority, rewrite) = (admissible.priority, admissible.rewrite);
+    let (priority, rewrite, rewritten_by) =
+        (admissible.priority, admissible.rewrite, admissible.rewritten_by);
     let sent = rewrite.as_ref().map(|target| &target.0).or(asked.map(|asked| &asked.0));
     let model = sent.map_or("", |model| &**model);
     let domain = &pool.domain;
@@ -79,9 +84,18 @@ pub fn dispatch(
         subset: dispatch.subset,
         test_selection: dispatch.test_selection,
     };
+    let mut plugin_runs = None;
     let admission = {
         let mut state = domain.lock();
-        state.arrive(arrival, clock.now())
+        if state.arrivals().is_multiple_of(PICKS_PER_SAMPLE) {
+            let now = clock.now();
+            let mut stopwatch = Stopwatch { clock, last: now, runs: PluginRuns::new() };
+            let admission = state.arrive_watched(arrival, now, &mut stopwatch);
+            plugin_runs = Some(Box::new(stopwatch.runs));
+            admission
+        } else {
+            state.arrive(arrival, clock.now())
+        }
     };
     match admission {
         Admission::Send(decision) => {
@@ -90,7 +104,9 @@ pub fn dispatch(
                 pool: Arc::clone(pool),
                 priority,
                 rewrite,
+                rewritten_by,
                 decision,
+                plugin_runs,
                 model,
                 prompt: request.prompt.clone(),
                 blocks: blocks.map(|(_, prompt)| Box::new(prompt)),
@@ -110,6 +126,27 @@ pub fn dispatch(
             detector: pool.view.admission.detector,
             retry_after: RETRY_WITHOUT_QUEUE,
         }),
+    }
+}
+
+/// Times the plugins of a pick.
+struct Stopwatch {
+    clock: Clock,
+    /// When the last one ended.
+    last: Now,
+    runs: PluginRuns,
+}
+
+impl Watch for Stopwatch {
+    fn begins(&mut self) {
+        self.last = self.clock.now();
+    }
+
+    fn ran(&mut self, kind: PluginKind, name: &'static str) {
+        let now = self.clock.now();
+        // As long as a policy: there is room.
+        let _ = self.runs.try_push(PluginRun { kind, name, took: now.since(self.last) });
+        self.last = now;
     }
 }
 
@@ -144,7 +181,9 @@ pub fn assign(
         pool: Arc::clone(pool),
         priority: 0,
         rewrite: None,
+        rewritten_by: None,
         decision,
+        plugin_runs: None,
         model: request.model.as_ref().map(|model| Arc::clone(&model.name.0)),
         prompt: request.prompt.clone(),
         blocks: in_blocks(pool, dispatch).map(|(_, prompt)| Box::new(prompt)),
@@ -175,8 +214,12 @@ pub struct Flight {
     pub priority: i32,
     /// The model to write into the body; `None` leaves it.
     pub rewrite: Option<TargetModel>,
+    /// The `InferenceModelRewrite` that chose the model, be it the one asked for.
+    pub rewritten_by: Option<Arc<str>>,
     /// Where it goes, and why.
     pub decision: Decision,
+    /// How long the plugins took, of one pick in [`PICKS_PER_SAMPLE`].
+    pub plugin_runs: Option<Box<PluginRuns>>,
     /// The model that is sent.
     model: Option<Arc<str>>,
     prompt: Prompt,

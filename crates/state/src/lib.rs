@@ -23,7 +23,7 @@ mod world;
 
 pub use account::Account;
 pub use endpoints::ENDPOINTS_OF_POOL_MAX;
-pub use flight::{Alone, Dispatch, Flight, assign, dispatch};
+pub use flight::{Alone, Dispatch, Flight, PICKS_PER_SAMPLE, assign, dispatch};
 pub use memory::memory_limit;
 pub use names::{ADDRESSES_MAX, NAMES_MAX};
 pub use resources::{CONTROLLER_NAME, FailureMode};

@@ -3,7 +3,7 @@
 //! Of two InferenceModels of one `modelName` the oldest wins, then the first by name; so with rewrites, where an exact
 //! match goes before the one that takes every model.
 
-use journey::{ModelPolicies, TargetModel, WeightedTarget};
+use journey::{ModelPolicies, ModelRewrite, TargetModel, WeightedTarget};
 use resources::{InferenceModel, InferenceModelRewrite, InferencePool, Meta, Store, WeightedModel};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,12 +30,16 @@ fn add_models(policies: &mut ModelPolicies, pool: &InferencePool, store: &Store)
 fn add_rewrites(policies: &mut ModelPolicies, pool: &InferencePool, store: &Store) {
     let rewrites = store.inference_model_rewrites.values().filter(|rewrite| rewrite.is_of(pool));
     let rewrites = oldest_first(rewrites.map(|rewrite| (&rewrite.meta, &**rewrite)));
-    for rule in rewrites.iter().flat_map(|rewrite: &&InferenceModelRewrite| &rewrite.spec.rules) {
+    let rules = rewrites.iter().flat_map(|rewrite: &&InferenceModelRewrite| {
+        rewrite.spec.rules.iter().map(|rule| (&rewrite.meta.name.name, rule))
+    });
+    for (name, rule) in rules {
+        let compiled = || ModelRewrite { name: Arc::clone(name), targets: targets(&rule.targets) };
         if rule.matches.is_empty() {
-            policies.rewrite_any.get_or_insert_with(|| targets(&rule.targets));
+            policies.rewrite_any.get_or_insert_with(compiled);
         }
         for model in &rule.matches {
-            policies.rewrites.entry(model.clone()).or_insert_with(|| targets(&rule.targets));
+            policies.rewrites.entry(model.clone()).or_insert_with(compiled);
         }
     }
 }
@@ -60,8 +64,7 @@ pub(crate) fn names_in(policies: &ModelPolicies) -> BTreeSet<Arc<str>> {
         .models
         .values()
         .map(|(_, targets)| targets)
-        .chain(policies.rewrites.values())
-        .chain(&policies.rewrite_any)
+        .chain(policies.rewrites.values().chain(&policies.rewrite_any).map(|rule| &rule.targets))
         .flatten()
         .map(|target| &target.model.0);
     policies.models.keys().chain(policies.rewrites.keys()).chain(targets).cloned().collect()

@@ -1,7 +1,7 @@
 //! What the process says about the world.
 
 use journey::AdmissionSettings;
-use resources::Audience;
+use resources::{Audience, InferencePool};
 use scheduling::Policy;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub struct Settings {
     pub policy: Arc<Policy>,
     /// When pools count as saturated.
     pub admission: AdmissionSettings,
+    /// Pools that the process declares itself, beside those of its manifests; they win over one of their name.
+    pub pools: Vec<Arc<InferencePool>>,
     /// What domains draw from; the same seed, events and times give the same decisions.
     pub seed: u64,
 }

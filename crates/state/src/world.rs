@@ -64,7 +64,11 @@ impl World {
 
     /// Puts what was declared in force. Fails no request that is under way.
     pub fn apply(&self, load: Load) -> Applied {
-        let Load { store, findings, places } = load;
+        let Load { mut store, findings, places } = load;
+        let own = self.settings.pools.iter();
+        store
+            .inference_pools
+            .extend(own.map(|pool| ((pool.version, pool.meta.name.clone()), Arc::clone(pool))));
         let mut writer = self.writer();
         writer.places = places;
         if writer.store == store && writer.findings == findings && self.generation() > 0 {

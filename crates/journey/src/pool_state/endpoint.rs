@@ -12,9 +12,6 @@ use std::time::Duration;
 /// anyway, and is no backlog.
 const PROMPT_PIECE_BYTES: u64 = 4096;
 
-/// After this long without a good scrape, what an endpoint reported of its load is no longer believed.
-const SIGNALS_FRESH_SECONDS: f32 = 10.0;
-
 /// Failed requests that count for less than this are forgotten.
 const FAILED_REQUESTS_MIN: f32 = 0.05;
 
@@ -66,8 +63,15 @@ impl Endpoint {
         }
     }
 
-    /// The endpoint as a request for `model` sees it.
-    pub(super) fn load(&self, slot: Slot, matched_bytes: u64, model: &str, now: Now) -> Load {
+    /// The endpoint as a request for `model` sees it, where reports count for `fresh_seconds`.
+    pub(super) fn load(
+        &self,
+        slot: Slot,
+        matched_bytes: u64,
+        model: &str,
+        fresh_seconds: f32,
+        now: Now,
+    ) -> Load {
         let mut load = Load {
             in_flight: self.in_flight,
             unseen: self.failed.at(now),
@@ -79,7 +83,7 @@ impl Endpoint {
         if let Some(scraped) = self.scraped {
             load.report_age_seconds = seconds_between(scraped, now);
         }
-        if load.report_age_seconds <= SIGNALS_FRESH_SECONDS {
+        if load.report_age_seconds <= fresh_seconds {
             load.unseen += self.foreign as f32;
             load.waiting = self.signals.waiting;
             load.running = self.signals.running.unwrap_or(0);

@@ -288,7 +288,8 @@ fn a_recount_restores_what_endpoints_carry_from_what_is_reserved() {
         (0..2).map(|_| yard.send(Ask { prompt_bytes: 20_000, ..Ask::default() })).collect();
     let carried = yard.in_flight();
     assert_eq!(carried, [1, 2]);
-    let backlog = |yard: &Yard| yard.state.roster[Slot(1)].load(Slot(1), 0, "", yard.now).backlog_seconds;
+    let backlog =
+        |yard: &Yard| yard.state.roster[Slot(1)].load(Slot(1), 0, "", 10.0, yard.now).backlog_seconds;
     let before = backlog(&yard);
 
     // As a panic may leave it: counted and not reserved, reserved and not counted, vacant and not listed.
@@ -467,6 +468,21 @@ fn an_endpoint_that_stops_answering_scrapes_rests_until_it_answers() {
     assert_eq!((first(&decision), decision.weighed), (1, 1), "the other never answered any");
     yard.signal(0, Signals::default());
     assert_eq!(yard.plain().weighed, 2);
+}
+
+#[test]
+fn what_an_endpoint_reported_counts_no_more_once_it_is_stale() {
+    for (fresh_seconds, age_milliseconds, believed) in
+        [(10.0, 9_000, true), (10.0, 11_000, false), (2.0, 1_900, true), (2.0, 2_100, false)]
+    {
+        let mut yard = Yard::new(1);
+        yard.view.admission.reports_fresh_seconds = fresh_seconds;
+        yard.signal(0, load(6, 0.5));
+        yard.pass(age_milliseconds);
+        let weighed = yard.plain().candidates[0];
+        let expected = if believed { 6 } else { u32::MAX };
+        assert_eq!((weighed.waiting, weighed.kv_used.is_nan()), (expected, !believed), "{fresh_seconds}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reading fields, and keeping what is to be said of them.
 
-use super::Problem;
+use super::{FilterDefaults, Problem};
 use std::ops::RangeInclusive;
 use yaml::{Entry, FieldPath, Tree, Value, nearest, shorten};
 
@@ -13,11 +13,12 @@ pub(super) struct Reader<'t> {
     root: &'t Tree,
     pub(super) problems: Vec<Problem>,
     pub(super) notes: Vec<Problem>,
+    pub(super) defaults: FilterDefaults,
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(root: &'t Tree) -> Reader<'t> {
-        Reader { root, problems: Vec::new(), notes: Vec::new() }
+    pub(super) fn new(root: &'t Tree, defaults: FilterDefaults) -> Reader<'t> {
+        Reader { root, problems: Vec::new(), notes: Vec::new(), defaults }
     }
 
     /// Says that the field at `path` is wrong.

@@ -13,6 +13,7 @@ mod profile;
 mod sections;
 
 use crate::Policy;
+use crate::filters::{LoraAffinityFilter, LowQueueFilter};
 use crate::saturation::SaturationDetector;
 use fields::Reader;
 use plugins::Declared;
@@ -33,6 +34,15 @@ pub enum TestPlugins {
     Refused,
     /// It may: for conformance tests.
     Allowed,
+}
+
+/// The filters as a file has them that gives them no threshold.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct FilterDefaults {
+    /// `lora-affinity-filter`
+    pub lora_affinity: LoraAffinityFilter,
+    /// `low-queue-filter`
+    pub low_queue: LowQueueFilter,
 }
 
 /// What a file says.
@@ -102,6 +112,15 @@ const TOP_FIELDS: &[&str] = &[
 
 /// Reads an `EndpointPickerConfig`.
 pub fn read(text: &str, tests: TestPlugins) -> Result<Configured, ConfigError> {
+    read_with(text, tests, FilterDefaults::default())
+}
+
+/// The same, with other defaults.
+pub fn read_with(
+    text: &str,
+    tests: TestPlugins,
+    defaults: FilterDefaults,
+) -> Result<Configured, ConfigError> {
     let (trees, broken) = yaml::documents(text.as_bytes());
     if let Some(broken) = broken {
         return Err(whole(broken.line, broken.message));
@@ -109,7 +128,7 @@ pub fn read(text: &str, tests: TestPlugins) -> Result<Configured, ConfigError> {
     let [tree] = &trees[..] else {
         return Err(whole(0, format!("there must be one document, and there are {}", trees.len())));
     };
-    let mut reader = Reader::new(tree);
+    let mut reader = Reader::new(tree, defaults);
     let configured = read_tree(tree, tests, &mut reader);
     // A file is mended from its top.
     reader.problems.sort_by_key(|problem| problem.line);

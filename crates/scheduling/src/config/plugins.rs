@@ -202,12 +202,12 @@ fn filter<'t>(name: &str, mut parameters: Parameters<'_, 't>) -> Made<'t> {
         LeastKvCacheFilter::NAME => Filter::LeastKvCache(LeastKvCacheFilter),
         LeastQueueFilter::NAME => Filter::LeastQueue(LeastQueueFilter),
         LoraAffinityFilter::NAME => {
-            let default = LoraAffinityFilter::default().threshold;
+            let default = parameters.reader.defaults.lora_affinity.threshold;
             let threshold = parameters.number("threshold", 0.0..=1.0).unwrap_or(default);
             Filter::LoraAffinity(LoraAffinityFilter { threshold })
         }
         LowQueueFilter::NAME => {
-            let default = LowQueueFilter::default().threshold;
+            let default = parameters.reader.defaults.low_queue.threshold;
             let threshold = parameters.whole("threshold", 0..=i64::from(u32::MAX));
             Filter::LowQueue(LowQueueFilter { threshold: threshold.map_or(default, |number| number as u32) })
         }

@@ -25,6 +25,25 @@ fn refused(rest: &str, line: u32, field: &str, message: &str) {
 }
 
 #[test]
+fn a_filter_without_a_threshold_has_the_given_default_and_one_with_it_its_own() {
+    let defaults = FilterDefaults {
+        lora_affinity: LoraAffinityFilter { threshold: 0.5 },
+        low_queue: LowQueueFilter { threshold: 7 },
+    };
+    let filters = |parameters: &str| {
+        let plugins = format!(
+            "{HEAD}plugins: [{{type: low-queue-filter}}, {{type: lora-affinity-filter{parameters}}}]\n"
+        );
+        let configured = read_with(&plugins, TestPlugins::Refused, defaults).expect("a sound file");
+        configured.policy.filters.to_vec()
+    };
+    let low_queue = Filter::LowQueue(defaults.low_queue);
+    assert_eq!(filters(""), [low_queue.clone(), Filter::LoraAffinity(defaults.lora_affinity)]);
+    let own = Filter::LoraAffinity(LoraAffinityFilter { threshold: 0.25 });
+    assert_eq!(filters(", parameters: {threshold: 0.25}"), [low_queue, own]);
+}
+
+#[test]
 fn every_type_of_the_table_is_taken_without_parameters() {
     for plugin in PLUGINS {
         if plugin.name == "decision-tree-filter" {

@@ -46,6 +46,23 @@ fn a_pool_has_no_room_when_no_endpoint_has_both() {
 }
 
 #[test]
+fn where_reports_must_be_fresh_an_endpoint_without_one_has_no_room() {
+    let detector = SaturationDetector::NoRoom(NoRoomDetector {
+        report_age_seconds_max: Some(0.2),
+        ..NoRoomDetector::default()
+    });
+    let table: [(&[Load], f32); 3] = [
+        (&[reported(0, 0.0, 0.2)], 0.0),
+        (&[reported(0, 0.0, 0.3), busy(0)], 1.0),
+        (&[reported(0, 0.0, 0.3), reported(0, 0.0, 0.1)], 0.0),
+    ];
+    for (endpoints, expected) in table {
+        assert_eq!(detector.saturation(endpoints), expected, "{endpoints:?}");
+    }
+    assert!(detector.why(1).ends_with("or no report of the last 0.2 s"), "{}", detector.why(1));
+}
+
+#[test]
 fn concurrency_is_the_share_of_all_requests_that_may_be_in_flight() {
     let detector = SaturationDetector::Concurrency(ConcurrencyDetector { max_concurrency: 4, headroom: 0.0 });
     assert_eq!(detector.saturation(&[busy(4), busy(2)]), 0.75);

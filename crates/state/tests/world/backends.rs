@@ -39,6 +39,19 @@ spec: {selector: {app: old}, targetPortNumber: 8000, extensionRef: {name: epp}}
     assert_eq!(found(alpha, &pool), "the InferencePool default/p is not declared");
 }
 
+#[test]
+fn a_pool_that_the_process_declares_selects_by_its_labels_beside_those_of_the_manifests() {
+    let own = load(&pool("own").replace("app: own", "app: vllm")).store.inference_pools;
+    let settings = Settings { pools: own.into_values().collect(), ..Settings::default() };
+    let world = World::new(settings, Clock::start());
+    world.apply(load(&[pool("p"), slice("a", "app: vllm", 1), slice("b", "app: p", 2)].concat()));
+    let snapshot = world.load();
+    let found: Vec<_> =
+        snapshot.pools.iter().map(|pool| (pool.name.to_string(), crate::support::addresses(pool))).collect();
+    let expected = [("default/own", "127.0.0.1:1"), ("default/p", "127.0.0.1:2")];
+    assert_eq!(found, expected.map(|(pool, address)| (pool.to_owned(), vec![address.to_owned()])));
+}
+
 const SERVICE: &str = "
 apiVersion: v1
 kind: Service
