@@ -15,10 +15,12 @@ pub use session::BbrSession;
 use crate::BodyMode;
 use arc_swap::ArcSwap;
 use payload::Budget;
+use state::Clock;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use telemetry::BbrCounts;
+use telemetry::{BODIES_PER_SAMPLE, BbrCounts, BbrPlugin};
 
 /// When a body is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,9 @@ pub struct Bbr {
     base_models: Arc<ArcSwap<BaseModels>>,
     budget: Arc<Budget>,
     counts: Arc<BbrCounts>,
+    clock: Clock,
+    /// Bodies read so far.
+    bodies: Cell<u64>,
 }
 
 impl Bbr {
@@ -59,7 +64,38 @@ impl Bbr {
         budget: Arc<Budget>,
         counts: Arc<BbrCounts>,
     ) -> Bbr {
-        Bbr { settings, base_models, budget, counts }
+        Bbr { settings, base_models, budget, counts, clock: Clock::start(), bodies: Cell::new(0) }
+    }
+
+    /// One body in [`BODIES_PER_SAMPLE`] is timed.
+    fn times_next_body(&self) -> Timing {
+        let bodies = self.bodies.get();
+        self.bodies.set(bodies.wrapping_add(1));
+        Timing { took: bodies.is_multiple_of(BODIES_PER_SAMPLE).then_some(Duration::ZERO) }
+    }
+}
+
+/// How long a plugin has worked on one body; nothing is measured of most.
+#[derive(Debug, Clone, Copy, Default)]
+struct Timing {
+    took: Option<Duration>,
+}
+
+impl Timing {
+    /// Does the work, and measures it if this body is timed.
+    fn of<T>(&mut self, clock: Clock, work: impl FnOnce() -> T) -> T {
+        let Some(took) = &mut self.took else { return work() };
+        let begun = clock.now();
+        let done = work();
+        *took += clock.now().since(begun);
+        done
+    }
+
+    /// Hands the time over.
+    fn tell(self, plugin: BbrPlugin, counts: &BbrCounts) {
+        if let Some(took) = self.took {
+            counts.took(plugin, took);
+        }
     }
 }
 

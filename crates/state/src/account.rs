@@ -82,12 +82,11 @@ impl Account {
         let known = &flight.pool.known_models;
         record.model_known =
             record.model.as_ref().is_some_and(|model| known.iter().any(|name| **name == *model.0));
-        self.running = Some(self.telemetry.running(
-            &flight.pool.view.name,
-            record.model.as_ref(),
-            record.model_known,
-            record.target_model.as_ref(),
-        ));
+        record.rewritten_by = flight.rewritten_by.clone();
+        self.running = Some(self.telemetry.running(&flight.pool.view.name, record));
+        if let Some(runs) = &flight.plugin_runs {
+            self.telemetry.plugins_ran(runs);
+        }
         self.flight = Some(flight);
     }
 

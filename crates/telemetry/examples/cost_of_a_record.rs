@@ -73,6 +73,7 @@ fn record() -> Record {
         backend: Some("default/gemma3".into()),
         model: Some(ModelName("chatbot".into())),
         target_model: None,
+        rewritten_by: None,
         model_known: true,
         priority: Some(0),
         stream: true,

@@ -15,8 +15,8 @@ mod ring;
 pub use access_log::{LogFormat, access_log};
 pub use explain::Explanation;
 pub use metrics::{
-    BbrCounts, Connection, Core, Cursor, Gauges, PoolGauges, Routed, Running, ScrapeResult, Side, Telemetry,
-    reference,
+    BODIES_PER_SAMPLE, BbrCounts, BbrPlugin, Connection, Core, Cursor, Gauges, PoolGauges, Routed, Running,
+    ScrapeResult, Side, Telemetry, reference,
 };
 pub use record::{AskedPicker, Attempt, PickerOutcome, Record, Refused, RequestId, request_id};
 

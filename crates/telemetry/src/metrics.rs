@@ -7,18 +7,20 @@
 mod bbr;
 mod cell;
 mod families;
+mod of_reference;
 mod shard;
 mod text;
 
-pub use bbr::{BbrCounts, Routed};
+pub use bbr::{BODIES_PER_SAMPLE, BbrCounts, BbrPlugin, Routed};
 
 use crate::Record;
-use journey::{EndpointStatus, TargetModel};
-use payload::ModelName;
-use shard::{Handles, RequestLabelsRef, RequestSeries, Shard, UNKNOWN};
+use journey::EndpointStatus;
+use scheduling::PluginRun;
+use shard::{Handles, RequestLabelsRef, RequestSeries, Shard};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Everything that operators see of this process.
 #[derive(Debug)]
@@ -66,6 +68,8 @@ pub struct PoolGauges {
     pub name: Arc<str>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
+    /// After this long without a good scrape, an endpoint counts no more in the pool's means.
+    pub reports_fresh: Duration,
 }
 
 impl Telemetry {
@@ -142,19 +146,16 @@ impl Core {
     }
 
     /// A request is at a model server until the guard is dropped.
-    pub fn running(
-        &self,
-        pool: &str,
-        model: Option<&ModelName>,
-        model_known: bool,
-        target_model: Option<&TargetModel>,
-    ) -> Running {
-        let model = model.filter(|_| model_known).map_or(UNKNOWN, |model| &*model.0);
-        let target = target_model.map_or(model, |target| &*target.0);
+    pub fn running(&self, pool: &str, record: &Record) -> Running {
         let mut handles = self.handles.borrow_mut();
-        let series = handles.request(&self.shard, RequestLabelsRef { model, target, pool });
+        let series = handles.request(&self.shard, RequestLabelsRef::of(record, pool));
         series.running.fetch_add(1, Relaxed);
         Running(Arc::clone(series))
+    }
+
+    /// The plugins of a pick have run, and were timed.
+    pub fn plugins_ran(&self, runs: &[PluginRun]) {
+        self.handles.borrow_mut().plugins_ran(&self.shard, runs);
     }
 
     /// A request ended. Its record is taken over; what is left in its place is of no use.

@@ -3,6 +3,7 @@
 use crate::PickerOutcome;
 use journey::{Outcome, Step};
 use payload::{Dialect, TokenSource};
+use scheduling::plugins::PluginKind;
 
 /// A step, in `snake_case`.
 pub(crate) fn step(step: Step) -> &'static str {
@@ -33,6 +34,16 @@ pub(crate) fn picker_outcome(outcome: PickerOutcome) -> &'static str {
         PickerOutcome::Answered => "answered",
         PickerOutcome::Failed => "failed",
         PickerOutcome::NotAsked => "not_asked",
+    }
+}
+
+/// Where a plugin runs, in the reference's spelling.
+pub(crate) fn extension_point(kind: PluginKind) -> &'static str {
+    match kind {
+        PluginKind::Filter => "Filter",
+        PluginKind::Scorer => "Scorer",
+        PluginKind::Picker => "Picker",
+        kind => kind.name(),
     }
 }
 

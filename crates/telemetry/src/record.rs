@@ -92,6 +92,8 @@ pub struct Record {
     pub model: Option<ModelName>,
     /// The model sent, if it was rewritten.
     pub target_model: Option<TargetModel>,
+    /// The `InferenceModelRewrite` that chose it, be it the one asked for.
+    pub rewritten_by: Option<Arc<str>>,
     /// True if the model asked for may be a metric's label.
     pub model_known: bool,
     /// Its priority; `None` before it was weighed.
@@ -140,6 +142,7 @@ impl Record {
             backend: None,
             model: None,
             target_model: None,
+            rewritten_by: None,
             model_known: false,
             priority: None,
             stream: false,
@@ -222,6 +225,7 @@ pub(crate) mod tests {
             backend: Some("default/gemma3".into()),
             model: Some(ModelName("chatbot".into())),
             target_model: Some(TargetModel("gemma3".into())),
+            rewritten_by: Some("rollout".into()),
             model_known: true,
             priority: Some(0),
             stream: true,

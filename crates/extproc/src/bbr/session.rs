@@ -4,7 +4,7 @@
 //! `BUFFERED` the gateway sends no body before its headers are answered, so that the header is set by the answer to the body.
 //! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response.
 
-use super::{Bbr, PassOn};
+use super::{Bbr, PassOn, Timing};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
 use crate::modes::{BodyMode, Modes, pass};
@@ -15,12 +15,12 @@ use crate::wire::{
     ProcessingRequest, ProcessingResponse, Request, Response, TrailersResponse, key,
 };
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use journey::headers::{BASE_MODEL_NAME, MODEL_NAME};
 use journey::{Now, Refusal};
 use payload::{BodyHead, Dialect, Gathering, Limits, Media, RequestParser};
 use std::rc::Rc;
-use telemetry::Routed;
+use telemetry::{BbrPlugin, Routed};
 
 /// One stream.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ struct Reading {
     held: Option<Gathering>,
     received: u64,
     heard: Now,
+    timing: Timing,
 }
 
 /// What the answer to the headers is made of.
@@ -59,6 +60,7 @@ struct Unanswered {
     /// Headers that only this router may set, as the client sent them.
     copies: Vec<Bytes>,
     content_length: Option<Bytes>,
+    timing: Timing,
 }
 
 impl BbrSession {
@@ -87,13 +89,15 @@ impl BbrSession {
         // Nobody picks here: the prompt need not be hashed.
         let head = BodyHead { dialect: Dialect::Other, ..head };
         let limits = Limits { body_bytes_max: self.bbr.settings.body_bytes_max, ..Limits::default() };
+        let timing = self.bbr.times_next_body();
         let mut reading = Reading {
             parser: RequestParser::looking(head, limits),
             dialect,
-            head: unanswered,
+            head: Unanswered { timing, ..unanswered },
             held: Some(Gathering::new(&self.bbr.budget)),
             received: 0,
             heard: now,
+            timing,
         };
         if self.modes.request != BodyMode::Streamed {
             // What the client may not say is gone before anybody routes by it.
@@ -123,7 +127,9 @@ impl BbrSession {
         }
         reading.received += bytes;
         let dialect = reading.dialect;
-        if let Err(error) = body.body.iter().try_for_each(|piece| reading.parser.feed(piece)) {
+        let Reading { timing, parser, .. } = &mut **reading;
+        let fed = timing.of(self.bbr.clock, || body.body.iter().try_for_each(|piece| parser.feed(piece)));
+        if let Err(error) = fed {
             return self.refuse(&error.into(), dialect, replies);
         }
         if body.end_of_stream || self.modes.request != BodyMode::Streamed {
@@ -154,9 +160,11 @@ impl BbrSession {
         let State::Reading(reading) = std::mem::replace(&mut self.state, State::Passing) else {
             return Next::Continue;
         };
-        let Reading { parser, dialect, mut head, held, received, .. } = *reading;
+        let Reading { parser, dialect, mut head, held, received, mut timing, .. } = *reading;
         let is_empty = parser.names_empty_model();
-        let request = match parser.finish() {
+        let finished = timing.of(self.bbr.clock, || parser.finish());
+        timing.tell(BbrPlugin::BodyFieldToHeader, &self.bbr.counts);
+        let request = match finished {
             Ok(request) => request,
             Err(error) => return self.refuse(&error.into(), dialect, replies),
         };
@@ -185,6 +193,9 @@ impl BbrSession {
 
     fn refuse(&mut self, refusal: &Refusal, dialect: Dialect, replies: &mut Replies) -> Next {
         self.bbr.counts.add(Routed::Refused);
+        if refusal.status() == StatusCode::BAD_REQUEST {
+            self.bbr.counts.add(Routed::NotParsed);
+        }
         replies.send(&immediate(refusal, dialect));
         Next::End(Status::OK)
     }
@@ -254,7 +265,7 @@ impl Unanswered {
         // Gateways take the length away from a body that comes in pieces and may change: this one does not.
         let streamed = mode == BodyMode::Streamed && !headers.end_of_stream;
         let content_length = headers.get("content-length").filter(|_| streamed).cloned();
-        Unanswered { copies: copies(headers), content_length }
+        Unanswered { copies: copies(headers), content_length, timing: Timing::default() }
     }
 
     /// Answers the headers; `length` is the body's, if it is known.
@@ -274,7 +285,8 @@ impl Unanswered {
         // A name with a control character is no header's value: no route can ask for it.
         let model = model.filter(|model| HeaderValue::from_bytes(model.as_bytes()).is_ok());
         let set = model.map(|model| {
-            let base = bbr.base_models.load().get(model).cloned();
+            let base = self.timing.of(bbr.clock, || bbr.base_models.load().get(model).cloned());
+            std::mem::take(&mut self.timing).tell(BbrPlugin::BaseModelToHeader, &bbr.counts);
             (Bytes::copy_from_slice(model.as_bytes()), base)
         });
         mutation(set, std::mem::take(&mut self.copies))

@@ -13,16 +13,21 @@ use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, Signature
 
 /// Connects as gateways do to pickers: offers HTTP/2 and takes any certificate.
 pub fn connector() -> TlsConnector {
+    let mut config = unverified();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    TlsConnector::from(Arc::new(config))
+}
+
+/// TLS that takes any certificate.
+pub fn unverified() -> ClientConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let mut config = config
+    config
         .expect("the provider serves the default versions")
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    TlsConnector::from(Arc::new(config))
+        .with_no_client_auth()
 }
 
 /// Takes any certificate; that the peer holds its key is checked.

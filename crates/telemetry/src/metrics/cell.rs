@@ -52,6 +52,11 @@ impl Summed {
         Summed { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
     }
 
+    pub(crate) fn observe(&mut self, value: f64) {
+        self.counts[self.bounds.partition_point(|bound| *bound < value)] += 1;
+        self.sum += value;
+    }
+
     pub(crate) fn add(&mut self, part: &Histogram) {
         for (total, count) in self.counts.iter_mut().zip(&part.counts) {
             *total += count.get();

@@ -2,6 +2,8 @@
 //!
 //! Source: GAIE, `pkg/epp/metrics`, v1.5: names, labels and buckets as they are there, `32778` included.
 
+use super::of_reference;
+
 /// What a family is to Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -37,6 +39,12 @@ pub(crate) struct Family {
 /// one process serves many pools, so the pool is a label of its own.
 const REQUEST: &[&str] = &["model_name", "target_model_name", "inference_pool"];
 const POOL: &[&str] = &["name"];
+const PLUGIN: &[&str] = &["extension_point", "plugin_type", "plugin_name"];
+
+/// The same family under another name.
+const fn under(name: &'static str, of: Family, help: &'static str) -> Family {
+    Family { name, help, ..of }
+}
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
     Family { name, kind: Kind::Counter, labels, unit: "", help, bounds: &[] }
@@ -130,7 +138,8 @@ macro_rules! families {
 families! {
     /// The families of a gateway and of an endpoint picker.
     FAMILIES:
-    REQUESTS = counter("inference_objective_request_total", REQUEST,
+    REQUESTS = counter("inference_objective_request_total",
+        &["model_name", "target_model_name", "inference_pool", "priority"],
         "[ALPHA] Requests that reached a pool.");
     REQUEST_ERRORS = counter("inference_objective_request_error_total",
         &["model_name", "target_model_name", "inference_pool", "error_code"],
@@ -155,6 +164,24 @@ families! {
         NTPOT, "[ALPHA] The whole duration, for each generated token.");
     RUNNING = gauge("inference_objective_running_requests", &["model_name", "inference_pool"], "",
         "[ALPHA] Requests at a model server.");
+    MODEL_REQUESTS = counter("inference_model_request_total", REQUEST,
+        "[ALPHA] `inference_objective_request_total`, by its name up to v1.0.");
+    MODEL_REQUEST_ERRORS = under("inference_model_request_error_total", REQUEST_ERRORS,
+        "[ALPHA] `inference_objective_request_error_total`, by its name up to v1.0.");
+    MODEL_REQUEST_DURATION = under("inference_model_request_duration_seconds", REQUEST_DURATION,
+        "[ALPHA] `inference_objective_request_duration_seconds`, by its name up to v1.0.");
+    MODEL_REQUEST_SIZES = under("inference_model_request_sizes", REQUEST_SIZES,
+        "[ALPHA] `inference_objective_request_sizes`, by its name up to v1.0.");
+    MODEL_RESPONSE_SIZES = under("inference_model_response_sizes", RESPONSE_SIZES,
+        "[ALPHA] `inference_objective_response_sizes`, by its name up to v1.0.");
+    MODEL_INPUT_TOKENS = under("inference_model_input_tokens", INPUT_TOKEN_COUNTS,
+        "[ALPHA] `inference_objective_input_tokens`, by its name up to v1.0.");
+    MODEL_OUTPUT_TOKENS = under("inference_model_output_tokens", OUTPUT_TOKEN_COUNTS,
+        "[ALPHA] `inference_objective_output_tokens`, by its name up to v1.0.");
+    MODEL_NORMALIZED_TPOT = under("inference_model_normalized_time_per_output_token_seconds", NORMALIZED_TPOT,
+        "[ALPHA] `inference_objective_normalized_time_per_output_token_seconds`, by its name up to v1.0.");
+    MODEL_RUNNING = under("inference_model_running_requests", RUNNING,
+        "[ALPHA] `inference_objective_running_requests`, by its name up to v1.0.");
     POOL_KV = gauge("inference_pool_average_kv_cache_utilization", POOL, "ratio",
         "[ALPHA] KV cache in use, 0 to 1: the mean of the pool's endpoints that report it.");
     POOL_QUEUE = gauge("inference_pool_average_queue_size", POOL, "",
@@ -169,6 +196,14 @@ families! {
         "[ALPHA] Time inside parse, route, admit and pick, without waiting for the body.");
     SCHEDULER_ATTEMPTS = counter("inference_extension_scheduler_attempts_total", &["status"],
         "[ALPHA] Picks made, and picks that found no endpoint.");
+    PLUGIN_DURATION = histogram("inference_extension_plugin_duration_seconds", PLUGIN, "seconds", DECISION,
+        "[ALPHA] Time in one plugin of a pick, of one pick in 1024 of each pool; a plugin's name is its type.");
+    SCHEDULER_PLUGIN_DURATION = histogram("inference_extension_scheduler_plugin_duration_seconds",
+        &["plugin_type", "plugin_name"], "seconds", DECISION,
+        "[ALPHA] `inference_extension_plugin_duration_seconds`, by its name in v0.5.1: its type is the extension point.");
+    REWRITE_DECISIONS = counter("inference_extension_model_rewrite_decisions_total",
+        &["model_rewrite_name", "model_name", "target_model"],
+        "[ALPHA] Requests whose model an InferenceModelRewrite chose.");
     PREFIX_SIZE = gauge("inference_extension_prefix_indexer_size", &[], "",
         "[ALPHA] Entries of the prefix indexes.");
     PREFIX_RATIO = histogram("inference_extension_prefix_indexer_hit_ratio", &[], "ratio", RATIO,
@@ -235,6 +270,12 @@ families! {
         "[ALPHA] Of `pointsman bbr`: requests whose body has no such field.");
     BBR_EMPTY = counter("bbr_body_field_empty_total", &["field"],
         "[ALPHA] Of `pointsman bbr`: requests whose field is the empty text.");
+    BBR_NOT_IN_BODY = counter("bbr_model_not_in_body_total", &[],
+        "[ALPHA] Of `pointsman bbr`: requests whose body has no model, or an empty one; by its name up to v1.4.");
+    BBR_NOT_PARSED = counter("bbr_model_not_parsed_total", &[],
+        "[ALPHA] Of `pointsman bbr`: requests refused because their body is no JSON object, or its model no text; by its name up to v1.4.");
+    BBR_PLUGIN_DURATION = histogram("bbr_plugin_duration_seconds", PLUGIN, "seconds", DECISION,
+        "[ALPHA] Of `pointsman bbr`: time in reading a body's model and in looking its base model up, of one body in 256 of each thread.");
     BBR_REFUSED = counter("pointsman_bbr_refused_total", &[],
         "Of `pointsman bbr`: requests refused because their body cannot be read.");
     BBR_INFO = gauge("bbr_info", &["commit", "build_ref"], "",
@@ -260,5 +301,6 @@ pub(crate) fn reference() -> String {
         page.push_str(&cells.join(" | "));
         page.push_str(" |\n");
     }
+    of_reference::explain(&mut page);
     page
 }

@@ -2,15 +2,17 @@
 
 use crate::metrics::cell::{Count, Histogram};
 use crate::metrics::families::{
-    CACHED_TOKENS, Family, INPUT_TOKEN_COUNTS, NORMALIZED_TPOT, OUTPUT_TOKEN_COUNTS, PICKER_DURATION,
-    PREFIX_BYTES, PREFIX_RATIO, REQUEST_DURATION, REQUEST_SIZES, RESPONSE_SIZES, SCHEDULER_DURATION,
-    TIME_PER_OUTPUT_TOKEN, TTFT,
+    CACHED_TOKENS, Family, INPUT_TOKEN_COUNTS, MODEL_INPUT_TOKENS, MODEL_NORMALIZED_TPOT,
+    MODEL_OUTPUT_TOKENS, MODEL_REQUEST_DURATION, MODEL_REQUEST_SIZES, MODEL_RESPONSE_SIZES, NORMALIZED_TPOT,
+    OUTPUT_TOKEN_COUNTS, PICKER_DURATION, PLUGIN_DURATION, PREFIX_BYTES, PREFIX_RATIO, REQUEST_DURATION,
+    REQUEST_SIZES, RESPONSE_SIZES, SCHEDULER_DURATION, TIME_PER_OUTPUT_TOKEN, TTFT,
 };
-use crate::{AskedPicker, PickerOutcome, Record, Ring};
+use crate::{AskedPicker, PickerOutcome, Record, Ring, names};
 use hashbrown::hash_map::EntryRef;
 use hashbrown::{Equivalent, HashMap};
 use journey::{Outcome, Step};
 use payload::TokenSource;
+use scheduling::PluginRun;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,9 +36,19 @@ pub(crate) const REQUEST_HISTOGRAMS: [Family; 9] = [
     TIME_PER_OUTPUT_TOKEN,
     NORMALIZED_TPOT,
 ];
+/// Those of them that had another name up to v1.0, in the order in which they are shown.
+pub(crate) const MODEL_HISTOGRAMS: [(Measure, Family); 6] = [
+    (Measure::Duration, MODEL_REQUEST_DURATION),
+    (Measure::RequestBytes, MODEL_REQUEST_SIZES),
+    (Measure::ResponseBytes, MODEL_RESPONSE_SIZES),
+    (Measure::InputTokens, MODEL_INPUT_TOKENS),
+    (Measure::OutputTokens, MODEL_OUTPUT_TOKENS),
+    (Measure::NormalizedPerToken, MODEL_NORMALIZED_TPOT),
+];
+
 /// The same, by name.
 #[derive(Debug, Clone, Copy)]
-enum Measure {
+pub(crate) enum Measure {
     Duration,
     RequestBytes,
     ResponseBytes,
@@ -65,6 +77,8 @@ pub(crate) struct RequestLabels {
     pub(crate) model: Box<str>,
     pub(crate) target: Box<str>,
     pub(crate) pool: Box<str>,
+    /// `None` is told as `unknown`.
+    pub(crate) priority: Option<i32>,
 }
 
 /// The same, to look up with. Must hash as [`RequestLabels`] does: the same fields in the same order.
@@ -73,17 +87,58 @@ pub(crate) struct RequestLabelsRef<'a> {
     pub(crate) model: &'a str,
     pub(crate) target: &'a str,
     pub(crate) pool: &'a str,
+    pub(crate) priority: Option<i32>,
 }
 
 impl Equivalent<RequestLabels> for RequestLabelsRef<'_> {
     fn equivalent(&self, key: &RequestLabels) -> bool {
-        *self.model == *key.model && *self.target == *key.target && *self.pool == *key.pool
+        *self.model == *key.model
+            && *self.target == *key.target
+            && *self.pool == *key.pool
+            && self.priority == key.priority
     }
 }
 
-impl RequestLabelsRef<'_> {
+impl<'a> RequestLabelsRef<'a> {
+    /// The labels of a request to `pool`; a model that the snapshot does not know is none.
+    pub(crate) fn of(record: &'a Record, pool: &'a str) -> RequestLabelsRef<'a> {
+        let model = record.model.as_ref().filter(|_| record.model_known).map_or(UNKNOWN, |model| &*model.0);
+        let target = record.target_model.as_ref().map_or(model, |target| &*target.0);
+        RequestLabelsRef { model, target, pool, priority: record.priority }
+    }
+
     fn owned(&self) -> RequestLabels {
-        RequestLabels { model: self.model.into(), target: self.target.into(), pool: self.pool.into() }
+        let RequestLabelsRef { model, target, pool, priority } = *self;
+        RequestLabels { model: model.into(), target: target.into(), pool: pool.into(), priority }
+    }
+}
+
+/// The label values of a decision of an InferenceModelRewrite, owned.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RewriteLabels {
+    pub(crate) rewrite: Arc<str>,
+    pub(crate) model: Box<str>,
+    pub(crate) target: Box<str>,
+}
+
+/// The same, to look up with. Must hash as [`RewriteLabels`] does.
+#[derive(Debug, Clone, Copy, Hash)]
+struct RewriteLabelsRef<'a> {
+    rewrite: &'a Arc<str>,
+    model: &'a str,
+    target: &'a str,
+}
+
+impl Equivalent<RewriteLabels> for RewriteLabelsRef<'_> {
+    fn equivalent(&self, key: &RewriteLabels) -> bool {
+        *self.rewrite == key.rewrite && *self.model == *key.model && *self.target == *key.target
+    }
+}
+
+impl RewriteLabelsRef<'_> {
+    fn owned(&self) -> RewriteLabels {
+        let RewriteLabelsRef { rewrite, model, target } = *self;
+        RewriteLabels { rewrite: Arc::clone(rewrite), model: model.into(), target: target.into() }
     }
 }
 
@@ -175,6 +230,19 @@ impl PickerSeries {
     }
 }
 
+/// What a plugin does in a pick, and its type.
+pub(crate) type PluginLabels = (&'static str, &'static str);
+
+/// How long a plugin took, in the picks that were timed.
+#[derive(Debug)]
+pub(crate) struct PluginSeries(pub(crate) Histogram);
+
+impl Default for PluginSeries {
+    fn default() -> PluginSeries {
+        PluginSeries(Histogram::new(PLUGIN_DURATION.bounds))
+    }
+}
+
 /// The place in [`ERROR_CODES`] of a request that failed. Whatever a model server answers from 400 on is its error.
 fn error_code(record: &Record) -> Option<usize> {
     let code = match (&record.refusal, record.status) {
@@ -220,6 +288,8 @@ pub(crate) struct Shard {
     pub(crate) refusals: Shelf<(Step, &'static str), Count>,
     pub(crate) responses: Shelf<u16, Count>,
     pub(crate) pickers: Shelf<Arc<str>, PickerSeries>,
+    pub(crate) rewrites: Shelf<RewriteLabels, Count>,
+    pub(crate) plugins: Shelf<PluginLabels, PluginSeries>,
     pub(crate) begun: Count,
     pub(crate) ended: Count,
     pub(crate) cancelled: Count,
@@ -270,6 +340,8 @@ impl Shard {
             refusals: Shelf::default(),
             responses: Shelf::default(),
             pickers: Shelf::default(),
+            rewrites: Shelf::default(),
+            plugins: Shelf::default(),
             begun: Count::default(),
             ended: Count::default(),
             cancelled: Count::default(),
@@ -320,13 +392,15 @@ pub(crate) struct Handles {
     refusals: Map<(Step, &'static str), Count>,
     responses: Map<u16, Count>,
     pickers: Map<Arc<str>, PickerSeries>,
+    rewrites: Map<RewriteLabels, Count>,
+    plugins: Map<PluginLabels, PluginSeries>,
 }
 
 impl Handles {
     /// The cells of a label set; those of `unknown` if there are too many.
     pub(crate) fn request(&mut self, shard: &Shard, labels: RequestLabelsRef<'_>) -> &Arc<RequestSeries> {
         let full = self.requests.len() >= LABEL_SETS_MAX;
-        let unknown = RequestLabelsRef { model: UNKNOWN, target: UNKNOWN, pool: UNKNOWN };
+        let unknown = RequestLabelsRef { model: UNKNOWN, target: UNKNOWN, pool: UNKNOWN, priority: None };
         let labels = if full && !self.requests.contains_key(&labels) { unknown } else { labels };
         match self.requests.entry_ref(&labels) {
             EntryRef::Occupied(known) => known.into_mut(),
@@ -349,6 +423,39 @@ impl Handles {
         })
     }
 
+    /// Counts a decision of an InferenceModelRewrite; as of unknown models if there are too many.
+    fn rewritten(&mut self, shard: &Shard, labels: RewriteLabelsRef<'_>) {
+        let full = self.rewrites.len() >= LABEL_SETS_MAX && !self.rewrites.contains_key(&labels);
+        let labels = RewriteLabelsRef {
+            model: if full { UNKNOWN } else { labels.model },
+            target: if full { UNKNOWN } else { labels.target },
+            ..labels
+        };
+        match self.rewrites.entry_ref(&labels) {
+            EntryRef::Occupied(known) => known.into_mut().add(1),
+            EntryRef::Vacant(place) => {
+                let cell: Arc<Count> = Arc::default();
+                cell.add(1);
+                shard.rewrites.put(labels.owned(), &cell);
+                place.insert_with_key(labels.owned(), cell);
+            }
+        }
+    }
+
+    /// Notes how long plugins took. There are as many kinds of them as the code has.
+    pub(crate) fn plugins_ran(&mut self, shard: &Shard, runs: &[PluginRun]) {
+        for run in runs {
+            let cell = self.plugins.entry((names::extension_point(run.kind), run.name)).or_insert_with_key(
+                |labels| {
+                    let cell = Arc::default();
+                    shard.plugins.put(*labels, &cell);
+                    cell
+                },
+            );
+            cell.0.observe(run.took.as_secs_f64());
+        }
+    }
+
     /// Counts a record, in the shard and in the cells of its labels.
     pub(crate) fn count(&mut self, shard: &Shard, record: &Record) {
         shard.count(record);
@@ -363,10 +470,12 @@ impl Handles {
             self.picker(shard, asked).count(asked);
         }
         if let Some(pool) = &record.backend {
-            let model =
-                record.model.as_ref().filter(|_| record.model_known).map_or(UNKNOWN, |model| &*model.0);
-            let target = record.target_model.as_ref().map_or(model, |target| &*target.0);
-            self.request(shard, RequestLabelsRef { model, target, pool }).count(record);
+            let labels = RequestLabelsRef::of(record, pool);
+            self.request(shard, labels).count(record);
+            if let Some(rewrite) = &record.rewritten_by {
+                let RequestLabelsRef { model, target, .. } = labels;
+                self.rewritten(shard, RewriteLabelsRef { rewrite, model, target });
+            }
         }
     }
 }

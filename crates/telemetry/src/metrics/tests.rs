@@ -4,6 +4,8 @@ use crate::Record;
 use crate::record::tests::{endpoint, picked_elsewhere, refused, served};
 use journey::{EndpointKey, EndpointStatus};
 use payload::ModelName;
+use scheduling::PluginRun;
+use scheduling::plugins::PluginKind;
 use std::sync::Arc;
 
 fn page(telemetry: &Arc<Telemetry>) -> String {
@@ -80,7 +82,8 @@ fn a_served_request_is_counted_with_its_times_and_tokens() {
     finish(&telemetry.core(0), served());
     let page = page(&telemetry);
     let of = |name: &str| value(&page, &format!("inference_objective_{name}{LABELS}"));
-    assert_eq!(of("request_total"), Some(1.0));
+    let prioritised = LABELS.replace('}', r#",priority="0"}"#);
+    assert_eq!(value(&page, &format!("inference_objective_request_total{prioritised}")), Some(1.0));
     assert_eq!(of("request_duration_seconds_sum"), Some(1.25));
     assert_eq!((of("request_sizes_sum"), of("response_sizes_sum")), (Some(2048.0), Some(4096.0)));
     assert_eq!((of("input_tokens_sum"), of("output_tokens_sum")), (Some(38.0), Some(11.0)));
@@ -96,6 +99,68 @@ fn a_served_request_is_counted_with_its_times_and_tokens() {
 }
 
 #[test]
+fn a_request_is_counted_by_its_priority_and_told_by_the_names_of_v0_5_1_too() {
+    let telemetry = Telemetry::new(2, 1);
+    for (core, priority) in [(0, 1), (0, -1), (1, 1)] {
+        finish(&telemetry.core(core), Record { priority: Some(priority), ..served() });
+    }
+    let page = page(&telemetry);
+    let by = |priority: i32| {
+        let labels = LABELS.replace('}', &format!(r#",priority="{priority}"}}"#));
+        value(&page, &format!("inference_objective_request_total{labels}"))
+    };
+    assert_eq!((by(1), by(-1), by(0)), (Some(2.0), Some(1.0), None));
+    for name in
+        ["request_duration_seconds", "request_sizes", "response_sizes", "input_tokens", "output_tokens"]
+    {
+        for part in ["sum", "count"] {
+            let of = |what: &str| value(&page, &format!("inference_{what}_{name}_{part}{LABELS}"));
+            assert!(of("model").is_some_and(|value| value > 0.0), "{name}");
+            assert_eq!(of("model"), of("objective"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_a_rewrite_chose_is_counted_by_its_name() {
+    let telemetry = Telemetry::new(1, 1);
+    let core = telemetry.core(0);
+    finish(&core, served());
+    finish(&core, Record { rewritten_by: None, ..served() });
+    let labels = r#"{model_rewrite_name="rollout",model_name="chatbot",target_model="gemma3"}"#;
+    let decisions = format!("inference_extension_model_rewrite_decisions_total{labels}");
+    assert_eq!(value(&page(&telemetry), &decisions), Some(1.0));
+}
+
+#[test]
+fn the_plugins_of_a_timed_pick_are_told_by_where_they_run() {
+    let telemetry = Telemetry::new(2, 1);
+    let took = std::time::Duration::from_micros(150);
+    let ran = |kind, name| PluginRun { kind, name, took };
+    telemetry
+        .core(0)
+        .plugins_ran(&[ran(PluginKind::Scorer, "queue-scorer"), ran(PluginKind::Picker, "max-score-picker")]);
+    telemetry.core(1).plugins_ran(&[ran(PluginKind::Scorer, "queue-scorer")]);
+    let page = page(&telemetry);
+    for (sample, expected) in [
+        (
+            r#"inference_extension_plugin_duration_seconds_bucket{extension_point="Scorer",plugin_type="queue-scorer",plugin_name="queue-scorer",le="0.0002"}"#,
+            2.0,
+        ),
+        (
+            r#"inference_extension_plugin_duration_seconds_count{extension_point="Picker",plugin_type="max-score-picker",plugin_name="max-score-picker"}"#,
+            1.0,
+        ),
+        (
+            r#"inference_extension_scheduler_plugin_duration_seconds_count{plugin_type="Scorer",plugin_name="queue-scorer"}"#,
+            2.0,
+        ),
+    ] {
+        assert_eq!(value(&page, sample), Some(expected), "{sample}");
+    }
+}
+
+#[test]
 fn an_error_counts_as_an_error_and_not_as_a_fast_answer() {
     let telemetry = Telemetry::new(1, 1);
     let core = telemetry.core(0);
@@ -107,7 +172,7 @@ fn an_error_counts_as_an_error_and_not_as_a_fast_answer() {
     let errors = "inference_objective_request_error_total{model_name=\"chatbot\",target_model_name=\"gemma3\",inference_pool=\"default/gemma3\",error_code=";
     assert_eq!(value(&page, &format!("{errors}\"ModelServerError\"}}")), Some(1.0));
     assert_eq!(value(&page, &format!("{errors}\"InferencePoolResourceExhausted\"}}")), Some(1.0));
-    assert_eq!(value(&page, &format!("inference_objective_request_total{LABELS}")), Some(2.0));
+    assert_eq!(value(&page, &format!("inference_model_request_total{LABELS}")), Some(2.0));
     assert_eq!(
         value(&page, &format!("inference_objective_request_duration_seconds_count{LABELS}")),
         Some(0.0)
@@ -130,7 +195,7 @@ fn a_model_that_the_snapshot_does_not_know_is_no_label() {
     let model = Some(ModelName("client\"s choice".into()));
     finish(&telemetry.core(0), Record { model, model_known: false, target_model: None, ..served() });
     let labels = r#"{model_name="unknown",target_model_name="unknown",inference_pool="default/gemma3"}"#;
-    assert_eq!(value(&page(&telemetry), &format!("inference_objective_request_total{labels}")), Some(1.0));
+    assert_eq!(value(&page(&telemetry), &format!("inference_model_request_total{labels}")), Some(1.0));
     assert!(!page(&telemetry).contains("choice"));
 }
 
@@ -166,7 +231,7 @@ fn the_cores_are_added_up_from_their_threads() {
         }
     });
     let page = page(&telemetry);
-    assert_eq!(value(&page, &format!("inference_objective_request_total{LABELS}")), Some(400.0));
+    assert_eq!(value(&page, &format!("inference_model_request_total{LABELS}")), Some(400.0));
     assert_eq!(value(&page, &format!("inference_objective_output_tokens_sum{LABELS}")), Some(4_400.0));
     assert_eq!(value(&page, "pointsman_requests_in_flight"), Some(0.0));
 }
@@ -176,7 +241,7 @@ fn what_is_under_way_is_counted_until_its_guard_is_dropped() {
     let telemetry = Telemetry::new(1, 1);
     let core = telemetry.core(0);
     core.begin();
-    let request = core.running("default/gemma3", Some(&ModelName("chatbot".into())), true, None);
+    let request = core.running("default/gemma3", &Record { target_model: None, ..served() });
     let connection = core.connection(Side::Upstream);
     let running =
         "inference_objective_running_requests{model_name=\"chatbot\",inference_pool=\"default/gemma3\"}";
@@ -193,15 +258,16 @@ fn what_is_under_way_is_counted_until_its_guard_is_dropped() {
 
 #[test]
 fn pools_are_shown_by_their_endpoints() {
+    let seconds = std::time::Duration::from_secs;
     let status = |port: u16, waiting: Option<u32>, resting: Option<u64>| {
         let key = EndpointKey { pod_uid: None, address: endpoint(port) };
-        let resting = resting.map(std::time::Duration::from_secs);
+        let resting = resting.map(seconds);
         let mut status = EndpointStatus {
             key,
             slot: scheduling::Slot(0),
             in_flight: 2,
             signals: Default::default(),
-            scraped: None,
+            scraped: waiting.map(|_| seconds(u64::from(port))),
             resting,
             ejections: u64::from(port),
             departed: false,
@@ -209,13 +275,18 @@ fn pools_are_shown_by_their_endpoints() {
         status.signals.waiting = waiting;
         status
     };
-    let endpoints = vec![status(1, Some(4), None), status(2, Some(1), None), status(3, None, Some(9))];
-    let pools = vec![PoolGauges { name: "default/gemma3".into(), endpoints }];
+    let endpoints = vec![
+        status(1, Some(4), None),
+        status(2, Some(1), None),
+        status(3, None, Some(9)),
+        status(9, Some(70), None),
+    ];
+    let pools = vec![PoolGauges { name: "default/gemma3".into(), endpoints, reports_fresh: seconds(8) }];
     let telemetry = Telemetry::new(1, 1);
     telemetry.scraped(ScrapeResult::Missed);
     let page = telemetry.text(&Gauges { pools, ..Gauges::default() });
     assert_eq!(value(&page, r#"inference_pool_average_queue_size{name="default/gemma3"}"#), Some(2.5));
-    assert_eq!(value(&page, r#"inference_pool_ready_pods{name="default/gemma3"}"#), Some(2.0));
+    assert_eq!(value(&page, r#"inference_pool_ready_pods{name="default/gemma3"}"#), Some(3.0));
     let queue = "inference_pool_per_pod_queue_size{name=\"default/gemma3\",model_server_pod=\"127.0.0.1:";
     assert_eq!(value(&page, &format!("{queue}1\"}}")), Some(4.0));
     assert_eq!(value(&page, &format!("{queue}3\"}}")), None);

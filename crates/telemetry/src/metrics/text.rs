@@ -3,7 +3,8 @@
 use crate::metrics::cell::{Count, Summed};
 use crate::metrics::families::{self as family, Family};
 use crate::metrics::shard::{
-    ERROR_CODES, OUTCOMES, PICKER_OUTCOMES, REQUEST_HISTOGRAMS, RequestLabels, Shard,
+    ERROR_CODES, MODEL_HISTOGRAMS, OUTCOMES, PICKER_OUTCOMES, PluginLabels, REQUEST_HISTOGRAMS,
+    RequestLabels, RewriteLabels, Shard, UNKNOWN,
 };
 use crate::{Gauges, PoolGauges, Side, names};
 use journey::EndpointStatus;
@@ -30,9 +31,10 @@ pub(super) fn render(shards: &[Arc<Shard>], scrapes: [u64; 3], gauges: &Gauges) 
     page.into_text()
 }
 
-/// The cells of one label set, added up.
+/// The cells of one label set, added up over cores and priorities.
 struct RequestTotals {
-    requests: u64,
+    /// By priority; `None` is `unknown`.
+    requests: BTreeMap<Option<i32>, u64>,
     errors: [u64; ERROR_CODES.len()],
     running: i64,
     histograms: [Summed; REQUEST_HISTOGRAMS.len()],
@@ -41,15 +43,19 @@ struct RequestTotals {
 impl Default for RequestTotals {
     fn default() -> RequestTotals {
         let histograms = REQUEST_HISTOGRAMS.map(|family| Summed::new(family.bounds));
-        RequestTotals { requests: 0, errors: [0; ERROR_CODES.len()], running: 0, histograms }
+        RequestTotals { requests: BTreeMap::new(), errors: [0; ERROR_CODES.len()], running: 0, histograms }
     }
 }
 
-fn request_totals(shards: &[Arc<Shard>]) -> BTreeMap<RequestLabels, RequestTotals> {
-    let mut totals: BTreeMap<RequestLabels, RequestTotals> = BTreeMap::new();
+/// Model asked for, model sent, pool: in the order of the families' labels.
+type Totals = BTreeMap<[Box<str>; 3], RequestTotals>;
+
+fn request_totals(shards: &[Arc<Shard>]) -> Totals {
+    let mut totals = Totals::new();
     for (labels, series) in shards.iter().flat_map(|shard| shard.requests.list()) {
-        let total = totals.entry(labels).or_default();
-        total.requests += series.requests.get();
+        let RequestLabels { model, target, pool, priority } = labels;
+        let total = totals.entry([model, target, pool]).or_default();
+        *total.requests.entry(priority).or_default() += series.requests.get();
         total.running += series.running.load(Relaxed);
         for (sum, count) in total.errors.iter_mut().zip(&series.errors) {
             *sum += count.get();
@@ -61,32 +67,63 @@ fn request_totals(shards: &[Arc<Shard>]) -> BTreeMap<RequestLabels, RequestTotal
     totals
 }
 
+/// The families of requests, under their names since v1.1 and under those that they had up to v1.0.
 fn requests(page: &mut Page, shards: &[Arc<Shard>]) {
     let totals = request_totals(shards);
     page.head(&family::REQUESTS);
     for (labels, total) in &totals {
-        page.sample(&family::REQUESTS, &labels.values(), total.requests);
-    }
-    page.head(&family::REQUEST_ERRORS);
-    for (labels, total) in &totals {
-        let [model, target, pool] = labels.values();
-        for (code, count) in ERROR_CODES.iter().zip(total.errors).filter(|(_, count)| *count > 0) {
-            page.sample(&family::REQUEST_ERRORS, &[model, target, pool, code], count);
+        for (priority, count) in &total.requests {
+            let priority = priority.map_or_else(|| UNKNOWN.to_owned(), |priority| priority.to_string());
+            let [model, target, pool] = values(labels);
+            page.sample(&family::REQUESTS, &[model, target, pool, &priority], count);
         }
     }
+    request_errors(page, &family::REQUEST_ERRORS, &totals);
     for (place, family) in REQUEST_HISTOGRAMS.iter().enumerate() {
-        page.head(family);
-        for (labels, total) in &totals {
-            page.histogram(family, &labels.values(), &total.histograms[place]);
+        request_histogram(page, family, place, &totals);
+    }
+    running(page, &family::RUNNING, &totals);
+    page.head(&family::MODEL_REQUESTS);
+    for (labels, total) in &totals {
+        page.sample(&family::MODEL_REQUESTS, &values(labels), total.requests.values().sum::<u64>());
+    }
+    request_errors(page, &family::MODEL_REQUEST_ERRORS, &totals);
+    for (measure, family) in MODEL_HISTOGRAMS {
+        request_histogram(page, &family, measure as usize, &totals);
+    }
+    running(page, &family::MODEL_RUNNING, &totals);
+}
+
+fn values(labels: &[Box<str>; 3]) -> [&str; 3] {
+    labels.each_ref().map(|label| &**label)
+}
+
+fn request_errors(page: &mut Page, family: &Family, totals: &Totals) {
+    page.head(family);
+    for (labels, total) in totals {
+        let [model, target, pool] = values(labels);
+        for (code, count) in ERROR_CODES.iter().zip(total.errors).filter(|(_, count)| *count > 0) {
+            page.sample(family, &[model, target, pool, code], count);
         }
     }
-    let mut running: BTreeMap<[&str; 2], i64> = BTreeMap::new();
-    for (labels, total) in &totals {
-        *running.entry([&labels.model, &labels.pool]).or_default() += total.running;
+}
+
+fn request_histogram(page: &mut Page, family: &Family, place: usize, totals: &Totals) {
+    page.head(family);
+    for (labels, total) in totals {
+        page.histogram(family, &values(labels), &total.histograms[place]);
     }
-    page.head(&family::RUNNING);
+}
+
+fn running(page: &mut Page, family: &Family, totals: &Totals) {
+    let mut running: BTreeMap<[&str; 2], i64> = BTreeMap::new();
+    for (labels, total) in totals {
+        let [model, _, pool] = values(labels);
+        *running.entry([model, pool]).or_default() += total.running;
+    }
+    page.head(family);
     for (labels, count) in running {
-        page.sample(&family::RUNNING, &labels, count);
+        page.sample(family, &labels, count);
     }
 }
 
@@ -127,6 +164,15 @@ fn scheduler(page: &mut Page, shards: &[Arc<Shard>], gauges: &Gauges) {
         ("failure", total(shards, |shard| &shard.picks_failed)),
     ];
     page.many(&family::SCHEDULER_ATTEMPTS, attempts);
+    plugins(page, shards);
+    let mut rewrites: BTreeMap<RewriteLabels, u64> = BTreeMap::new();
+    for (labels, count) in shards.iter().flat_map(|shard| shard.rewrites.list()) {
+        *rewrites.entry(labels).or_default() += count.get();
+    }
+    page.head(&family::REWRITE_DECISIONS);
+    for (RewriteLabels { rewrite, model, target }, count) in &rewrites {
+        page.sample(&family::REWRITE_DECISIONS, &[rewrite, model, target], count);
+    }
     page.one(&family::PREFIX_SIZE, gauges.prefix_entries);
     page.head(&family::PREFIX_RATIO);
     page.histogram(&family::PREFIX_RATIO, &[], &summed(&family::PREFIX_RATIO, |shard| &shard.prefix_ratio));
@@ -134,6 +180,22 @@ fn scheduler(page: &mut Page, shards: &[Arc<Shard>], gauges: &Gauges) {
     page.histogram(&family::PREFIX_BYTES, &[], &summed(&family::PREFIX_BYTES, |shard| &shard.prefix_bytes));
     page.head(&family::INFO);
     page.sample(&family::INFO, &[commit(), env!("CARGO_PKG_VERSION")], 1);
+}
+
+/// How long plugins took; their names are their types.
+fn plugins(page: &mut Page, shards: &[Arc<Shard>]) {
+    let mut took: BTreeMap<PluginLabels, Summed> = BTreeMap::new();
+    for (labels, series) in shards.iter().flat_map(|shard| shard.plugins.list()) {
+        took.entry(labels).or_insert_with(|| Summed::new(family::PLUGIN_DURATION.bounds)).add(&series.0);
+    }
+    page.head(&family::PLUGIN_DURATION);
+    for ((point, name), took) in &took {
+        page.histogram(&family::PLUGIN_DURATION, &[point, name, name], took);
+    }
+    page.head(&family::SCHEDULER_PLUGIN_DURATION);
+    for ((point, name), took) in &took {
+        page.histogram(&family::SCHEDULER_PLUGIN_DURATION, &[point, name], took);
+    }
 }
 
 /// The commit that the program was built from.
@@ -213,13 +275,6 @@ fn total(shards: &[Arc<Shard>], of: fn(&Shard) -> &Count) -> u64 {
     shards.iter().map(|shard| of(shard).get()).sum()
 }
 
-impl RequestLabels {
-    /// In the order of the families' labels.
-    fn values(&self) -> [&str; 3] {
-        [&self.model, &self.target, &self.pool]
-    }
-}
-
 /// A page being written.
 #[derive(Default)]
 pub(super) struct Page(String);
@@ -248,11 +303,13 @@ impl Page {
         }
     }
 
-    /// A family with a sample for every pool: the mean of its endpoints that have a value, 0 without any.
+    /// A family with a sample for every pool: the mean of its endpoints that have reported a value of late, 0 without any.
     fn means(&mut self, family: &Family, pools: &[PoolGauges], value: fn(&EndpointStatus) -> Option<f64>) {
         self.head(family);
         for pool in pools {
-            let reported: Vec<f64> = pool.endpoints.iter().filter_map(value).collect();
+            let fresh =
+                |endpoint: &&EndpointStatus| endpoint.scraped.is_some_and(|age| age <= pool.reports_fresh);
+            let reported: Vec<f64> = pool.endpoints.iter().filter(fresh).filter_map(value).collect();
             let mean = reported.iter().sum::<f64>() / reported.len().max(1) as f64;
             self.sample(family, &[&pool.name], mean);
         }
@@ -279,7 +336,7 @@ impl Page {
         self.series(family, "", labels, None, value);
     }
 
-    fn histogram(&mut self, family: &Family, labels: &[&str], summed: &Summed) {
+    pub(super) fn histogram(&mut self, family: &Family, labels: &[&str], summed: &Summed) {
         let mut cumulative = 0;
         for (place, count) in summed.counts.iter().enumerate() {
             cumulative += count;

@@ -11,7 +11,7 @@ use payload::Budget;
 use resources::Folder;
 use std::sync::Arc;
 use std::time::Duration;
-use telemetry::BbrCounts;
+use telemetry::{BODIES_PER_SAMPLE, BbrCounts};
 
 const STALL: Duration = Duration::from_secs(30);
 
@@ -63,13 +63,14 @@ fn the_header_leaves_as_soon_as_the_model_was_read_and_the_body_follows_byte_for
 
 #[test]
 fn a_duplicate_model_or_broken_json_ends_the_request_before_its_body_is_whole() {
-    let (bbr, _) = router(PassOn::Early);
+    let (bbr, counts) = router(PassOn::Early);
     for (rest, reason) in [(r#""model":"b"}"#, "model_twice"), ("]", "not_json"), ("", "not_json")] {
         let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
         stream.headers(&CHAT, false);
         assert_eq!(stream.body(r#"{"model":"a","#, false).len(), 2);
         assert_eq!(stream.body(rest, true), [format!("immediate 400 {reason}"), "end Ok".to_owned()]);
     }
+    assert_eq!((counts.get(Routed::Refused), counts.get(Routed::NotParsed)), (3, 3));
 }
 
 #[test]
@@ -123,6 +124,23 @@ fn a_body_without_a_model_goes_on_without_a_header() {
     assert_eq!(empty.body(r#"{"model":""}"#, true)[0], "headers content-length=12");
     let counted = [Routed::Success, Routed::NotFound, Routed::Empty].map(|what| counts.get(what));
     assert_eq!(counted, [2, 1, 1]);
+}
+
+#[test]
+fn of_many_bodies_one_is_timed() {
+    let (bbr, counts) = router(PassOn::Early);
+    for _ in 0..=BODIES_PER_SAMPLE {
+        let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+        stream.headers(&CHAT, false);
+        stream.body(r#"{"model":"food-review","#, false);
+        stream.body(r#""n":1}"#, true);
+    }
+    let page = counts.text();
+    for plugin in ["body-field-to-header", "base-model-to-header"] {
+        let labels =
+            format!(r#"{{extension_point="request",plugin_type="{plugin}",plugin_name="{plugin}"}}"#);
+        assert!(page.contains(&format!("bbr_plugin_duration_seconds_count{labels} 2\n")), "{page}");
+    }
 }
 
 #[test]
@@ -195,7 +213,7 @@ fn a_body_that_stalls_while_it_is_held_is_refused_in_time() {
     stream.body("{", false);
     assert_eq!(stream.session.deadline(), Some(Now(5).plus(STALL)));
     assert_eq!(stream.wait(), ["immediate 408 body_stalled", "end Ok"]);
-    assert_eq!(counts.get(Routed::Refused), 1);
+    assert_eq!((counts.get(Routed::Refused), counts.get(Routed::NotParsed)), (1, 0));
 }
 
 #[test]
