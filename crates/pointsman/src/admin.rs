@@ -15,6 +15,7 @@ use resources::Severity;
 use serde_json::{Value, json};
 use state::{Backend, Pool, Snapshot};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use telemetry::{Explanation, Gauges, PoolGauges, Telemetry};
 
 mod server;
@@ -105,7 +106,13 @@ pub(crate) fn metrics_text(telemetry: &Telemetry, world: &dyn World) -> String {
         |wanted| snapshot.findings.iter().filter(|finding| finding.severity == wanted).count() as u64;
     let pools = snapshot.pools.iter();
     telemetry.text(&Gauges {
-        pools: pools.map(|pool| PoolGauges { name: name(pool), endpoints: statuses(pool, now) }).collect(),
+        pools: pools
+            .map(|pool| PoolGauges {
+                name: name(pool),
+                endpoints: statuses(pool, now),
+                reports_fresh: Duration::from_secs_f32(pool.view.admission.reports_fresh_seconds),
+            })
+            .collect(),
         held_body_bytes: world.held_body_bytes(),
         prefix_entries: prefix_entries(&snapshot.pools),
         generation: snapshot.generation,

@@ -61,6 +61,7 @@ fn record(id: &str) -> Record {
         backend: Some("default/gemma3".into()),
         model: Some(payload::ModelName("chatbot".into())),
         target_model: None,
+        rewritten_by: None,
         model_known: true,
         priority: Some(0),
         stream: false,

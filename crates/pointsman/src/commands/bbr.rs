@@ -2,7 +2,7 @@
 
 use super::Done;
 use super::sim::stopped;
-use super::stand_in::{Logging, Meaningless, Plugin, Switch, Transport};
+use super::stand_in::{Logging, Meaningless, Plugin, Switch, Transport, plugin_name};
 use crate::admin::Admin;
 use crate::gateway::{BaseModelMaps, serve_page};
 use clap::Args;
@@ -13,7 +13,7 @@ use state::Clock;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use telemetry::BbrCounts;
+use telemetry::{BbrCounts, BbrPlugin};
 
 /// Runs the body-based router behind an Envoy-based gateway.
 ///
@@ -62,7 +62,8 @@ impl BbrCommand {
     pub(crate) fn execute(self) -> Done {
         self.meaningless.note();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let counts = Arc::new(BbrCounts::default());
+        let plugins = [BbrPlugin::BodyFieldToHeader, BbrPlugin::BaseModelToHeader];
+        let counts = Arc::new(BbrCounts::new(plugins.map(|plugin| plugin_name(&self.plugin, plugin))));
         let page = Arc::clone(&counts);
         let (metrics, metrics_address) =
             serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;

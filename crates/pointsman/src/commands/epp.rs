@@ -1,22 +1,23 @@
 //! `pointsman epp`: the endpoint picker behind an Envoy-based gateway.
 
 use super::Done;
+use super::model_servers::ModelServers;
 use super::sim::stopped;
 use super::stand_in::{Logging, Meaningless, Switch, Transport};
+use super::standalone::Standalone;
 use crate::gateway::{Picker, PickerSettings, WorldSettings, fraction, queue_depth};
 use clap::Args;
 use extproc::Settings;
 use extproc::epp::{EppSettings, PoolReference, SubsetHint};
 use resources::{ObjectName, PoolVersion};
 use scheduling::ENDPOINTS_MAX;
-use scheduling::config::{Configured, TestPlugins};
+use scheduling::config::{Configured, FilterDefaults, TestPlugins};
 use scheduling::saturation::NoRoomDetector;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Runs the endpoint picker of one or more InferencePools behind an Envoy-based gateway.
 ///
@@ -37,9 +38,6 @@ pub(crate) struct EppCommand {
     /// Port of `/metrics`, in the clear.
     #[arg(long, value_name = "PORT", default_value_t = 9090, env = "METRICS_PORT")]
     metrics_port: u16,
-    /// From one scrape of an endpoint's metrics to the next; for llama.cpp at least 1.5s. From 10ms to 1h.
-    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = resources::durations("10ms", "1h"), env = "REFRESH_METRICS_INTERVAL")]
-    refresh_metrics_interval: Duration,
     /// The header and the metadata key that carry the endpoints.
     #[arg(
         long,
@@ -82,6 +80,10 @@ pub(crate) struct EppCommand {
     #[command(flatten)]
     meaningless: Meaningless,
     #[command(flatten)]
+    model_servers: ModelServers,
+    #[command(flatten)]
+    standalone: Standalone,
+    #[command(flatten)]
     of_reference: OfReference,
     /// Limits and times of the ext_proc door.
     #[command(flatten)]
@@ -92,7 +94,7 @@ pub(crate) struct EppCommand {
 #[derive(Debug, Args)]
 struct OnePool {
     /// The InferencePool that --grpc-port picks for.
-    #[arg(long, value_name = "NAME", env = "POOL_NAME", required_unless_present = "pools")]
+    #[arg(long, value_name = "NAME", env = "POOL_NAME", required_unless_present_any = ["pools", "endpoint_selector"])]
     pool_name: Option<String>,
     /// Its namespace. Default: the environment's NAMESPACE, else `default`.
     #[arg(long, value_name = "NAMESPACE", env = "POOL_NAMESPACE")]
@@ -111,30 +113,10 @@ struct OnePool {
 struct OfReference {
     #[arg(long, hide = true, value_name = "DURATION", env = "REFRESH_PROMETHEUS_METRICS_INTERVAL")]
     refresh_prometheus_metrics_interval: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_multi_engine: Option<Switch>,
     #[arg(long, hide = true)]
-    metrics_staleness_threshold: Option<String>,
-    #[arg(long, hide = true)]
-    total_queued_requests_metric: Option<String>,
-    #[arg(long, hide = true)]
-    total_running_requests_metric: Option<String>,
-    #[arg(long, hide = true)]
-    kv_cache_usage_percentage_metric: Option<String>,
-    #[arg(long, hide = true)]
-    lora_info_metric: Option<String>,
-    #[arg(long, hide = true)]
-    cache_info_metric: Option<String>,
-    #[arg(long, hide = true, env = "MODEL_SERVER_METRICS_PORT")]
-    model_server_metrics_port: Option<String>,
-    #[arg(long, hide = true, env = "MODEL_SERVER_METRICS_PATH")]
-    model_server_metrics_path: Option<String>,
-    #[arg(long, hide = true, env = "MODEL_SERVER_METRICS_SCHEME")]
-    model_server_metrics_scheme: Option<String>,
-    #[arg(long, hide = true, env = "MODEL_SERVER_METRICS_HTTPS_INSECURE_SKIP_VERIFY")]
-    model_server_metrics_https_insecure_skip_verify: Option<String>,
-    #[arg(long, hide = true)]
-    endpoint_selector: Option<String>,
-    #[arg(long, hide = true)]
-    endpoint_target_ports: Option<String>,
+    engine_label_key: Option<String>,
 }
 
 /// An API group of InferencePools.
@@ -174,7 +156,7 @@ impl FromStr for PoolOnPort {
 impl EppCommand {
     pub(crate) fn execute(self) -> Done {
         self.meaningless.note();
-        self.of_reference.note()?;
+        self.of_reference.note();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let picker = Picker::start(self.settings()?)?;
         runtime.block_on(until_stopped(picker));
@@ -186,10 +168,14 @@ impl EppCommand {
         let (queue, kv) = (&mut self.world.queue_depth_max, &mut self.world.kv_used_max);
         of_environment("SD_QUEUE_DEPTH_THRESHOLD", (queue, no_room.queue_depth_max), queue_depth)?;
         of_environment("SD_KV_CACHE_UTIL_THRESHOLD", (kv, no_room.kv_used_max), fraction)?;
+        let own_pool = self.standalone.pool(&self.pool.namespace())?.map(Arc::new);
+        let first =
+            own_pool.as_ref().map(|pool| self.pool.on_port(pool.meta.name.clone(), Some(pool.version)));
+        let first = first.or_else(|| self.pool.reference());
         let (pools, ports): (Vec<_>, Vec<_>) =
-            self.pool.reference().into_iter().chain(self.pools).map(|pool| (pool.0, pool.1)).unzip();
+            first.into_iter().chain(self.pools).map(|pool| (pool.0, pool.1)).unzip();
         if pools.is_empty() {
-            return Err("--pool-name is empty: name the InferencePool to pick for".into());
+            return Err("--pool-name is empty: name the InferencePool to pick for, or its endpoints by --endpoint-selector".into());
         }
         let mut named = BTreeSet::new();
         if let Some(twice) = pools.iter().find(|pool| !named.insert(&pool.name)) {
@@ -214,8 +200,11 @@ impl EppCommand {
         Ok(PickerSettings {
             configured,
             endpoints_max: usize::from(self.endpoints_max),
+            scrape: self.model_servers.scrape(self.world.scrape_timeout)?,
+            reports_fresh: self.model_servers.reports_fresh(),
+            report_age_max: self.model_servers.report_age_max(),
+            own_pool,
             world: self.world,
-            scrape_interval: self.refresh_metrics_interval,
             ports,
             health_port: self.grpc_health_port,
             metrics_port: self.metrics_port,
@@ -230,67 +219,40 @@ impl EppCommand {
 impl OnePool {
     fn reference(&self) -> Option<PoolOnPort> {
         let name = self.pool_name.as_deref().filter(|name| !name.is_empty())?;
-        let given = self.pool_namespace.clone().filter(|namespace| !namespace.is_empty());
-        let namespace =
-            given.or_else(|| std::env::var("NAMESPACE").ok().filter(|namespace| !namespace.is_empty()));
-        let namespace = namespace.as_deref().unwrap_or(resources::NAMESPACE_DEFAULT);
         let version = self.pool_group.map(|Group(version)| version);
-        Some(PoolOnPort(PoolReference { name: ObjectName::new(namespace, name), version }, self.grpc_port))
+        Some(self.on_port(ObjectName::new(self.namespace(), name), version))
+    }
+
+    fn on_port(&self, name: ObjectName, version: Option<PoolVersion>) -> PoolOnPort {
+        PoolOnPort(PoolReference { name, version }, self.grpc_port)
+    }
+
+    fn namespace(&self) -> String {
+        let given = self.pool_namespace.clone().filter(|namespace| !namespace.is_empty());
+        given
+            .or_else(|| std::env::var("NAMESPACE").ok().filter(|namespace| !namespace.is_empty()))
+            .unwrap_or_else(|| resources::NAMESPACE_DEFAULT.to_owned())
     }
 }
 
 impl OfReference {
-    fn note(&self) -> Result<(), String> {
-        if self.endpoint_selector.is_some() || self.endpoint_target_ports.is_some() {
-            return Err(
-                "--endpoint-selector and --endpoint-target-ports are not read: declare an InferencePool"
-                    .to_owned(),
-            );
-        }
-        let engines = "every engine's metrics are known by their names";
-        let given = [
+    fn note(&self) {
+        let engine = "an engine is told by its metrics page";
+        let given = |flag: &Option<String>| flag.as_ref().is_some_and(|value| !value.is_empty());
+        for (_, flag, why) in [
             (
-                &self.refresh_prometheus_metrics_interval,
+                given(&self.refresh_prometheus_metrics_interval),
                 "refresh-prometheus-metrics-interval",
-                "gauges are made when asked for",
+                "gauges are made when they are asked for",
             ),
-            (
-                &self.metrics_staleness_threshold,
-                "metrics-staleness-threshold",
-                "own requests in flight are the first signal",
-            ),
-            (&self.total_queued_requests_metric, "total-queued-requests-metric", engines),
-            (&self.total_running_requests_metric, "total-running-requests-metric", engines),
-            (&self.kv_cache_usage_percentage_metric, "kv-cache-usage-percentage-metric", engines),
-            (&self.lora_info_metric, "lora-info-metric", engines),
-            (&self.cache_info_metric, "cache-info-metric", engines),
-            (
-                &self.model_server_metrics_port,
-                "model-server-metrics-port",
-                "the endpoint's own port is asked",
-            ),
-            (
-                &self.model_server_metrics_path,
-                "model-server-metrics-path",
-                "/metrics and /prometheus/metrics are tried",
-            ),
-            (
-                &self.model_server_metrics_scheme,
-                "model-server-metrics-scheme",
-                "metrics are asked for over http",
-            ),
-            (
-                &self.model_server_metrics_https_insecure_skip_verify,
-                "model-server-metrics-https-insecure-skip-verify",
-                "metrics are asked for over http",
-            ),
-        ];
-        for (_, flag, why) in
-            given.into_iter().filter(|(given, ..)| given.as_ref().is_some_and(|value| !value.is_empty()))
+            (self.enable_multi_engine.is_some_and(Switch::is_on), "enable-multi-engine", engine),
+            (given(&self.engine_label_key), "engine-label-key", engine),
+        ]
+        .into_iter()
+        .filter(|(given, ..)| *given)
         {
             tracing::warn!(flag, "this flag of the reference means nothing here: {why}");
         }
-        Ok(())
     }
 }
 
@@ -310,6 +272,21 @@ fn of_environment<T: PartialEq>(
     Ok(())
 }
 
+/// The thresholds of filters that a file gives none, which v0.5.1 took from the environment.
+fn filter_defaults() -> Result<FilterDefaults, String> {
+    let usual = FilterDefaults::default();
+    let FilterDefaults { mut lora_affinity, mut low_queue } = usual;
+    let share = |text: &str| {
+        let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+        share.ok_or("it must be a number from 0 to 1")
+    };
+    let affinity = (&mut lora_affinity.threshold, usual.lora_affinity.threshold);
+    of_environment("LORA_AFFINITY_THRESHOLD", affinity, share)?;
+    let queue = (&mut low_queue.threshold, usual.low_queue.threshold);
+    of_environment("QUEUING_THRESHOLD_LORA", queue, queue_depth)?;
+    Ok(FilterDefaults { lora_affinity, low_queue })
+}
+
 /// Reads the `EndpointPickerConfig`, if there is one. An empty file or text is none: charts pass it where nothing was set.
 fn configured(
     file: Option<&Path>,
@@ -326,7 +303,8 @@ fn configured(
         None => ("--config-text".to_owned(), text),
     };
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
-    let configured = scheduling::config::read(&text, tests).map_err(|error| format!("{place}: {error}"))?;
+    let configured = scheduling::config::read_with(&text, tests, filter_defaults()?)
+        .map_err(|error| format!("{place}: {error}"))?;
     for note in &configured.notes {
         tracing::info!(place, "EndpointPickerConfig: {note}");
     }

@@ -4,12 +4,14 @@ pub(crate) mod bbr;
 pub(crate) mod check;
 pub(crate) mod epp;
 pub(crate) mod explain;
+mod model_servers;
 pub(crate) mod quickstart;
 pub(crate) mod reference;
 pub(crate) mod run;
 pub(crate) mod sim;
 pub(crate) mod spelling;
 mod stand_in;
+mod standalone;
 
 use std::process::ExitCode;
 

@@ -115,6 +115,111 @@ mod tests {
         arguments.join(OsStr::new(" ")).into_string().expect("it was text")
     }
 
+    /// Every flag of the reference's router from v0.5.1 to v1.5.0, as its latest release has it.
+    const BBR: [&str; 14] = [
+        "grpc-port=9004",
+        "grpc-health-port=9005",
+        "metrics-port=9090",
+        "metrics-endpoint-auth=false",
+        "streaming",
+        "secure-serving=true",
+        "enable-pprof=false",
+        "tracing=false",
+        "plugin=body-field-to-header:model",
+        "v=3",
+        "zap-devel",
+        "zap-encoder=json",
+        "zap-log-level=info",
+        "kubeconfig=file",
+    ];
+
+    /// And of its endpoint picker.
+    const EPP: [&str; 42] = [
+        "grpc-port=9002",
+        "grpc-health-port=9003",
+        "metrics-port=9090",
+        "metrics-endpoint-auth",
+        "enable-pprof",
+        "destination-endpoint-hint-key=x",
+        "destination-endpoint-hint-metadata-namespace=envoy.lb",
+        "pool-name=p",
+        "pool-namespace=n",
+        "pool-group=inference.networking.k8s.io",
+        "endpoint-selector=app=vllm",
+        "endpoint-target-ports=8000,8001",
+        "disable-endpoint-subset-filter",
+        "model-server-metrics-port=8000",
+        "model-server-metrics-path=/metrics",
+        "model-server-metrics-scheme=https",
+        "model-server-metrics-https-insecure-skip-verify=true",
+        "refresh-metrics-interval=50ms",
+        "refresh-prometheus-metrics-interval=5s",
+        "metrics-staleness-threshold=2s",
+        "total-queued-requests-metric=vllm:num_requests_waiting",
+        "total-running-requests-metric=vllm:num_requests_running",
+        "kv-cache-usage-percentage-metric=vllm:kv_cache_usage_perc",
+        "lora-info-metric=",
+        "cache-info-metric=vllm:cache_config_info",
+        "enable-multi-engine",
+        "engine-label-key=k",
+        "ha-enable-leader-election",
+        "health-checking",
+        "secure-serving=false",
+        "cert-path=/certs",
+        "enable-cert-reload",
+        "config-file=f",
+        "config-text=t",
+        "tracing",
+        "v=4",
+        "zap-devel=false",
+        "zap-encoder=console",
+        "zap-log-level=debug",
+        "zap-stacktrace-level=error",
+        "zap-time-encoding=iso8601",
+        "kubeconfig=file",
+    ];
+
+    fn camel(kebab: &str) -> String {
+        let mut parts = kebab.split('-');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |camel, part| camel + &part[..1].to_ascii_uppercase() + &part[1..])
+    }
+
+    #[test]
+    fn every_flag_of_the_reference_is_taken_in_each_spelling() {
+        let commands = ["bbr", "epp"].map(str::to_owned);
+        let of_bbr = BBR.iter().map(|flag| ("bbr", flag));
+        for (command, flag) in of_bbr.chain(EPP.iter().map(|flag| ("epp", flag))) {
+            let (name, value) =
+                flag.split_once('=').map_or((*flag, None), |(name, value)| (name, Some(value)));
+            for name in [name.to_owned(), camel(name)] {
+                for dashes in ["-", "--"] {
+                    let spelt = value.map_or_else(String::new, |value| format!("={value}"));
+                    let mut line = vec!["pointsman", command];
+                    let given = format!("{dashes}{name}{spelt}");
+                    line.push(&given);
+                    if command == "epp" {
+                        line.extend(["--config", "manifests"]);
+                        let beside = match name.to_ascii_lowercase().replace('-', "").as_str() {
+                            "poolname" => &[][..],
+                            "endpointselector" => &["--endpoint-target-ports=8000"][..],
+                            "endpointtargetports" => &["--endpoint-selector=app=vllm"][..],
+                            _ => &["--pool-name=p"][..],
+                        };
+                        line.extend(beside);
+                    }
+                    let spelled = as_clap_knows_it(line.iter().map(OsString::from), &commands);
+                    let parsed = <crate::Cli as clap::Parser>::try_parse_from(spelled);
+                    assert!(
+                        parsed.is_ok(),
+                        "{line:?}: {}",
+                        parsed.err().map_or(String::new(), |e| e.to_string())
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_slip_is_seen() {
         for (unknown, line, tip) in [

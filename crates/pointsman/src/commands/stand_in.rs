@@ -6,6 +6,7 @@ use extproc::{Certificates, TlsError};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use telemetry::BbrPlugin;
 use tokio_rustls::rustls::ServerConfig;
 
 /// A flag of Go's: alone it is on, with `=false` off.
@@ -107,8 +108,16 @@ impl Meaningless {
         let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
         let given = [
             (on(self.enable_pprof), "enable-pprof", "there is no Go runtime to profile"),
-            (on(self.metrics_endpoint_auth), "metrics-endpoint-auth", "/metrics asks nobody who is there"),
-            (on(self.tracing), "tracing", "no spans are exported"),
+            (
+                on(self.metrics_endpoint_auth),
+                "metrics-endpoint-auth",
+                "whoever reaches --metrics-port reads it; keep others away by a NetworkPolicy",
+            ),
+            (
+                on(self.tracing),
+                "tracing",
+                "no spans are made, and OTEL_* is not read; `explain` and the access log tell of single requests",
+            ),
             (on(self.ha_enable_leader_election), "ha-enable-leader-election", "every replica serves"),
             (
                 self.enable_cert_reload == Some(Switch::False),
@@ -123,14 +132,23 @@ impl Meaningless {
             (self.zap_time_encoding.is_some(), "zap-time-encoding", "--log-format says the log's form"),
         ];
         for (_, flag, why) in given.into_iter().filter(|(given, ..)| *given) {
-            tracing::info!(flag, "this flag of the reference means nothing here: {why}");
+            tracing::warn!(flag, "this flag of the reference means nothing here: {why}");
         }
     }
 }
 
 /// A plugin of the reference's router.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plugin;
+pub(crate) struct Plugin {
+    kind: String,
+    name: String,
+}
+
+/// What metrics call a plugin of this type: the name that was given to it, else the type.
+pub(crate) fn plugin_name(plugins: &[Plugin], of: BbrPlugin) -> Arc<str> {
+    let named = plugins.iter().find(|plugin| plugin.kind == of.name() && !plugin.name.is_empty());
+    named.map_or(of.name(), |plugin| &plugin.name).into()
+}
 
 /// The plugin types of the reference's router, all of which are built in.
 const PLUGIN_TYPES: [&str; 4] =
@@ -148,7 +166,9 @@ impl FromStr for Plugin {
                 PLUGIN_TYPES.join(", ")
             ));
         }
-        let Some(parameters) = parts.nth(1).filter(|json| !json.trim().is_empty()) else { return Ok(Plugin) };
+        let name = parts.next().unwrap_or_default();
+        let plugin = Plugin { kind: kind.to_owned(), name: name.to_owned() };
+        let Some(parameters) = parts.next().filter(|json| !json.trim().is_empty()) else { return Ok(plugin) };
         let parameters: serde_json::Value = serde_json::from_str(parameters)
             .map_err(|error| format!("the parameters of {kind} are not JSON: {error}"))?;
         let text = |names: [&str; 2]| names.iter().find_map(|name| parameters[*name].as_str());
@@ -159,7 +179,7 @@ impl FromStr for Plugin {
         if kind == "body-field-to-header" && !(field_fits && header_fits) {
             return Err("only the field `model` goes to a header, and to X-Gateway-Model-Name".to_owned());
         }
-        Ok(Plugin)
+        Ok(plugin)
     }
 }
 
@@ -179,5 +199,14 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Plugin>().is_ok(), taken, "{text}");
         }
+    }
+
+    #[test]
+    fn a_plugin_is_called_as_it_was_named_and_else_by_its_type() {
+        let plugins = ["body-field-to-header:model-extractor", "base-model-to-header"];
+        let plugins: Vec<Plugin> = plugins.iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(&*plugin_name(&plugins, BbrPlugin::BodyFieldToHeader), "model-extractor");
+        assert_eq!(&*plugin_name(&plugins, BbrPlugin::BaseModelToHeader), "base-model-to-header");
+        assert_eq!(&*plugin_name(&[], BbrPlugin::BodyFieldToHeader), "body-field-to-header");
     }
 }

@@ -10,9 +10,10 @@ use crate::admin::{self, Admin, Readiness};
 use extproc::epp::{Epp, EppSettings, PoolReference};
 use extproc::{Drained, Health, Port, Server, Serving};
 use payload::Budget;
-use resources::Audience;
+use resources::{Audience, InferencePool};
 use scheduling::Policy;
 use scheduling::config::Configured;
+use scheduling::saturation::SaturationDetector;
 use signals::ScrapeSettings;
 use state::{Clock, World};
 use std::net::SocketAddr;
@@ -35,7 +36,14 @@ pub(crate) struct PickerSettings {
     pub(crate) configured: Option<Configured>,
     /// Endpoints named for each request where no file says it.
     pub(crate) endpoints_max: usize,
-    pub(crate) scrape_interval: Duration,
+    /// How model servers are scraped, but for the path that a file names.
+    pub(crate) scrape: ScrapeSettings,
+    /// After this long without a good scrape, the load that an endpoint reported counts no more.
+    pub(crate) reports_fresh: Duration,
+    /// The age from which a report makes its endpoint count as full, where no file names a detector.
+    pub(crate) report_age_max: Option<Duration>,
+    /// A pool that the process declares itself.
+    pub(crate) own_pool: Option<Arc<InferencePool>>,
     /// The ports of ext_proc, in the order of `epp.pools`.
     pub(crate) ports: Vec<u16>,
     pub(crate) health_port: u16,
@@ -135,6 +143,11 @@ impl PickerSettings {
         let mut world = self.world.world();
         world.audience = self.audience();
         world.policy = Arc::new(Policy { endpoints_max: self.endpoints_max, ..Policy::default() });
+        world.pools.extend(self.own_pool.clone());
+        world.admission.reports_fresh_seconds = self.reports_fresh.as_secs_f32();
+        if let SaturationDetector::NoRoom(detector) = &mut world.admission.detector {
+            detector.report_age_seconds_max = self.report_age_max.map(|age| age.as_secs_f32());
+        }
         if let Some(configured) = &self.configured {
             world.policy = Arc::new(configured.policy.clone());
             if let Some(detector) = configured.detector {
@@ -145,7 +158,7 @@ impl PickerSettings {
     }
 
     fn scrape(&self) -> Result<ScrapeSettings, StartError> {
-        let scrape = self.world.scrape(self.scrape_interval);
+        let scrape = self.scrape.clone();
         let path = self.configured.as_ref().and_then(|configured| configured.metrics_path.clone());
         let Some(path) = path else { return Ok(scrape) };
         let parsed = path.parse().map_err(|_| StartError::MetricsPath(path))?;
@@ -159,7 +172,11 @@ impl PickerSettings {
             "admin": self.world.admin,
             "queue_depth_max": self.world.queue_depth_max,
             "kv_used_max": self.world.kv_used_max,
-            "scrape_interval_seconds": self.scrape_interval.as_secs_f64(),
+            "scrape_interval_seconds": self.scrape.interval.as_secs_f64(),
+            "scrape_port": self.scrape.port,
+            "scrape_path": self.scrape.path.as_ref().map(ToString::to_string),
+            "scrape_names": format!("{:?}", self.scrape.names),
+            "reports_fresh_seconds": self.reports_fresh.as_secs_f64(),
             "scrape_timeout_seconds": self.world.scrape_timeout.as_secs_f64(),
             "records": self.world.records,
             "pools": self.epp.pools.iter().map(|pool| pool.name.to_string()).collect::<Vec<_>>(),

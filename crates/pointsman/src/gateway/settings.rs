@@ -103,8 +103,11 @@ impl WorldSettings {
                 detector: SaturationDetector::NoRoom(NoRoomDetector {
                     queue_depth_max: self.queue_depth_max,
                     kv_used_max: self.kv_used_max,
+                    ..NoRoomDetector::default()
                 }),
+                ..AdmissionSettings::default()
             },
+            pools: Vec::new(),
             seed: fastrand::u64(..),
         }
     }
