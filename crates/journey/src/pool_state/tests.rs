@@ -2,6 +2,7 @@ use super::*;
 use crate::{AdmissionSettings, PoolView};
 use payload::Prompt;
 use proptest::prelude::*;
+use scheduling::plugins::PluginKind;
 use scheduling::{Policy, PrefixMatches};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -468,6 +469,35 @@ fn an_endpoint_that_stops_answering_scrapes_rests_until_it_answers() {
     assert_eq!((first(&decision), decision.weighed), (1, 1), "the other never answered any");
     yard.signal(0, Signals::default());
     assert_eq!(yard.plain().weighed, 2);
+}
+
+#[test]
+fn a_pick_that_somebody_looks_on_at_is_no_other() {
+    struct Counting(usize);
+    impl Watch for Counting {
+        fn begins(&mut self) {}
+        fn ran(&mut self, _: PluginKind, _: &'static str) {
+            self.0 += 1;
+        }
+    }
+    let (mut alone, mut watched, mut counting) = (Yard::new(8), Yard::new(8), Counting(0));
+    for _ in 0..50 {
+        let (prompt, matches) = (Prompt { bytes: 1000, ..Prompt::default() }, PrefixMatches::default());
+        let arrival = Arrival {
+            pool: &watched.view,
+            priority: 0,
+            model: "",
+            prompt: &prompt,
+            max_tokens: None,
+            matches: &matches,
+            subset: None,
+            test_selection: None,
+        };
+        let admission = watched.state.arrive_watched(arrival, watched.now, &mut counting);
+        let Admission::Send(decision) = admission else { panic!("not sent: {admission:?}") };
+        assert_eq!(decision.endpoints, alone.plain().endpoints);
+    }
+    assert_eq!(counting.0, 50 * (watched.view.policy.scorers.len() + 1));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use crate::support::{GATEWAY, addresses, fly, in_flight, load, pool, request, slice, world};
 use journey::{Outcome, Refusal};
 use payload::{Prompt, Usage};
-use state::{Alone, Dispatch, assign, dispatch};
+use scheduling::plugins::PluginKind;
+use state::{Alone, Dispatch, PICKS_PER_SAMPLE, assign, dispatch};
 
 fn two_endpoints() -> String {
     [pool("p"), slice("a", "app: p", 1), slice("b", "app: p", 2)].concat()
@@ -24,6 +25,49 @@ fn a_flight_reserves_its_endpoint_and_releases_it_once() {
     assert_eq!(total(), 1);
     drop(second);
     assert_eq!(total(), 0);
+}
+
+#[test]
+fn the_plugins_of_one_pick_in_many_are_timed_in_the_order_in_which_they_ran() {
+    let world = world(&two_endpoints());
+    let pool = world.load().pools[0].clone();
+    let timed: Vec<_> =
+        (0..=PICKS_PER_SAMPLE).map(|_| fly(&world, &pool, "m").unwrap().plugin_runs).collect();
+    let places: Vec<usize> =
+        timed.iter().enumerate().filter(|(_, runs)| runs.is_some()).map(|(place, _)| place).collect();
+    assert_eq!(places, [0, PICKS_PER_SAMPLE as usize]);
+    let runs = timed[0].as_ref().unwrap();
+    let policy = &pool.view.policy;
+    let mut expected: Vec<_> =
+        policy.scorer_names().into_iter().map(|name| (PluginKind::Scorer, name)).collect();
+    expected.push((PluginKind::Picker, policy.picker.name()));
+    assert_eq!(runs.iter().map(|run| (run.kind, run.name)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_flight_knows_the_rewrite_that_chose_its_model() {
+    let rewrite = "
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceModelRewrite
+metadata: {name: rollout}
+spec:
+  poolRef: {name: p}
+  rules:
+  - matches: [{model: {value: chat}}]
+    targets: [{modelRewrite: chat-v2}]
+  - matches: [{model: {value: same}}]
+    targets: [{modelRewrite: same}]
+---
+";
+    let world = world(&[&two_endpoints(), rewrite].concat());
+    let pool = world.load().pools[0].clone();
+    for (asked, sent, by) in
+        [("chat", Some("chat-v2"), Some("rollout")), ("same", None, Some("rollout")), ("other", None, None)]
+    {
+        let flight = fly(&world, &pool, asked).unwrap();
+        let told = (flight.rewrite.as_ref().map(|target| &*target.0), flight.rewritten_by.as_deref());
+        assert_eq!(told, (sent, by), "{asked}");
+    }
 }
 
 #[test]

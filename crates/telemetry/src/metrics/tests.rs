@@ -287,6 +287,10 @@ fn pools_are_shown_by_their_endpoints() {
     let page = telemetry.text(&Gauges { pools, ..Gauges::default() });
     assert_eq!(value(&page, r#"inference_pool_average_queue_size{name="default/gemma3"}"#), Some(2.5));
     assert_eq!(value(&page, r#"inference_pool_ready_pods{name="default/gemma3"}"#), Some(3.0));
+    assert!(
+        page.contains("inference_pool_average_kv_cache_utilization{name=\"default/gemma3\"} 0\n"),
+        "{page}"
+    );
     let queue = "inference_pool_per_pod_queue_size{name=\"default/gemma3\",model_server_pod=\"127.0.0.1:";
     assert_eq!(value(&page, &format!("{queue}1\"}}")), Some(4.0));
     assert_eq!(value(&page, &format!("{queue}3\"}}")), None);

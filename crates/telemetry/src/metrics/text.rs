@@ -310,7 +310,8 @@ impl Page {
             let fresh =
                 |endpoint: &&EndpointStatus| endpoint.scraped.is_some_and(|age| age <= pool.reports_fresh);
             let reported: Vec<f64> = pool.endpoints.iter().filter(fresh).filter_map(value).collect();
-            let mean = reported.iter().sum::<f64>() / reported.len().max(1) as f64;
+            let sum = reported.iter().fold(0.0, |sum, value| sum + value);
+            let mean = sum / reported.len().max(1) as f64;
             self.sample(family, &[&pool.name], mean);
         }
     }
