@@ -32,7 +32,7 @@ fn the_plugins_of_one_pick_in_many_are_timed_in_the_order_in_which_they_ran() {
     let world = world(&two_endpoints());
     let pool = world.load().pools[0].clone();
     let timed: Vec<_> =
-        (0..=PICKS_PER_SAMPLE).map(|_| fly(&world, &pool, "m").unwrap().plugin_runs).collect();
+        (0..=PICKS_PER_SAMPLE).map(|_| fly(&world, &pool, "m").unwrap().plugin_runs.clone()).collect();
     let places: Vec<usize> =
         timed.iter().enumerate().filter(|(_, runs)| runs.is_some()).map(|(place, _)| place).collect();
     assert_eq!(places, [0, PICKS_PER_SAMPLE as usize]);
