@@ -65,10 +65,10 @@ impl BbrCommand {
         let plugins = [BbrPlugin::BodyFieldToHeader, BbrPlugin::BaseModelToHeader];
         let counts = Arc::new(BbrCounts::new(plugins.map(|plugin| plugin_name(&self.plugin, plugin))));
         let page = Arc::clone(&counts);
-        let (metrics, metrics_address) =
-            serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;
         let maps =
             BaseModelMaps::start(&self.config, self.namespace.clone().filter(|name| !name.is_empty()))?;
+        let (metrics, metrics_address) =
+            serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;
         let (server, health) = self.serve(&maps, &counts)?;
         tracing::info!(metrics = %metrics_address, "metrics listening");
         runtime.block_on(until_stopped(server, health, metrics, maps));

@@ -47,12 +47,13 @@ fn a_pool_that_somebody_else_picks_for() {
         let journey = Journey::read(&example("external-picker"));
         let (bench, recorder) = Bench::of(&journey).await;
         let mut picker = bench.picker("gemma3");
-        let slice = "gemma3-epp-endpoints.yaml";
-        let declared = bench.read(slice);
-        bench.write(slice, &declared.replace("port: 9002", &format!("port: {}", picker.address.port())));
+        let declared = bench.read(support::PICKERS_ENDPOINTS);
+        let nobodys = format!("port: {}\n", support::NOBODYS_PORT);
+        let served = declared.replace(&nobodys, &format!("port: {}\n", picker.address.port()));
+        bench.write(support::PICKERS_ENDPOINTS, &served);
         let explained = async || {
             let answer = bench.send(support::chat("gemma3", 1, false)).await;
-            assert_eq!(answer.status, 200);
+            assert_eq!(answer.status, 200, "{}", answer.text());
             let id = answer.headers["x-request-id"].to_str().unwrap();
             bench.admin(&format!("/explain/{id}?format=text")).await.text()
         };

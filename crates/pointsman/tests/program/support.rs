@@ -97,6 +97,12 @@ impl Drop for Bench {
     }
 }
 
+/// Where the endpoint of the example's picker is declared.
+pub(crate) const PICKERS_ENDPOINTS: &str = "gemma3-epp-endpoints.yaml";
+
+/// Where nobody listens: the port of a service that no machine has any more.
+pub(crate) const NOBODYS_PORT: u16 = 9;
+
 impl Bench {
     /// A gateway of a journey, with endpoints that tell what they were sent in the place of its own.
     pub(crate) async fn of(journey: &Journey) -> (Bench, Recorder) {
@@ -111,6 +117,10 @@ impl Bench {
     async fn start(program: Command, folder: &Path, endpoints: Endpoints<'_>) -> Bench {
         let mut manifests = read_manifests(folder);
         let servers = endpoints.start(folder, &mut manifests).await;
+        if let Some(slice) = manifests.get_mut(PICKERS_ENDPOINTS) {
+            // At the port that it names somebody else's picker may listen.
+            *slice = slice.replace("port: 9002\n", &format!("port: {NOBODYS_PORT}\n"));
+        }
         let folder = tempfile::tempdir().expect("a temporary folder");
         for (name, text) in &manifests {
             fs::write(folder.path().join(name), text).unwrap();
