@@ -99,7 +99,7 @@ const UNSERVED: &[Rule] = &[
     ("reference-not-granted", "a reference into another namespace lacks its ReferenceGrant: 500"),
     ("route-not-allowed", "no listener's `allowedRoutes` lets the route in: it does not attach"),
     ("service-not-served", "a backendRef names a Service of type ExternalName: 500"),
-    ("too-many-endpoints", "a pool has more endpoints than are taken (found while running)"),
+    ("too-many-endpoints", "a pool or Service has more endpoints than are taken (found while running)"),
     ("too-many-names", "slices give more names than are looked up (found while running)"),
 ];
 

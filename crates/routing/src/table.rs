@@ -163,12 +163,17 @@ impl<B> RouteTable<B> {
     }
 
     /// The models that rules reachable on this host ask for by name; sorted, each once.
-    pub fn models(&self, host: &str) -> Vec<&str> {
-        let models = self.groups(host).flat_map(|group| &group.models);
-        let mut models: Vec<&str> = models.map(|model| &**model).collect();
-        models.sort_unstable();
-        models.dedup();
-        models
+    pub fn models(&self, host: &str) -> impl Iterator<Item = &str> {
+        let mut groups: Vec<&[Arc<str>]> = self.groups(host).map(|group| &group.models[..]).collect();
+        std::iter::from_fn(move || {
+            let least = groups.iter().filter_map(|models| models.first()).min()?;
+            for models in &mut groups {
+                if models.first() == Some(least) {
+                    models.split_off_first();
+                }
+            }
+            Some(&**least)
+        })
     }
 
     /// Every model that a rule asks for by name, in no order, perhaps twice.

@@ -42,11 +42,11 @@ impl Backends<'_> {
                 }
             }
             Ok(DeclaredBackend::Service(service, port)) => {
-                let (store, id) = (self.reader.store, (service.meta.name.clone(), port.port));
+                let id = (service.meta.name.clone(), port.port);
                 if let Some(known) = self.services.get(&id) {
                     return Backend::Service(Arc::clone(known));
                 }
-                let endpoints = self.reader.of_service(store.endpoints_behind(service, port), findings);
+                let endpoints = self.reader.of_service(service, port, findings);
                 let service = Arc::new(Service { name: id.0.clone(), port: id.1, endpoints });
                 self.services.insert(id, Arc::clone(&service));
                 Backend::Service(service)

@@ -5,7 +5,10 @@
 use crate::findings::Findings;
 use crate::names::Addresses;
 use journey::EndpointKey;
-use resources::{AddressType, EndpointSlice, InferencePool, Object, SlicedEndpoint, Store, field};
+use resources::{
+    AddressType, EndpointSlice, InferencePool, Meta, Object, Service, ServicePort, SlicedEndpoint, Store,
+    field,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -39,26 +42,23 @@ impl<'c> EndpointReader<'c> {
                 *uid = uid.take().max(pod.meta.uid.clone());
             }
         }
-        if endpoints.len() > ENDPOINTS_OF_POOL_MAX {
-            let message = format!(
-                "{} endpoints are more than {ENDPOINTS_OF_POOL_MAX}: the rest are left out",
-                endpoints.len()
-            );
-            let object = ("InferencePool", &pool.meta);
-            findings.tell("too-many-endpoints", object, &field!["spec", "selector"], message);
+        if tell_of_too_many(endpoints.len(), ("InferencePool", &pool.meta), findings) {
             endpoints = endpoints.into_iter().take(ENDPOINTS_OF_POOL_MAX).collect();
         }
         endpoints
     }
 
-    /// The addresses of a Service's endpoints.
+    /// The addresses of the endpoints of a Service's port.
     pub(crate) fn of_service(
         &mut self,
-        endpoints: impl Iterator<Item = SlicedEndpoint<'c>>,
+        service: &'c Service,
+        port: &'c ServicePort,
         findings: &mut Findings<'_>,
     ) -> Vec<SocketAddr> {
+        let endpoints = self.store.endpoints_behind(service, port);
         let addresses: BTreeSet<SocketAddr> =
             endpoints.flat_map(|endpoint| self.addresses(&endpoint, findings)).collect();
+        tell_of_too_many(addresses.len(), ("Service", &service.meta), findings);
         addresses.into_iter().take(ENDPOINTS_OF_POOL_MAX).collect()
     }
 
@@ -80,6 +80,17 @@ impl<'c> EndpointReader<'c> {
         let at = |address| ports.iter().map(move |&port| SocketAddr::new(address, port));
         addresses.into_iter().flat_map(at).collect()
     }
+}
+
+/// Whether these are more than are taken of one object.
+fn tell_of_too_many(endpoints: usize, object: (&str, &Meta), findings: &mut Findings<'_>) -> bool {
+    let too_many = endpoints > ENDPOINTS_OF_POOL_MAX;
+    if too_many {
+        let message =
+            format!("{endpoints} endpoints are more than {ENDPOINTS_OF_POOL_MAX}: the rest are left out");
+        findings.tell("too-many-endpoints", object, &field!["spec", "selector"], message);
+    }
+    too_many
 }
 
 /// Makes one endpoint of one address over all pools: a Pod's says more.

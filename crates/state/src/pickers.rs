@@ -26,7 +26,7 @@ pub(crate) fn picker_of<'c>(
         PickedBy::BuiltIn | PickedBy::Missing(..) => return None,
         PickedBy::Unusable(name, _) => (name, Vec::new(), Transport::Tls),
         PickedBy::Service(service, port) => {
-            let endpoints = reader.of_service(store.endpoints_behind(service, port), findings);
+            let endpoints = reader.of_service(service, port, findings);
             (service.meta.name.clone(), endpoints, transport(port))
         }
     };

@@ -60,20 +60,19 @@ impl Listener {
         asked: &RequestHead<'_>,
         request: &InferenceRequest,
     ) -> Result<Routed<'_>, Refusal> {
-        let models = self.routes.models(asked.host);
-        let told = |models: Vec<&str>| models.into_iter().take(MODELS_TOLD_MAX).map(str::to_owned).collect();
+        let told = || self.routes.models(asked.host).take(MODELS_TOLD_MAX).map(str::to_owned).collect();
         // A request whose method brings no body asks for no model.
         let has_body =
             matches!(*asked.method, Method::POST | Method::PUT | Method::PATCH) || request.bytes > 0;
         match &request.model {
-            Some(field) => {
-                Err(Refusal::ModelUnknown { model: field.name.0.to_string(), models: told(models) })
-            }
+            Some(field) => Err(Refusal::ModelUnknown { model: field.name.0.to_string(), models: told() }),
             None if has_body => {
                 let content_type = asked.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-                Err(Refusal::model_missing(told(models), request, content_type))
+                Err(Refusal::model_missing(told(), request, content_type))
             }
-            None if *asked.method == Method::GET && asked.path == MODELS_PATH => Ok(Routed::Models(models)),
+            None if *asked.method == Method::GET && asked.path == MODELS_PATH => {
+                Ok(Routed::Models(self.routes.models(asked.host).collect()))
+            }
             None => Err(no_route(asked)),
         }
     }

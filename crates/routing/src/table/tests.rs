@@ -94,14 +94,19 @@ fn the_more_specific_hostname_goes_first_and_hides_nothing() {
 }
 
 #[test]
-fn models_of_a_host_are_told_sorted() {
+fn models_of_a_host_are_told_sorted_and_each_once() {
     let mut entries: Vec<_> =
         (0..40).map(|n| entry(&format!("r{n}"), &["a.b"], model(&format!("m{n:02}")), None)).collect();
-    entries.push(entry("every", &[], model("a-model"), None));
+    for (name, host, asks) in
+        [("every", None, "a-model"), ("again", Some("*.b"), "m00"), ("wide", Some("*.b"), "n")]
+    {
+        entries.push(entry(name, host.as_slice(), model(asks), None));
+    }
     let table = RouteTable::build(entries);
-    let told = table.models("a.b");
-    assert_eq!((told.len(), told[0], told[1]), (41, "a-model", "m00"));
-    assert_eq!(table.models("other"), ["a-model"]);
+    let told: Vec<&str> = table.models("a.b").collect();
+    assert_eq!((told.len(), told[0], told[1], told[41]), (42, "a-model", "m00", "n"));
+    assert!(told.is_sorted());
+    assert!(table.models("other").eq(["a-model"]));
 }
 
 #[test]

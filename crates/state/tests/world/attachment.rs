@@ -18,7 +18,7 @@ fn two_models_behind_one_address_go_to_their_pools() {
     assert_eq!(to(Model::Named("recommender")), "pool default/deepseek-r1");
     assert_eq!(to(Model::Named("nobody")), "nothing");
     let listener = snapshot.listener(8080, "localhost").unwrap();
-    assert_eq!(listener.routes.models("localhost"), ["chatbot", "recommender"]);
+    assert!(listener.routes.models("localhost").eq(["chatbot", "recommender"]));
     assert_eq!(snapshot.pools[1].known_models.iter().map(|model| &**model).collect::<Vec<_>>(), ["chatbot"]);
 }
 

@@ -1,7 +1,7 @@
 //! A pool's endpoints: slices, Pods, names.
 
-use crate::support::{addresses, codes, pool, slice, world};
-use state::Applied;
+use crate::support::{GATEWAY, addresses, codes, pool, route, slice, world};
+use state::{Applied, ENDPOINTS_OF_POOL_MAX};
 
 #[test]
 fn a_slices_own_port_wins_over_the_pools() {
@@ -117,4 +117,29 @@ async fn a_name_that_cannot_be_looked_up_is_told_on_its_line() {
     let line = 12; // Of `endpoints: [{addresses: …}]`.
     assert_eq!(told, ("unresolved-name", "endpoints[0].addresses[0]", line, "EndpointSlice default/s"));
     assert_eq!(world.look_up_names().await, Applied::Unchanged);
+}
+
+#[test]
+fn endpoints_beyond_the_most_of_one_pool_or_service_are_left_out_and_that_is_told() {
+    let slices: String = (0..=ENDPOINTS_OF_POOL_MAX / 1000)
+        .map(|number| {
+            let one = |host: usize| format!("{{addresses: [10.{number}.{}.{}]}}", host / 256, host % 256);
+            let endpoints: Vec<String> = (0..1000).map(one).collect();
+            slice(&format!("s{number}"), "app: p, kubernetes.io/service-name: s", 1)
+                .replace("{addresses: [127.0.0.1]}", &endpoints.join(", "))
+        })
+        .collect();
+    let service = "
+apiVersion: v1
+kind: Service
+metadata: {name: s}
+spec: {ports: [{port: 80}]}
+---
+";
+    let route = route("r", "rules: [{backendRefs: [{name: s, port: 80}]}]");
+    let snapshot = world(&[GATEWAY, &pool("p"), service, &route, &slices].concat()).load();
+    assert_eq!(addresses(&snapshot.pools[0]).len(), ENDPOINTS_OF_POOL_MAX);
+    let told = snapshot.findings.iter().filter(|finding| finding.code == "too-many-endpoints");
+    let objects: Vec<_> = told.map(|finding| &*finding.object).collect();
+    assert_eq!(objects, ["InferencePool default/p", "Service default/s"]);
 }
