@@ -525,11 +525,9 @@ impl Scanner {
     #[inline]
     fn in_escape(&mut self, chunk: &[u8], mut at: usize) -> Result<usize, ParseError> {
         while self.escape.is_open() && at < chunk.len() {
-            match self.escape.push(chunk[at]) {
-                Ok(Some(character)) if self.text_bytes_max > 0 => {
-                    self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                Ok(_) => {}
+            match self.escape.push(chunk[at], self.text_bytes_max > 0) {
+                Ok(Some(character)) => self.keep(character.encode_utf8(&mut [0; 4]).as_bytes()),
+                Ok(None) => {}
                 Err(what) => return self.refuse(at, what),
             }
             at += 1;

@@ -1,4 +1,7 @@
 //! The escapes of a string: byte by byte, or at a glance where nobody wants their characters.
+//!
+//! Half of a surrogate pair is JSON (RFC 8259, section 8.2), and what is left of an emoji that a client cut. It stands for
+//! no character, so that it is refused where somebody wants the text, and passes where nobody does.
 
 /// Where in an escape the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,9 +41,9 @@ impl Escape {
         self.half.is_some()
     }
 
-    /// The next byte of the escape; answers the character that it completes, or what is wrong.
+    /// The next byte of the escape; answers the character that it completes, if the text is wanted, or what is wrong.
     #[inline]
-    pub(super) fn push(&mut self, byte: u8) -> Result<Option<char>, &'static str> {
+    pub(super) fn push(&mut self, byte: u8, is_wanted: bool) -> Result<Option<char>, &'static str> {
         match self.place {
             Place::Hex(count, value) => {
                 let digit = (byte as char).to_digit(16).ok_or("expected a hex digit")?;
@@ -50,7 +53,7 @@ impl Escape {
                     return Ok(None);
                 }
                 self.place = Place::Outside;
-                self.code_unit(value)
+                if is_wanted { self.code_unit(value) } else { Ok(None) }
             }
             _ if byte == b'u' => {
                 self.place = Place::Hex(0, 0);
@@ -97,21 +100,16 @@ const fn resolve(letter: u8) -> Option<char> {
     })
 }
 
-/// The length of the escape that `rest` begins with, if it stands there whole and stands for one character.
+/// The length of the escape that `rest` begins with, if it stands there whole.
 #[inline]
 pub(super) fn whole(rest: &[u8]) -> Option<usize> {
     match rest {
-        [b'\\', b'u', digits @ ..] => code_unit(digits.first_chunk()?).map(|()| 6),
+        [b'\\', b'u', a, b, c, d, ..] => {
+            [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()).then_some(6)
+        }
         [b'\\', letter, ..] => is_letter(*letter).then_some(2),
         _ => None,
     }
-}
-
-/// Four hex digits that are no half of a surrogate pair.
-fn code_unit([first, second, third, last]: &[u8; 4]) -> Option<()> {
-    let hex = [first, second, third, last].iter().all(|digit| digit.is_ascii_hexdigit());
-    let half = matches!(first, b'd' | b'D') && !matches!(second, b'0'..=b'7');
-    (hex && !half).then_some(())
 }
 
 /// True for the letter of an escape of one letter.

@@ -70,7 +70,8 @@ fn what_is_wrong_with_a_body_is_said() {
         (r#"{"model":{"a":1}}"#, ParseError::ModelNotAString { found: "an object" }),
         (r#"{"model":"a","x":1,"\u006dodel":"a"}"#, ParseError::ModelTwice),
         ("{\"a\":\"\u{1}\"}", not_json("a control character in a string", 6)),
-        (r#"{"a":"\ud800x"}"#, not_json("half of a surrogate pair", 12)),
+        (r#"{"model":"\ud800x"}"#, not_json("half of a surrogate pair", 16)),
+        (r#"{"\udc00":1}"#, not_json("half of a surrogate pair", 8)),
     ] {
         assert_eq!(parse(chat(), body.as_bytes()).unwrap_err(), error, "{body}");
     }

@@ -72,12 +72,11 @@ pub(crate) fn check(body: &[u8], cuts: &[usize]) {
     }
     match (ours, serde_json::from_slice::<Object>(body)) {
         (Ok(ours), Ok(theirs)) => agree(body, &ours, &theirs),
-        // Only numbers are no reason to refuse: nobody here reads them.
+        // Numbers and halves of surrogate pairs are no reason to refuse: nobody here reads them.
         (Ok(_), Err(error)) => {
-            assert!(
-                error.to_string().contains("number out of range"),
-                "accepted what serde_json refuses: {error}"
-            );
+            let whole = serde_json::from_slice::<Object>(&without_surrogates(body));
+            let is_number = |error: serde_json::Error| error.to_string().contains("number out of range");
+            assert!(whole.err().is_none_or(is_number), "accepted what serde_json refuses: {error}");
         }
         (Err(ParseError::ModelTwice), Ok(theirs)) => assert!(theirs.models.len() > 1),
         (Err(ParseError::ModelNotAString { .. }), Ok(theirs)) => {
@@ -89,6 +88,17 @@ pub(crate) fn check(body: &[u8], cuts: &[usize]) {
         (Err(error), Ok(_)) => panic!("refused what serde_json accepts: {error}"),
         (Err(_), Err(_)) => {}
     }
+}
+
+/// Each escape of half a surrogate pair made one that stands for a character, of the same length.
+fn without_surrogates(body: &[u8]) -> Vec<u8> {
+    let mut body = body.to_vec();
+    for at in 0..body.len().saturating_sub(5) {
+        if let [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..] = body[at..] {
+            body[at + 2..at + 4].copy_from_slice(b"ff");
+        }
+    }
+    body
 }
 
 fn agree(body: &[u8], ours: &InferenceRequest, theirs: &Object) {
