@@ -74,6 +74,14 @@ pub enum Refusal {
         /// How long nothing came.
         stalled: Duration,
     },
+    /// The body was not whole when the route's time for the request was over.
+    #[error("the request body was not whole within {}s, the route's request timeout; {received} bytes came", limit.as_secs_f32())]
+    BodyLate {
+        /// Bytes received by then.
+        received: u64,
+        /// The limit.
+        limit: Duration,
+    },
     /// The bytes held for all requests reached the limit.
     #[error("the gateway holds {held} of at most {limit} bytes of request bodies; try again")]
     BodyBudgetSpent {
@@ -208,6 +216,12 @@ pub enum Refusal {
         /// The limit.
         limit: Duration,
     },
+    /// The route's time for the request was over before an endpoint could be asked.
+    #[error("{}s, the route's request timeout, had passed before an endpoint was asked", limit.as_secs_f32())]
+    RequestTimeout {
+        /// The limit.
+        limit: Duration,
+    },
     /// The process is stopping.
     #[error("the gateway is stopping")]
     Stopping,
@@ -315,6 +329,7 @@ impl Refusal {
             Refusal::TargetTooLong { .. } => (414, Step::Parse, "target_too_long", Downstream, Useless),
             Refusal::HeadTooLarge { .. } => (431, Step::Parse, "head_too_large", Downstream, Useless),
             Refusal::BodyStalled { .. } => (408, Step::Parse, "body_stalled", Downstream, Helps),
+            Refusal::BodyLate { .. } => (408, Step::Parse, "body_late", Downstream, Helps),
             Refusal::BodyBudgetSpent { .. } => (503, Step::Parse, "body_budget_spent", Ours, Helps),
             Refusal::NoListener { .. } => (404, Step::Route, "no_listener", Downstream, Useless),
             Refusal::NoRoute { .. } => (404, Step::Route, "no_route", Downstream, Useless),
@@ -333,6 +348,7 @@ impl Refusal {
             }
             Refusal::UpstreamReset { .. } => (502, Step::Upstream, "upstream_reset", Upstream, Helps),
             Refusal::UpstreamTimeout { .. } => (504, Step::Upstream, "upstream_timeout", Upstream, Helps),
+            Refusal::RequestTimeout { .. } => (504, Step::Pick, "request_timeout", Ours, Helps),
             Refusal::Stopping => (503, Step::Route, "stopping", Ours, Helps),
         };
         let status = StatusCode::from_u16(status).expect("every status above is three digits");

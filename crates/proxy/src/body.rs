@@ -182,8 +182,8 @@ pub(crate) struct Relay {
     account: Box<Account>,
     /// Passes when the endpoint sends nothing for too long.
     stall: Deadline,
-    /// Passes when the whole response has taken too long.
-    limit: Option<Deadline>,
+    /// Passes when the whole response has taken too long, and what that says of the endpoint.
+    limit: Option<(Deadline, Outcome)>,
     state: State,
 }
 
@@ -208,9 +208,14 @@ pub(crate) struct Cut;
 
 impl Relay {
     /// Passes `body` on. A body that has already ended gives its connection back at once.
-    pub(crate) fn new(body: Incoming, lease: Lease, account: Box<Account>, limit: Option<Deadline>) -> Relay {
+    pub(crate) fn new(
+        body: Incoming,
+        lease: Lease,
+        account: Box<Account>,
+        limit: Option<(Deadline, Outcome)>,
+    ) -> Relay {
         let stall = account.core().deadlines.unset();
-        if let Some(limit) = &limit {
+        if let Some((limit, _)) = &limit {
             account.watch().response_ends(limit.at());
         }
         let lease = Some(lease);
@@ -267,11 +272,15 @@ impl Relay {
                 if self.stall.is_clear() {
                     self.stall.set(self.account.core().settings.response_stall_timeout);
                 }
-                let late = self.limit.as_ref().is_some_and(|limit| limit.poll(cx).is_ready());
-                if !late && self.stall.poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                self.break_off(Outcome::TimedOut, "the model server took too long over its answer");
+                let limit = self.limit.as_ref().filter(|(limit, _)| limit.poll(cx).is_ready());
+                let outcome = match limit {
+                    Some((_, outcome)) => *outcome,
+                    None => {
+                        ready!(self.stall.poll(cx));
+                        Outcome::TimedOut
+                    }
+                };
+                self.break_off(outcome, "the model server took too long over its answer");
                 self.poll_last_words(cx)
             }
         }

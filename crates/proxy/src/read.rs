@@ -1,7 +1,7 @@
 //! Step 1 of 5, parse: reading a request body as it arrives, held within the budget.
 //!
 //! In: the client's body, nobody having read of it. Out: the body whole, with what the parser saw. Never: a byte read
-//! that no rule asks for; a wait longer than the stall timeout; a byte more than the limit or the budget allow.
+//! that no rule asks for; a wait longer than the stall timeout or than the request has time; a byte more than the limit or the budget allow.
 
 use crate::account::Account;
 use crate::client_io::Watch;
@@ -13,7 +13,7 @@ use http::request;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use journey::Refusal;
+use journey::{Now, Refusal};
 use payload::{BodyHead, Fed, Gathering, Held, InferenceRequest, Limits, ParseError, RequestParser, Rope};
 use std::pin::Pin;
 use std::task::Poll;
@@ -67,17 +67,19 @@ impl Arriving {
         self.read.take()
     }
 
-    /// Reads and parses the body, and gives what the parser saw. A request without one is parsed as empty.
+    /// Reads and parses the body, and gives what the parser saw. A request without one is parsed as empty. `end`: when the
+    /// request's time is over, and how long that was.
     pub(crate) async fn read(
         &mut self,
         core: &Core,
         account: &mut Account,
         head: &request::Parts,
+        end: Option<(Now, Duration)>,
     ) -> Result<&InferenceRequest, Refusal> {
         let kind = BodyHead::new(head.uri.path(), only(head, CONTENT_TYPE)?, only(head, CONTENT_ENCODING)?)?;
         let limits = Limits { body_bytes_max: core.settings.body_bytes_max, ..Limits::default() };
         let mut parser = RequestParser::new(kind, limits);
-        let mut gathering = self.gather(core, account, Some(&mut parser)).await?;
+        let mut gathering = self.gather(core, account, end, Some(&mut parser)).await?;
         let request = parser.finish()?;
         gathering.beside(request.decoded.as_ref().map_or(0, Rope::bytes))?;
         account.parsed(&request);
@@ -86,8 +88,13 @@ impl Arriving {
     }
 
     /// Reads the body without looking at it.
-    pub(crate) async fn hold(&mut self, core: &Core, account: &mut Account) -> Result<(), Refusal> {
-        let gathering = self.gather(core, account, None).await?;
+    pub(crate) async fn hold(
+        &mut self,
+        core: &Core,
+        account: &mut Account,
+        end: Option<(Now, Duration)>,
+    ) -> Result<(), Refusal> {
+        let gathering = self.gather(core, account, end, None).await?;
         self.read = Some(Read { held: gathering.finish(), request: None });
         Ok(())
     }
@@ -97,6 +104,7 @@ impl Arriving {
         &mut self,
         core: &Core,
         account: &mut Account,
+        end: Option<(Now, Duration)>,
         mut parser: Option<&mut RequestParser>,
     ) -> Result<Gathering, Refusal> {
         let mut gathering = Gathering::new(&core.budget);
@@ -105,7 +113,7 @@ impl Arriving {
         if body.size_hint().lower() > limit {
             return Err(ParseError::TooLarge { limit }.into());
         }
-        while let Some(chunk) = next_chunk(core, account, body, gathering.bytes()).await? {
+        while let Some(chunk) = next_chunk(core, account, body, (gathering.bytes(), end)).await? {
             account.record.request_bytes += chunk.len() as u64;
             if account.record.request_bytes > limit {
                 return Err(ParseError::TooLarge { limit }.into());
@@ -181,9 +189,13 @@ async fn next_chunk(
     core: &Core,
     account: &mut Account,
     body: &mut Incoming,
-    received: u64,
+    (received, end): (u64, Option<(Now, Duration)>),
 ) -> Result<Option<Bytes>, Refusal> {
     let stalled = core.settings.body_stall_timeout;
+    let late = || match end {
+        Some((end, limit)) if end <= core.deadlines.coarse() => Refusal::BodyLate { received, limit },
+        _ => Refusal::BodyStalled { received, stalled },
+    };
     loop {
         let mut waiting = None;
         let frame = std::future::poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
@@ -191,9 +203,13 @@ async fn next_chunk(
             Poll::Pending => {
                 let deadline = waiting.get_or_insert_with(|| {
                     account.pause();
-                    core.deadlines.after(stalled)
+                    let deadline = core.deadlines.after(stalled);
+                    if let Some((end, _)) = end {
+                        deadline.no_later_than(end);
+                    }
+                    deadline
                 });
-                deadline.poll(cx).map(|()| Err(Refusal::BodyStalled { received, stalled }))
+                deadline.poll(cx).map(|()| Err(late()))
             }
         })
         .await;

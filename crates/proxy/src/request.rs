@@ -18,10 +18,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use journey::headers::{MODEL_NAME, REQUEST_ID};
-use journey::{Outcome, Refusal, model_list};
+use journey::{Now, Outcome, Refusal, model_list};
 use payload::BodyHead;
 use routing::{Arrived, RequestHead, Rule, Weighted};
-use state::{Backend, Dispatch, Goal, Listener, Routed, Snapshot, dispatch, draw, leads_nowhere};
+use state::{Backend, Dispatch, Goal, Headed, Listener, Routed, Snapshot, dispatch, draw, leads_nowhere};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -66,9 +66,10 @@ async fn travel(
     let at_head = core.snapshot();
     let newest;
     let rule = match listener(&at_head, account, &host)?.route_head(&asked(&head, &host))? {
-        Some(rule) => rule,
-        None => {
-            let request = arriving.read(core, account, &head).await?;
+        Headed::Rule(rule) => rule,
+        Headed::Body(by_head) => {
+            let end = by_head.and_then(|rule| request_end(account, rule));
+            let request = arriving.read(core, account, &head, end).await?;
             newest = core.snapshot();
             match listener(&newest, account, &host)?.route_parsed(&asked(&head, &host), request)? {
                 Routed::Rule(rule) => rule,
@@ -87,15 +88,21 @@ async fn travel(
     account.record.backend = Some(goal.name());
     let host = host.into_owned();
     address(account, &mut head, rule, backend)?;
+    let limits = limits(core, account, rule);
     if arriving.is_unread() && mirror::wants_body(rule) {
-        arriving.hold(core, account).await?;
+        arriving.hold(core, account, limits.request).await?;
     }
     let mut read = arriving.take_read();
-    let limits = limits(core, account, rule);
+    if read.is_some() {
+        came_in_time(core, account, limits.request)?;
+    }
     let destination = match ask_picker(core, account, &mut head, (goal, limits), read.as_mut()).await? {
         Turned::Picked => Destination::Pool,
         Turned::Answered(answer) => return Ok(response::Passage::OfPicker(answer, Outcome::Served)),
-        Turned::BuiltIn => pick(core, account, &head, (rule, goal), read.as_ref())?,
+        Turned::BuiltIn => {
+            limits.leave_time(core.clock)?;
+            pick(core, account, &head, (rule, goal), read.as_ref())?
+        }
     };
     let body = load(core, account, &mut head, read, arriving);
     let outbound = Outbound { head, body };
@@ -236,11 +243,26 @@ fn load(
     Payload::Held(Rc::new(held.replaced_by(rope)))
 }
 
+/// A body that the rule was found by may have come for longer than the rule allows the whole request.
+fn came_in_time(core: &Core, account: &Account, end: Option<(Now, Duration)>) -> Result<(), Refusal> {
+    match end {
+        Some((end, limit)) if end <= core.clock.now() => {
+            Err(Refusal::BodyLate { received: account.record.request_bytes, limit })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// When a rule's time for the request is over, and how long that is; `None` is never, as is 0.
+fn request_end(account: &Account, rule: &Rule<Backend>) -> Option<(Now, Duration)> {
+    let limit = rule.timeouts.request.filter(|limit| !limit.is_zero())?;
+    Some((account.begun().plus(limit), limit))
+}
+
 fn limits(core: &Core, account: &Account, rule: &Rule<Backend>) -> Limits {
-    let nonzero = |limit: Duration| (!limit.is_zero()).then_some(limit);
     Limits {
-        request: rule.timeouts.request.and_then(nonzero).map(|limit| (account.begun().plus(limit), limit)),
-        attempt: rule.timeouts.backend_request.and_then(nonzero),
+        request: request_end(account, rule),
+        attempt: rule.timeouts.backend_request.filter(|limit| !limit.is_zero()),
         head: core.settings.response_head_timeout,
     }
 }

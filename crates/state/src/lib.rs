@@ -27,7 +27,7 @@ pub use flight::{Alone, Dispatch, Flight, PICKS_PER_SAMPLE, assign, dispatch};
 pub use memory::memory_limit;
 pub use names::{ADDRESSES_MAX, NAMES_MAX};
 pub use resources::{CONTROLLER_NAME, FailureMode};
-pub use route::{Goal, Routed, draw, leads_nowhere};
+pub use route::{Goal, Headed, Routed, draw, leads_nowhere};
 pub use settings::{MissingEndpointPicker, Settings};
 pub use snapshot::{Backend, Clock, Domain, EndpointPicker, Listener, Pool, Service, Snapshot, Transport};
 pub use world::{Applied, Reader, World};

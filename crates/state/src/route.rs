@@ -21,6 +21,16 @@ const MODELS_TOLD_MAX: usize = 20;
 /// Where OpenAI's API lists models.
 const MODELS_PATH: &str = "/v1/models";
 
+/// What a request's head tells of its rule.
+#[derive(Debug)]
+pub enum Headed<'r> {
+    /// This is the rule; the body is not asked for.
+    Rule(&'r Rule<Backend>),
+    /// The body must be read, then [`Listener::route_parsed`] decides. The rule, if the head alone finds it: only the
+    /// endpoint is picked by what the body says.
+    Body(Option<&'r Rule<Backend>>),
+}
+
 /// Who answers a request.
 #[derive(Debug)]
 pub enum Routed<'r> {
@@ -31,12 +41,13 @@ pub enum Routed<'r> {
 }
 
 impl Listener {
-    /// Decides by the head alone. `None`: the body must be read, then [`Listener::route_parsed`] decides.
-    pub fn route_head(&self, asked: &RequestHead<'_>) -> Result<Option<&Rule<Backend>>, Refusal> {
+    /// Decides by the head alone, as far as that tells.
+    pub fn route_head(&self, asked: &RequestHead<'_>) -> Result<Headed<'_>, Refusal> {
         match self.routes.walk(asked, Model::Unread) {
-            Walk::Rule(rule) if !rule.has_pool_backend() => Ok(Some(rule)),
+            Walk::Rule(rule) if rule.has_pool_backend() => Ok(Headed::Body(Some(rule))),
+            Walk::Rule(rule) => Ok(Headed::Rule(rule)),
+            Walk::ReadBody => Ok(Headed::Body(None)),
             Walk::Nothing { .. } => Err(no_route(asked)),
-            Walk::Rule(_) | Walk::ReadBody => Ok(None),
         }
     }
 

@@ -32,7 +32,7 @@ fn parse_errors() -> [ParseError; 10] {
     ]
 }
 
-fn before_the_pool() -> [Refusal; 11] {
+fn before_the_pool() -> [Refusal; 12] {
     let models = vec!["gemma3".to_owned(), "llama3".to_owned()];
     let host = "models.example.com".to_owned();
     [
@@ -40,6 +40,7 @@ fn before_the_pool() -> [Refusal; 11] {
         Refusal::TargetTooLong { limit: 65_534 },
         Refusal::HeadTooLarge { bytes_max: 64 << 10, headers_max: 100 },
         Refusal::BodyStalled { received: 4096, stalled: Duration::from_secs(30) },
+        Refusal::BodyLate { received: 4096, limit: Duration::from_secs(60) },
         Refusal::BodyBudgetSpent { held: 1 << 30, limit: 1 << 30 },
         Refusal::Stopping,
         Refusal::NoListener { host: host.clone() },
@@ -56,7 +57,7 @@ fn before_the_pool() -> [Refusal; 11] {
     ]
 }
 
-fn at_the_pool() -> [Refusal; 8] {
+fn at_the_pool() -> [Refusal; 9] {
     let pool: Arc<str> = Arc::from("default/gemma3");
     let endpoint = SocketAddr::from(([10, 0, 1, 7], 8000));
     [
@@ -81,6 +82,7 @@ fn at_the_pool() -> [Refusal; 8] {
             picker: Arc::from("default/gemma3-epp:9002"),
             why: "10.0.1.9:9002 did not answer within 10s".to_owned(),
         },
+        Refusal::RequestTimeout { limit: Duration::from_secs(60) },
         Refusal::EmptyService { service: Arc::from("default/web:80") },
         Refusal::EveryEndpointFailed { tried: 3, last: endpoint, why: "connection refused".to_owned() },
         Refusal::UpstreamReset { endpoint, why: "connection reset by peer".to_owned() },

@@ -9,7 +9,9 @@ use journey::Refusal;
 use payload::{BodyHead, InferenceRequest, Limits, RequestParser, Rope};
 use resources::Folder;
 use routing::{Arrived, RequestHead};
-use state::{Clock, Dispatch, EndpointPicker, Goal, Listener, Routed, World, dispatch, draw, leads_nowhere};
+use state::{
+    Clock, Dispatch, EndpointPicker, Goal, Headed, Listener, Routed, World, dispatch, draw, leads_nowhere,
+};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,8 +92,8 @@ impl Offline {
         record.request_bytes = request.body.len() as u64;
         let mut parsed = None;
         let rule = match listener.route_head(&asked)? {
-            Some(rule) => rule,
-            None => match listener.route_parsed(&asked, parsed.insert(parse(request, record)?))? {
+            Headed::Rule(rule) => rule,
+            Headed::Body(_) => match listener.route_parsed(&asked, parsed.insert(parse(request, record)?))? {
                 Routed::Rule(rule) => rule,
                 Routed::Models(models) => {
                     record.status = 200;

@@ -19,13 +19,17 @@ use hyper::body::Incoming;
 use journey::{Now, Outcome, Refusal};
 use payload::Held;
 use routing::Retry;
-use state::{Alone, Service};
+use state::{Alone, Clock, Service};
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// An endpoint is blamed for an answer that did not come in a request's time only if it had at least one part in so many of
+/// it: the rest is the client's, who may take as long as it likes over its body, and the picker's.
+const FAIR_SHARE: u32 = 2;
 
 /// How often a request is sent, whatever a route asks for.
 const ATTEMPTS_MAX: u32 = 16;
@@ -112,6 +116,24 @@ pub(crate) struct Limits {
     pub(crate) head: Option<Duration>,
 }
 
+impl Limits {
+    /// Nothing is begun for a request whose time is over.
+    pub(crate) fn leave_time(&self, clock: Clock) -> Result<(), Refusal> {
+        match self.request {
+            Some((end, limit)) if end <= clock.now() => Err(Refusal::RequestTimeout { limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it says of an endpoint that is asked at `now` if the request's time is over before it has answered.
+    fn blame(&self, now: Now) -> Outcome {
+        match self.request {
+            Some((end, limit)) if end.since(now) < limit / FAIR_SHARE => Outcome::Cancelled,
+            _ => Outcome::TimedOut,
+        }
+    }
+}
+
 /// An endpoint's answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -119,8 +141,8 @@ pub(crate) struct Answer {
     pub(crate) response: Response<Incoming>,
     /// Its connection.
     pub(crate) lease: Lease,
-    /// Passes when the response has taken too long.
-    pub(crate) deadline: Option<Deadline>,
+    /// Passes when the response has taken too long, and what that says of the endpoint.
+    pub(crate) deadline: Option<(Deadline, Outcome)>,
 }
 
 /// Why an attempt gave no answer.
@@ -132,8 +154,8 @@ enum Failure {
     Reset(String),
     /// It was a reused one, and there is no other to send the request on again.
     Lost(io::Error),
-    /// A limit of time passed.
-    Slow(Duration),
+    /// A limit of time passed, and what that says of the endpoint.
+    Slow(Duration, Outcome),
     /// The client's own body failed.
     Body(BodyFault),
 }
@@ -143,7 +165,7 @@ impl Failure {
         match self {
             Failure::Connect(error) | Failure::Lost(error) if is_ours(error) => Outcome::Cancelled,
             Failure::Connect(_) | Failure::Reset(_) | Failure::Lost(_) => Outcome::Broken,
-            Failure::Slow(_) => Outcome::TimedOut,
+            Failure::Slow(_, outcome) => *outcome,
             Failure::Body(_) => Outcome::Cancelled,
         }
     }
@@ -155,7 +177,7 @@ impl Failure {
             }
             Failure::Reset(why) => Refusal::UpstreamReset { endpoint, why },
             Failure::Lost(error) => Refusal::UpstreamReset { endpoint, why: error.to_string() },
-            Failure::Slow(limit) => Refusal::UpstreamTimeout { endpoint, limit },
+            Failure::Slow(limit, _) => Refusal::UpstreamTimeout { endpoint, limit },
             Failure::Body(fault) => fault.refusal(),
         }
     }
@@ -174,6 +196,7 @@ pub(crate) async fn send(
         let Some(endpoint) = destination.endpoint(account) else {
             return Err(no_endpoint(&destination));
         };
+        limits.leave_time(core.clock)?;
         tried += 1;
         let (outcome, failed) = match attempt(core, endpoint, &mut outbound, limits).await {
             Ok((answer, sent)) => {
@@ -256,7 +279,9 @@ fn tries_failure_again(failure: &Failure, tried: u32, retry: Option<&Retry>) -> 
     match failure {
         Failure::Connect(_) => tried < ATTEMPTS_MAX,
         // Only a route may say that a request is harmless to send twice.
-        Failure::Slow(_) => retry.is_some_and(|retry| tried <= retry.attempts.unwrap_or(1).min(ATTEMPTS_MAX)),
+        Failure::Slow(..) => {
+            retry.is_some_and(|retry| tried <= retry.attempts.unwrap_or(1).min(ATTEMPTS_MAX))
+        }
         Failure::Reset(_) | Failure::Lost(_) | Failure::Body(_) => false,
     }
 }
@@ -269,23 +294,24 @@ async fn attempt(
     limits: Limits,
 ) -> Result<(Answer, Sent), Failure> {
     let begun = core.deadlines.coarse();
-    let whole = [limits.request, limits.attempt.map(|limit| (begun.plus(limit), limit))];
-    let whole = whole.into_iter().flatten().min_by_key(|(end, _)| *end);
-    let head = limits.head.map(|limit| (begun.plus(limit), limit));
-    let first = whole.into_iter().chain(head).min_by_key(|(end, _)| *end);
-    let Some((end, limit)) = first else {
+    let of_attempt = |limit: Duration| (begun.plus(limit), limit, Outcome::TimedOut);
+    let of_request = limits.request.map(|(end, limit)| (end, limit, limits.blame(core.clock.now())));
+    let whole = [of_request, limits.attempt.map(of_attempt)];
+    let whole = whole.into_iter().flatten().min_by_key(|(end, ..)| *end);
+    let first = whole.into_iter().chain(limits.head.map(of_attempt)).min_by_key(|(end, ..)| *end);
+    let Some((end, limit, blame)) = first else {
         let (response, lease, sent) = exchange(core, endpoint, outbound).await?;
         return Ok((Answer { response, lease, deadline: None }, sent));
     };
     let deadline = core.deadlines.unset();
     deadline.set_at(end);
     let Some(exchanged) = before(&deadline, exchange(core, endpoint, outbound)).await else {
-        return Err(Failure::Slow(limit));
+        return Err(Failure::Slow(limit, blame));
     };
     let (response, lease, sent) = exchanged?;
-    let deadline = whole.map(|(end, _)| {
+    let deadline = whole.map(|(end, _, blame)| {
         deadline.set_at(end);
-        deadline
+        (deadline, blame)
     });
     Ok((Answer { response, lease, deadline }, sent))
 }
@@ -410,18 +436,35 @@ mod tests {
             }
             assert_eq!(outcome(111), Outcome::Broken);
         }
-        assert_eq!(Failure::Slow(Duration::ZERO).outcome(), Outcome::TimedOut);
+        assert_eq!(Failure::Slow(Duration::ZERO, Outcome::TimedOut).outcome(), Outcome::TimedOut);
+    }
+
+    #[test]
+    fn an_endpoint_is_blamed_for_the_end_of_a_requests_time_only_if_it_had_a_fair_share_of_that() {
+        let second = |count| Now::default().plus(Duration::from_secs(count));
+        let limits = |request| Limits { request, attempt: None, head: None };
+        let ten = limits(Some((second(110), Duration::from_secs(10))));
+        for (asked_at, blame) in [
+            (100, Outcome::TimedOut),
+            (105, Outcome::TimedOut),
+            (106, Outcome::Cancelled),
+            (111, Outcome::Cancelled),
+        ] {
+            assert_eq!(ten.blame(second(asked_at)), blame, "{asked_at}");
+        }
+        assert_eq!(limits(None).blame(second(111)), Outcome::TimedOut);
     }
 
     #[test]
     fn only_what_cannot_have_begun_is_sent_again() {
         let refused = Failure::Connect(io::ErrorKind::ConnectionRefused.into());
+        let slow = Failure::Slow(Duration::ZERO, Outcome::TimedOut);
         assert!(tries_failure_again(&refused, 1, None));
         assert!(!tries_failure_again(&Failure::Reset(String::new()), 1, None));
         assert!(!tries_failure_again(&Failure::Lost(io::ErrorKind::ConnectionRefused.into()), 1, None));
-        assert!(!tries_failure_again(&Failure::Slow(Duration::ZERO), 1, None));
+        assert!(!tries_failure_again(&slow, 1, None));
         let retry = Retry { codes: Vec::new(), attempts: Some(1), backoff: None };
-        assert!(tries_failure_again(&Failure::Slow(Duration::ZERO), 1, Some(&retry)));
-        assert!(!tries_failure_again(&Failure::Slow(Duration::ZERO), 2, Some(&retry)));
+        assert!(tries_failure_again(&slow, 1, Some(&retry)));
+        assert!(!tries_failure_again(&slow, 2, Some(&retry)));
     }
 }

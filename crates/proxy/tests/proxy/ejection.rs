@@ -1,6 +1,6 @@
 //! Endpoints that fail rest, and come back when they answer.
 
-use crate::support::{Endpoint, GATEWAY, Gate, answer, ok, pool, post, route, to_pool, until};
+use crate::support::{Endpoint, GATEWAY, Gate, answer, get, ok, pool, post, route, service, to_pool, until};
 use journey::EndpointStatus;
 use std::net::SocketAddr;
 
@@ -63,4 +63,36 @@ fn a_trial_that_is_answered_500_brings_no_endpoint_back() {
     });
     let after = status(&gate, broken.address);
     assert_eq!((after.ejections, after.resting.is_some()), (2, true), "{after:?}");
+}
+
+#[test]
+fn a_client_that_sends_its_body_slowly_brings_no_endpoint_to_rest() {
+    let live = Endpoint::answering(ok("live"));
+    let hanging = Endpoint::start(|mut connection| connection.wait_for_close());
+    let pool_ref = "{name: llm, kind: InferencePool, group: inference.networking.k8s.io}";
+    let rules = format!(
+        "{{matches: [{{path: {{value: /hang}}}}], backendRefs: [{{name: web, port: 80}}], timeouts: {{request: 200ms}}}},
+         {{matches: [{{path: {{value: /head}}}}], backendRefs: [{pool_ref}], timeouts: {{request: 200ms}}}},
+         {{matches: [{{headers: [{{name: X-Gateway-Model-Name, value: m}}]}}], backendRefs: [{pool_ref}],
+          timeouts: {{request: 200ms}}}}"
+    );
+    let pools = [pool("llm", &[live.address]), service("web", &[hanging.address])].concat();
+    let gate = Gate::start(&[GATEWAY, &route(&rules), &pools].concat());
+    for _ in 0..3 {
+        for path in ["/head", "/v1/completions"] {
+            let request = post(path, "", CHAT);
+            let (first, last) = request.split_at(request.len() - 3);
+            let mut client = gate.client();
+            client.send(first);
+            if path != "/head" {
+                // Only the body finds this rule, whose time is over once another request's is that began later.
+                assert_eq!(gate.ask(&get("/hang", "")).status, 504);
+                client.send(last);
+            }
+            let response = client.response();
+            assert_eq!((response.status, response.code().as_str()), (408, "body_late"), "{path}");
+        }
+    }
+    let after = status(&gate, live.address);
+    assert_eq!((after.ejections, after.in_flight, live.got().len()), (0, 0, 0));
 }
