@@ -175,9 +175,7 @@ const WAITING_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Relay {
     body: Incoming,
-    /// Bytes handed over since the connection's count of flushes was `flushes`.
-    waiting: usize,
-    flushes: u64,
+    handed_over: HandedOver,
     lease: Option<Lease>,
     account: Box<Account>,
     /// Passes when the endpoint sends nothing for too long.
@@ -194,11 +192,37 @@ enum State {
     Passing,
     /// The endpoint died: this is the last thing to tell the client.
     LastWords(Bytes),
-    /// Everything was told. Broken off once `flushes` has moved on, so that the last words are not lost with it.
-    Flushing {
-        /// The connection's count of flushes when the last words were handed over.
-        flushes: u64,
-    },
+    /// Everything was told. Broken off once the client's socket has it, so that the last words are not lost with it.
+    Flushing,
+}
+
+/// What a connection was given of a response and has perhaps not written yet.
+#[derive(Debug)]
+struct HandedOver {
+    /// Since the connection's count of flushes was `flushes`; the head counts as one byte.
+    bytes: usize,
+    flushes: u64,
+}
+
+impl HandedOver {
+    /// The head of a response.
+    fn head(watch: &Watch) -> HandedOver {
+        HandedOver { bytes: 1, flushes: watch.flushes() }
+    }
+
+    /// Ready while less than `limit` bytes wait to be written. Else the next flush wakes: there is one, because something
+    /// waits, but hyper asks for more after some flushes only.
+    fn poll_below(&mut self, limit: usize, watch: &Watch, cx: &Context<'_>) -> Poll<()> {
+        let flushes = watch.flushes();
+        if flushes != self.flushes {
+            (self.bytes, self.flushes) = (0, flushes);
+        }
+        if self.bytes < limit {
+            return Poll::Ready(());
+        }
+        watch.wake_at_flush(cx.waker());
+        Poll::Pending
+    }
 }
 
 /// A response that ends before it is whole: the connection is broken off, so that no client takes it for whole.
@@ -219,8 +243,8 @@ impl Relay {
             account.watch().response_ends(limit.at());
         }
         let lease = Some(lease);
-        let (waiting, flushes, state) = (0, 0, State::Passing);
-        let mut relay = Relay { body, waiting, flushes, lease, account, stall, limit, state };
+        let (handed_over, state) = (HandedOver::head(account.watch()), State::Passing);
+        let mut relay = Relay { body, handed_over, lease, account, stall, limit, state };
         if relay.body.is_end_stream() {
             relay.complete();
         }
@@ -235,24 +259,13 @@ impl Relay {
         }
     }
 
-    /// Whether the client is to take what it was given first. Then hyper asks again after its flush.
-    fn is_ahead(&mut self) -> bool {
-        let flushes = self.account.watch().flushes();
-        if flushes != self.flushes {
-            (self.waiting, self.flushes) = (0, flushes);
-        }
-        self.waiting >= WAITING_BYTES_MAX
-    }
-
     fn poll_passing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if self.is_ahead() {
-            return Poll::Pending;
-        }
+        ready!(self.handed_over.poll_below(WAITING_BYTES_MAX, self.account.watch(), cx));
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stall.clear();
                 if let Some(chunk) = frame.data_ref() {
-                    self.waiting += chunk.len();
+                    self.handed_over.bytes += chunk.len();
                     self.account.passed(chunk);
                 }
                 if self.body.is_end_stream() {
@@ -294,7 +307,7 @@ impl Relay {
         let open_ended = self.body.size_hint().exact().is_none();
         self.state = match self.account.cut(message).filter(|_| open_ended) {
             Some(words) => State::LastWords(words),
-            None => State::Flushing { flushes: self.account.watch().flushes() },
+            None => State::Flushing,
         };
     }
 
@@ -303,12 +316,14 @@ impl Relay {
             State::Passing => self.poll_passing(cx),
             State::LastWords(words) => {
                 let words = std::mem::take(words);
-                self.state = State::Flushing { flushes: self.account.watch().flushes() };
+                self.state = State::Flushing;
+                self.handed_over.bytes += words.len();
                 Poll::Ready(Some(Ok(Frame::data(words))))
             }
-            // hyper asks again after each flush, so there is nobody to wake.
-            State::Flushing { flushes } if *flushes == self.account.watch().flushes() => Poll::Pending,
-            State::Flushing { .. } => Poll::Ready(Some(Err(Cut))),
+            State::Flushing => {
+                ready!(self.handed_over.poll_below(1, self.account.watch(), cx));
+                Poll::Ready(Some(Err(Cut)))
+            }
         }
     }
 }
@@ -340,5 +355,52 @@ impl Body for ResponseBody {
             ResponseBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             ResponseBody::Relay(relay) => relay.body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadlines::Deadlines;
+    use crate::settings::Settings;
+    use state::Clock;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_a_flush_is_woken_by_it_and_nobody_waits_for_one_that_does_not_come() {
+        let deadline = Deadlines::new(Clock::start()).unset();
+        let watch = Watch::new(([127, 0, 0, 1], 1).into(), 80, &Settings::default(), deadline);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let cx = Context::from_waker(&waker);
+        let woken = || wakes.0.load(Ordering::Relaxed);
+        let mut handed_over = HandedOver::head(&watch);
+        assert!(handed_over.poll_below(1, &watch, &cx).is_pending(), "the head is not written yet");
+        watch.flushed();
+        assert_eq!(woken(), 1);
+        assert!(handed_over.poll_below(1, &watch, &cx).is_ready(), "nothing waits: no flush would wake");
+        handed_over.bytes += WAITING_BYTES_MAX - 1;
+        assert!(handed_over.poll_below(WAITING_BYTES_MAX, &watch, &cx).is_ready());
+        watch.flushed();
+        assert_eq!(woken(), 1, "nobody waited");
+        handed_over.bytes = WAITING_BYTES_MAX;
+        assert!(handed_over.poll_below(WAITING_BYTES_MAX, &watch, &cx).is_ready(), "it has been written");
+        handed_over.bytes = WAITING_BYTES_MAX;
+        assert!(handed_over.poll_below(WAITING_BYTES_MAX, &watch, &cx).is_pending());
+        watch.flushed();
+        watch.flushed();
+        assert_eq!(woken(), 2);
+        assert!(handed_over.poll_below(1, &watch, &cx).is_ready());
     }
 }

@@ -17,7 +17,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -89,6 +89,8 @@ pub(crate) struct Watch {
     /// The end of the response under way, if it has one.
     response_ends: Cell<Option<Now>>,
     flushes: Cell<u64>,
+    /// Who waits for the next flush: whoever makes the response under way.
+    awaits_flush: RefCell<Option<Waker>>,
     mirrors: RefCell<JoinSet<()>>,
 }
 
@@ -113,6 +115,7 @@ impl Watch {
             reading: Cell::new(Reading::Begun),
             response_ends: Cell::new(None),
             flushes: Cell::new(0),
+            awaits_flush: RefCell::default(),
             mirrors: RefCell::default(),
         }
     }
@@ -170,6 +173,19 @@ impl Watch {
     /// How often everything that was written has reached the kernel.
     pub(crate) fn flushes(&self) -> u64 {
         self.flushes.get()
+    }
+
+    /// Wakes at the next flush.
+    pub(crate) fn wake_at_flush(&self, waker: &Waker) {
+        *self.awaits_flush.borrow_mut() = Some(waker.clone());
+    }
+
+    /// Everything that was written has reached the kernel.
+    pub(crate) fn flushed(&self) {
+        self.flushes.set(self.flushes.get() + 1);
+        if let Some(waker) = self.awaits_flush.take() {
+            waker.wake();
+        }
     }
 
     fn enter(&self, phase: Phase) {
@@ -364,7 +380,7 @@ impl Write for ClientIo {
     /// hyper calls this once its own buffers are empty, and whenever it has looked after the connection.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.written = Written::Whole;
-        self.watch.flushes.set(self.watch.flushes.get() + 1);
+        self.watch.flushed();
         Poll::Ready(self.look_ahead(cx))
     }
 

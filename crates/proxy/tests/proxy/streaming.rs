@@ -254,3 +254,41 @@ fn a_client_that_takes_nothing_for_too_long_is_let_go_with_its_request() {
     let head = client.head();
     assert!(gate.telemetry.record(head.header("x-request-id").unwrap()).unwrap().cancelled);
 }
+
+#[test]
+fn a_cut_reaches_a_client_that_pauses_wherever_it_comes() {
+    static PIECE: [u8; 8 << 20] = [b'x'; 8 << 20];
+    let endpoint = Endpoint::start(|mut connection| {
+        while let Some(got) = connection.request() {
+            let path = got.head.start.split(' ').nth(1).unwrap();
+            let Ok(pieces) = path.trim_start_matches('/').parse::<usize>() else {
+                connection.send(ok("turn"));
+                continue;
+            };
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+            connection.patience(PATIENCE);
+            connection.send(head);
+            connection.send(&PIECE[..(56 << 10) + pieces * (64 << 10) - head.len()]);
+            return;
+        }
+    });
+    let gate = Gate::start(&to_service(&[endpoint.address]));
+    let mut other = gate.client();
+    // The data thread has its turn, and sends the paused client all that its socket takes.
+    let mut pause = || {
+        for _ in 0..PAUSE_TURNS {
+            other.send(get("/turn", ""));
+            assert_eq!(other.response().text(), "turn");
+        }
+    };
+    for pieces in 56..88 {
+        let mut client = gate.client();
+        client.send(get(&format!("/{pieces}"), ""));
+        pause();
+        assert!(client.takes_all(1536 << 10, &mut pause), "no end of {pieces} pieces");
+    }
+    until("every connection has ended", || (gate.handle().connections() == 1).then_some(()));
+}
+
+/// Requests of another client that make a pause.
+const PAUSE_TURNS: usize = 32;

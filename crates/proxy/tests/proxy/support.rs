@@ -401,6 +401,23 @@ impl Client {
         true
     }
 
+    /// Takes all that comes until the other side closes, with a pause after each so many bytes. `false`: it never does.
+    pub(crate) fn takes_all(&mut self, bytes: usize, mut pause: impl FnMut()) -> bool {
+        let (mut buffer, mut taken) = (vec![0; 256 << 10], 0);
+        loop {
+            match self.0.stream.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(read) => {
+                    if (taken + read) / bytes != taken / bytes {
+                        pause();
+                    }
+                    taken += read;
+                }
+                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+
     /// Ends what it sends.
     pub(crate) fn end_sending(&self) {
         // The other side may have gone before.
