@@ -16,7 +16,7 @@ mod tls;
 mod turn;
 
 pub use channel::{CONNECTIONS_MAX, Pickers, Settings};
-pub use exchange::{Asked, Exchange};
+pub use exchange::{Asked, Exchange, LimitOf};
 pub use mutation::apply;
 pub use tls::{connector, unverified};
 pub use turn::{Answer, Chosen, Shown, Verdict};

@@ -9,13 +9,14 @@
 use crate::account::Account;
 use crate::core::Core;
 use crate::read::Read;
+use crate::upstream::Limits;
 use bytes::Bytes;
-use extproc::client::{self, Answer, Asked, Chosen, Exchange, Failure, Shown, Verdict};
+use extproc::client::{self, Answer, Asked, Chosen, Exchange, Failure, LimitOf, Shown, Verdict};
 use http::header::CONTENT_LENGTH;
 use http::{Response, request};
 use http_body::Body;
 use hyper::body::Incoming;
-use journey::{Now, Refusal};
+use journey::{Now, Outcome, Refusal};
 use state::{Dispatch, EndpointPicker, FailureMode, Flight, Pool, assign};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,17 +34,31 @@ pub(crate) enum Turned {
     BuiltIn,
 }
 
-/// Asks the pool's own picker, for at most the time that is left of the request's.
+/// A picker whose pool fails open gets one part in so many of the time that a request has left: the rest is for the endpoint
+/// that the built-in picker picks in its place.
+const FAIL_OPEN_SHARE: u32 = 2;
+
+/// How long a picker may take of a request's time, and who made that what it is.
+fn time(limits: Limits, mode: FailureMode, now: Now) -> (Duration, LimitOf) {
+    let left = limits.request.map_or(Duration::MAX, |(end, _)| end.since(now));
+    let limit = match mode {
+        FailureMode::FailOpen => left / FAIL_OPEN_SHARE,
+        FailureMode::FailClose => left,
+    };
+    (limit, if limits.blame(now) == Outcome::TimedOut { LimitOf::Route } else { LimitOf::Client })
+}
+
+/// Asks the pool's own picker, within the time that is left of the request's.
 pub(crate) async fn pick(
     core: &Rc<Core>,
     account: &mut Account,
     head: &mut request::Parts,
-    (pool, picker, limit): (&Arc<Pool>, &Arc<EndpointPicker>, Duration),
+    (pool, picker, limits): (&Arc<Pool>, &Arc<EndpointPicker>, Limits),
     read: &mut Read,
 ) -> Result<Turned, Refusal> {
     let begun = core.clock.now();
     account.pause();
-    let asked = ask(core, head, (pool, picker, limit), read).await;
+    let asked = ask(core, head, (pool, picker, limits), read).await;
     account.resume();
     let note = |outcome, why: Option<&Failure>| note(core, picker, begun, outcome, why);
     let failure = match asked {
@@ -79,12 +94,14 @@ pub(crate) async fn pick(
 async fn ask(
     core: &Core,
     head: &request::Parts,
-    (pool, picker, limit): (&Arc<Pool>, &Arc<EndpointPicker>, Duration),
+    (pool, picker, limits): (&Arc<Pool>, &Arc<EndpointPicker>, Limits),
     read: &mut Read,
 ) -> Result<(Exchange, Verdict), Failure> {
     // The rope's chunks are shared: what is charged meanwhile is the body that comes back.
     let body = read.held.rope().clone();
-    let asked = Asked { pool, head, scheme: crate::request::SCHEME, body: &body, turn: core.thread(), limit };
+    let (limit, limit_of) = time(limits, picker.failure_mode, core.clock.now());
+    let (scheme, turn) = (crate::request::SCHEME, core.thread());
+    let asked = Asked { pool, head, scheme, body: &body, turn, limit, limit_of };
     let limit = core.settings.body_bytes_max;
     let mut came_back = 0;
     let mut charge = |bytes: u64| {
@@ -188,4 +205,26 @@ fn note(
         took: core.clock.now().since(begun),
         why: why.map(|failure| failure.to_string().into()),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picker_whose_pool_fails_open_leaves_time_for_the_endpoint() {
+        let (second, start) = (Duration::from_secs, Now::default());
+        let request = Some((start.plus(second(10)), second(10)));
+        let limits = |request| Limits { request, attempt: None, head: None };
+        for (asked_at, mode, expected) in [
+            (0, FailureMode::FailOpen, (second(5), LimitOf::Route)),
+            (0, FailureMode::FailClose, (second(10), LimitOf::Route)),
+            (8, FailureMode::FailOpen, (second(1), LimitOf::Client)),
+            (8, FailureMode::FailClose, (second(2), LimitOf::Client)),
+        ] {
+            let told = time(limits(request), mode, start.plus(second(asked_at)));
+            assert_eq!(told, expected, "{asked_at}, {mode:?}");
+        }
+        assert!(time(limits(None), FailureMode::FailOpen, start).0 > second(1 << 30));
+    }
 }

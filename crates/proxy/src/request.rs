@@ -184,8 +184,7 @@ async fn ask_picker(
     let Goal::Pool(pool) = goal else { return Ok(Turned::BuiltIn) };
     let (Some(picker), Some(read)) = (&pool.picker, read) else { return Ok(Turned::BuiltIn) };
     // Boxed, so that requests of other pools do not carry its room.
-    let limit = limits.request.map_or(Duration::MAX, |(end, _)| end.since(core.clock.now()));
-    Box::pin(picker::pick(core, account, head, (pool, picker, limit), read)).await
+    Box::pin(picker::pick(core, account, head, (pool, picker, limits), read)).await
 }
 
 /// Steps 3 and 4, admit and pick.

@@ -51,7 +51,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The longest body that a picker may give back, bytes.
     pub body_bytes_max: u64,
-    /// From asking a picker to its pick. A request that has less time says nothing of the picker when that is over.
+    /// From asking a picker to its pick. A request whose route leaves it less says
+    /// something of the picker only if nothing at all came meanwhile.
     pub pick_timeout: Duration,
 }
 
@@ -182,6 +183,24 @@ impl Drop for Trying {
     }
 }
 
+/// How long a request waited in vain, by what that says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// As long as any may: it counts.
+    Long,
+    /// As long as its route lets it: it counts if nothing at all came over the connection meanwhile.
+    Briefly,
+    /// Not long enough to say anything.
+    TooBriefly,
+}
+
+/// What a wait in vain comes to for its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    On,
+    Rests,
+}
+
 /// One connection.
 #[derive(Debug)]
 struct Channel {
@@ -276,16 +295,18 @@ impl Peer {
 
     /// A request that began to wait at `begun` waited in vain. Those that waited together with one for which the endpoint
     /// rests already count no more.
-    fn times_out(&self, begun: Instant, why: &str) {
+    fn times_out(&self, begun: Instant, why: &str) -> Counted {
         let mut rest = self.rest.borrow_mut();
         if rest.last.is_some_and(|(at, _)| begun < at) {
-            return;
+            return Counted::On;
         }
         rest.timeouts += 1;
-        if rest.timeouts >= TIMEOUTS_MAX {
-            drop(rest);
-            self.fails(why);
+        if rest.timeouts < TIMEOUTS_MAX {
+            return Counted::On;
         }
+        drop(rest);
+        self.fails(why);
+        Counted::Rests
     }
 
     async fn open(self: Rc<Self>) {
@@ -434,12 +455,20 @@ impl Place {
     }
 
     /// A request that began to wait at `begun` waited in vain. A connection over which nothing at all came since is given
-    /// up, and its endpoint rests at once: a process that is stopped still accepts.
-    pub(super) fn times_out(&self, begun: Instant, why: &str) {
-        if self.channel.heard.get() < begun && !self.channel.retired.replace(true) {
-            self.peer.fails(why);
-        } else {
-            self.peer.times_out(begun, why);
+    /// up, and its endpoint rests: at once if that was long, since a process that is stopped still accepts.
+    pub(super) fn times_out(&self, begun: Instant, waited: Waited, why: &str) {
+        let silent = self.channel.heard.get() < begun;
+        match waited {
+            Waited::Long if silent && !self.channel.retired.replace(true) => self.peer.fails(why),
+            Waited::Briefly if silent => {
+                if self.peer.times_out(begun, why) == Counted::Rests {
+                    self.channel.retired.set(true);
+                }
+            }
+            Waited::Long => {
+                self.peer.times_out(begun, why);
+            }
+            Waited::Briefly | Waited::TooBriefly => {}
         }
     }
 }

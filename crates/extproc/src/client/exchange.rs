@@ -1,7 +1,7 @@
 //! One request at a picker: one gRPC stream, from the request's head to the end of its response.
 
 use super::Failure;
-use super::channel::{Pickers, Place};
+use super::channel::{Pickers, Place, Waited};
 use super::message;
 use super::turn::{Charge, ResponseHeaders, Shown, Turn, Verdict, Wrong, shown};
 use crate::grpc::{Decoder, FrameError};
@@ -45,8 +45,31 @@ pub struct Asked<'a> {
     pub body: &'a Rope,
     /// Which of the picker's endpoints is asked first.
     pub turn: usize,
-    /// What is left of the request's own time: the pick may take no longer.
+    /// What it gets of the request's own time: the pick may take no longer.
     pub limit: Duration,
+    /// Who made the limit what it is.
+    pub limit_of: LimitOf,
+}
+
+/// Who made a pick's limit what it is: a client that leaves its request no time does not put a picker to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitOf {
+    /// The route, or the settings.
+    Route,
+    /// The client, who took most of its request's time over the body.
+    Client,
+}
+
+/// The least limit of a route that says anything of a picker which lets it pass.
+const TOLD_FROM: Duration = Duration::from_millis(100);
+
+/// What it says of a picker that it let `limit` pass.
+fn waited(limit: Duration, limit_of: LimitOf, pick_timeout: Duration) -> Waited {
+    match limit_of {
+        _ if limit >= pick_timeout => Waited::Long,
+        LimitOf::Route if limit >= TOLD_FROM => Waited::Briefly,
+        _ => Waited::TooBriefly,
+    }
 }
 
 type ResponseHead = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>>>>;
@@ -102,10 +125,8 @@ impl Pickers {
                 Ok(Err(Failure::Broken { .. })) if !exchange.heard && attempt < ATTEMPTS_MAX => {}
                 Ok(Err(failure)) => return Err(failure),
                 Err(_) => {
-                    // A client that leaves its request no time does not put a picker to rest.
-                    if limit == self.settings.pick_timeout {
-                        exchange.place.times_out(exchange.begun, &late.to_string());
-                    }
+                    let waited = waited(limit, asked.limit_of, self.settings.pick_timeout);
+                    exchange.place.times_out(exchange.begun, waited, &late.to_string());
                     return Err(late);
                 }
             }
@@ -324,6 +345,26 @@ impl Body for Outgoing {
                 outbox.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_cannot_put_a_picker_to_rest_and_a_route_can() {
+        let second = Duration::from_secs;
+        for (limit, limit_of, told) in [
+            (second(10), LimitOf::Route, Waited::Long),
+            (second(10), LimitOf::Client, Waited::Long),
+            (second(9), LimitOf::Route, Waited::Briefly),
+            (second(9), LimitOf::Client, Waited::TooBriefly),
+            (TOLD_FROM, LimitOf::Route, Waited::Briefly),
+            (TOLD_FROM / 2, LimitOf::Route, Waited::TooBriefly),
+        ] {
+            assert_eq!(waited(limit, limit_of, second(10)), told, "{limit:?} of {limit_of:?}");
         }
     }
 }

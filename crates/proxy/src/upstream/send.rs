@@ -125,8 +125,8 @@ impl Limits {
         }
     }
 
-    /// What it says of an endpoint that is asked at `now` if the request's time is over before it has answered.
-    fn blame(&self, now: Now) -> Outcome {
+    /// What it says of an endpoint, or of a picker, that is asked at `now` if the request's time is over before it has answered.
+    pub(crate) fn blame(&self, now: Now) -> Outcome {
         match self.request {
             Some((end, limit)) if end.since(now) < limit / FAIR_SHARE => Outcome::Cancelled,
             _ => Outcome::TimedOut,

@@ -562,3 +562,22 @@ fn an_attempt_at_the_picked_endpoint_is_learnt_as_any() {
     assert_eq!(response.status, 500);
     assert_eq!(gate.record(&response).attempts[0].outcome, Outcome::ServerError { status: 500 });
 }
+
+#[test]
+fn a_picker_that_hangs_leaves_time_to_fail_open_and_rests_whatever_the_routes_time_limit() {
+    let live = Endpoint::answering(ok("live"));
+    let picker =
+        Picker::start(PLAIN, |mut stream: Stream| async move { while stream.next().await.is_some() {} });
+    let text = manifests(Some(picker.address), (Wire::Plain, "FailOpen"), &[live.address]);
+    let limited = text.replace("backendRefs:", "timeouts: {request: 400ms}, backendRefs:");
+    assert_ne!(text, limited);
+    let gate = Gate::with(&limited, brief());
+    until("its endpoint rests", || {
+        let response = ask(&gate);
+        assert_eq!((response.status, response.text().as_str()), (200, "live"));
+        told(&gate, &response).1.contains("the next try is in").then_some(())
+    });
+    let snapshot = gate.world.load();
+    let endpoints = snapshot.pools[0].domain.lock().endpoints(gate.world.clock().now());
+    assert_eq!(endpoints[0].ejections, 0);
+}
