@@ -13,6 +13,9 @@ use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation,
 /// Compressed bytes handed to gzip at once: deflate makes at most 1,032 bytes of one, so a piece stays near 1 MiB.
 const GZIP_INPUT_BYTES: usize = 1024;
 
+/// The window of deflate.
+const GZIP_WINDOW_BYTES: u64 = 32 << 10;
+
 /// Decoded bytes taken from zstd at once.
 const ZSTD_OUTPUT_BYTES: usize = 32 << 10;
 
@@ -105,12 +108,12 @@ impl Decoder {
         }
     }
 
-    /// The most memory that the coding's own window takes once so many bytes are decoded: no page of it is touched before.
+    /// The most memory that the coding's own window, and room for a piece, take once so many bytes are decoded: no page of
+    /// a window is touched before.
     pub(crate) fn window_bytes(&self, decoded: u64) -> u64 {
         match self {
-            // 32 KiB at most.
-            Decoder::Gzip(_) => 0,
-            Decoder::Zstd { .. } => decoded.min(ZSTD_WINDOW_BYTES_MAX),
+            Decoder::Gzip(decoder) => GZIP_WINDOW_BYTES + decoder.get_ref().capacity() as u64,
+            Decoder::Zstd { piece, .. } => decoded.min(ZSTD_WINDOW_BYTES_MAX) + piece.capacity() as u64,
         }
     }
 

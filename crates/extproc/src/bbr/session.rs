@@ -18,8 +18,9 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use journey::headers::{BASE_MODEL_NAME, MODEL_NAME};
 use journey::{Now, Refusal};
-use payload::{BodyHead, Dialect, Gathering, Limits, Media, RequestParser};
+use payload::{BodyHead, Budget, Dialect, Gathering, Limits, Media, RequestParser, Share, Spent};
 use std::rc::Rc;
+use std::sync::Arc;
 use telemetry::{BbrPlugin, Routed};
 
 /// One stream.
@@ -49,6 +50,8 @@ struct Reading {
     head: Unanswered,
     /// What came before the headers were answered; `None` once they are.
     held: Option<Gathering>,
+    /// The charge for what the parser holds of a coded body, before and after; `None` while that is nothing.
+    decoding: Option<Share>,
     received: u64,
     heard: Now,
     timing: Timing,
@@ -95,6 +98,7 @@ impl BbrSession {
             dialect,
             head: Unanswered { timing, ..unanswered },
             held: Some(Gathering::new(&self.bbr.budget)),
+            decoding: None,
             received: 0,
             heard: now,
             timing,
@@ -132,14 +136,15 @@ impl BbrSession {
         if let Err(error) = fed {
             return self.refuse(&error.into(), dialect, replies);
         }
+        if let Err(spent) = reading.charge(&self.bbr.budget) {
+            return self.refuse(&spent.into(), dialect, replies);
+        }
         if body.end_of_stream || self.modes.request != BodyMode::Streamed {
             return self.request_ends(Some(body), replies);
         }
         if let Some(held) = &mut reading.held {
-            let charged = held.beside(reading.parser.held_bytes());
-            let holding = |()| body.body.into_iter().try_for_each(|piece| held.push(piece));
-            if let Err(spent) = charged.and_then(holding) {
-                return self.refuse(&Refusal::from(spent), dialect, replies);
+            if let Err(spent) = body.body.into_iter().try_for_each(|piece| held.push(piece)) {
+                return self.refuse(&spent.into(), dialect, replies);
             }
             if self.bbr.settings.pass_on == PassOn::Early
                 && let Some(model) = reading.parser.model()
@@ -244,8 +249,8 @@ impl Session for BbrSession {
 
     fn deadline(&self) -> Option<Now> {
         match &self.state {
-            // What passes on may wait for the endpoint to take it, which is the gateway's to bound.
-            State::Reading(reading) if reading.held.is_some() => {
+            // What passes on in the clear may wait for the endpoint to take it, which is the gateway's to bound.
+            State::Reading(reading) if reading.held.is_some() || reading.decoding.is_some() => {
                 Some(reading.heard.plus(self.bbr.settings.body_stall_timeout))
             }
             _ => None,
@@ -257,6 +262,16 @@ impl Session for BbrSession {
         let stalled = self.bbr.settings.body_stall_timeout;
         let (received, dialect) = (reading.received, reading.dialect);
         self.refuse(&Refusal::BodyStalled { received, stalled }, dialect, replies)
+    }
+}
+
+impl Reading {
+    /// Charges for what the parser holds.
+    fn charge(&mut self, budget: &Arc<Budget>) -> Result<(), Spent> {
+        match self.parser.held_bytes() {
+            0 => Ok(()),
+            bytes => self.decoding.get_or_insert_with(|| Share::new(budget)).hold(bytes),
+        }
     }
 }
 

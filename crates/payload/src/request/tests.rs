@@ -162,11 +162,12 @@ fn a_compressed_body_is_read_and_kept_decoded() {
 }
 
 #[test]
-fn a_parser_that_only_looks_keeps_nothing_of_a_compressed_body() {
-    let body = [br#"{"model":"chatbot","x":""#.to_vec(), vec![b'x'; 1 << 20], br#""}"#.to_vec()].concat();
+fn a_parser_that_only_looks_keeps_nothing_of_a_compressed_body_but_a_window_and_room_for_a_piece() {
+    let body = [br#"{"model":"chatbot","x":""#.to_vec(), vec![b'x'; 8 << 20], br#""}"#.to_vec()].concat();
     let mut parser = RequestParser::looking(head("/", None, Some("gzip")), Limits::default());
     parser.feed(&Bytes::from(gzip(&body))).unwrap();
-    assert_eq!(parser.held_bytes(), 0);
+    let held = parser.held_bytes();
+    assert!((32 << 10..3 << 20).contains(&held), "{held} bytes are held");
     let request = parser.finish().unwrap();
     assert_eq!((request.bytes, request.decoded.is_none()), (body.len() as u64, true));
     assert_eq!(&*request.model.unwrap().name.0, "chatbot");

@@ -299,6 +299,37 @@ fn a_body_that_was_held_is_charged_until_it_has_left() {
     assert_eq!(bbr.budget.held(), 0);
 }
 
+/// `{"model":"m","prompt":"` and so many blocks of 128 KiB of one letter, in a zstd frame with a window of 8 MiB that is
+/// never whole.
+fn zstd_of_a_large_window(blocks: usize) -> Bytes {
+    let start = br#"{"model":"m","prompt":""#;
+    let block = |bytes: usize, kind: u32| ((bytes as u32) << 3 | kind << 1).to_le_bytes();
+    let mut coded = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x68];
+    coded.extend_from_slice(&block(start.len(), 0)[..3]);
+    coded.extend_from_slice(start);
+    for _ in 0..blocks {
+        coded.extend_from_slice(&block(128 << 10, 1)[..3]);
+        coded.push(b'a');
+    }
+    coded.into()
+}
+
+const CODED: [(&str, &str); 3] = [CHAT[0], CHAT[1], ("content-encoding", "zstd")];
+
+#[test]
+fn what_a_coded_body_makes_the_parser_hold_is_charged_and_has_a_deadline_after_the_headers_were_answered() {
+    let (bbr, _) = router(PassOn::Early);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    stream.headers(&CODED, false);
+    let piece = HttpBody { body: zstd_of_a_large_window(6).into(), end_of_stream: false };
+    let words = stream.say(Request::RequestBody(piece));
+    assert!(words[0].contains("x-gateway-model-name=m"), "{words:?}");
+    assert!(bbr.budget.held() >= 6 * (128 << 10), "{} are charged", bbr.budget.held());
+    assert_eq!(stream.wait(), ["immediate 408 body_stalled", "end Ok"]);
+    drop(stream);
+    assert_eq!(bbr.budget.held(), 0);
+}
+
 #[test]
 fn only_the_first_message_says_how_bodies_travel_and_headers_come_once() {
     let (bbr, _) = router(PassOn::Early);
