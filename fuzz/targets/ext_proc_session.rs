@@ -221,7 +221,10 @@ fn play<S: Session<Message = ProcessingRequest>>(mut session: S, mode: BodySendM
         if !observed {
             passage.comes(&message);
         }
-        let next = session.on(message, now, &mut replies);
+        let mut next = session.on(message, now, &mut replies);
+        while next == Next::Again {
+            next = session.again(&mut replies);
+        }
         let answered = replies_of(&mut replies);
         assert!(!observed || answered.is_empty());
         let count = answered.len();

@@ -9,7 +9,7 @@ use crate::bbr::{Bbr, BbrSettings, PassOn};
 use crate::epp::{Epp, EppSession, EppSettings, PoolReference, SubsetHint};
 use crate::replies::Replies;
 use crate::replies::tests::read;
-use crate::session::{Door as _, Session};
+use crate::session::{Door as _, Next, Session};
 use crate::wire::{
     BodySendMode, HeaderMutation, HeaderValue, HttpBody, HttpHeaders, ImmediateResponse, Mutation,
     ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request, Response,
@@ -225,7 +225,10 @@ impl Asked<'_> {
         let mut passed = if is_streamed { Vec::new() } else { body.to_vec() };
         let mut replies = Replies::default();
         for message in [self.first(body.is_empty())].into_iter().chain(pieces(body, is_streamed)) {
-            session.on(message, Now(0), &mut replies);
+            let mut next = session.on(message, Now(0), &mut replies);
+            while next == Next::Again {
+                next = session.again(&mut replies);
+            }
             for reply in read(&mut replies) {
                 let is_of_headers = matches!(reply.response, Some(Response::RequestHeaders(_)));
                 take(reply, self.headers, &mut passed)?;

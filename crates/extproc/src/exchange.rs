@@ -45,6 +45,8 @@ pub(crate) struct Exchange<S> {
     awaited: Option<Now>,
     message_timeout: Duration,
     session: Option<S>,
+    /// The bytes of the message that the session has read only partly.
+    behind: Option<u64>,
     replies: Replies,
     /// How the stream ends, once that is decided; taken when it is said.
     end: Option<Status>,
@@ -77,6 +79,7 @@ impl<S: Session> Exchange<S> {
             awaited: Some(clock.now()),
             message_timeout: bounds.message_timeout,
             session: Some(session),
+            behind: None,
             replies: Replies::default(),
             end: None,
             alarm: None,
@@ -84,33 +87,56 @@ impl<S: Session> Exchange<S> {
         }
     }
 
-    /// Gives the session every message that is whole, and charges for what is left.
+    /// Gives the session the rest of a message that was read partly, and then every message that is whole, until it has read
+    /// one partly; charges for what is left.
     fn take_messages(&mut self) -> Result<(), Unreadable> {
-        while let Some(session) = &mut self.session
-            && let Some(message) = self.decoder.next_message()?
+        if let Some(bytes) = self.behind.take()
+            && let Some(session) = &mut self.session
         {
+            self.arriving.hold(0).map_err(Unreadable::Budget)?;
+            let next = session.again(&mut self.replies);
+            self.go_on(next, bytes);
+        }
+        while self.behind.is_none()
+            && let Some(session) = &mut self.session
+        {
+            let before = self.decoder.held_bytes();
+            let Some(message) = self.decoder.next_message()? else { break };
+            let bytes = before - self.decoder.held_bytes();
             // What of it is held is the session's to charge.
             self.arriving.hold(0).map_err(Unreadable::Budget)?;
             self.awaited = None;
             let next = session.on(message, self.clock.now(), &mut self.replies);
-            self.go_on(next);
+            self.go_on(next, bytes);
         }
         let is_inside = self.session.is_some() && self.decoder.finish().is_err();
         if is_inside && self.awaited.is_none() {
             self.awaited = Some(self.clock.now());
         }
-        self.arriving.hold(if is_inside { self.decoder.held_bytes() } else { 0 }).map_err(Unreadable::Budget)
+        let left = if is_inside { self.decoder.held_bytes() } else { 0 };
+        self.arriving.hold(left + self.behind.unwrap_or(0)).map_err(Unreadable::Budget)
     }
 
-    fn go_on(&mut self, next: Next) {
-        if let Next::End(status) = next {
-            self.end_with(status);
+    /// Does as the session says of a message of so many bytes.
+    fn go_on(&mut self, next: Next, bytes: u64) {
+        match next {
+            Next::Continue => {}
+            Next::Again => self.behind = Some(bytes),
+            Next::End(status) => self.end_with(status),
+        }
+    }
+
+    fn take_messages_or_end(&mut self) {
+        if let Err(error) = self.take_messages() {
+            tracing::warn!(%error, "a stream is given up");
+            self.end_with(error.status());
         }
     }
 
     /// The session is over: what it held is given back now, not when the peer has read the last byte.
     fn end_with(&mut self, status: Status) {
         self.session = None;
+        self.behind = None;
         self.awaited = None;
         self.alarm = None;
         self.end = Some(status);
@@ -119,6 +145,15 @@ impl<S: Session> Exchange<S> {
     /// Reads until there are enough replies, the stream has ended, or the peer has sent nothing more.
     fn poll_replies(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.session.is_some() && self.replies.bytes() < PACKET_BYTES {
+            if self.behind.is_some() {
+                self.take_messages_or_end();
+                if self.behind.is_some() {
+                    // Others have their turn.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                continue;
+            }
             let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
                 return self.poll_deadline(cx);
             };
@@ -126,10 +161,7 @@ impl<S: Session> Exchange<S> {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
                     self.decoder.feed(data);
-                    if let Err(error) = self.take_messages() {
-                        tracing::warn!(%error, "a stream is given up");
-                        self.end_with(error.status());
-                    }
+                    self.take_messages_or_end();
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a stream was broken off");
@@ -157,7 +189,7 @@ impl<S: Session> Exchange<S> {
             let now = self.clock.now();
             if of_session.is_some_and(|deadline| deadline <= now) {
                 let next = session.late(now, &mut self.replies);
-                self.go_on(next);
+                self.go_on(next, 0);
                 return Poll::Ready(());
             }
             if deadline <= now {

@@ -27,6 +27,7 @@ mod settings;
 #[cfg(test)]
 mod spoken;
 mod tls;
+mod unread;
 pub mod wire;
 
 pub use health::{Health, Serving};

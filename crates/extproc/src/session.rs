@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub enum Next {
     /// It goes on.
     Continue,
+    /// The message was read only partly: [`Session::again`] is to be called before the next, once others have had their turn.
+    Again,
     /// It ends with this status, after the replies.
     End(Status),
 }
@@ -24,6 +26,12 @@ pub trait Session: Unpin + 'static {
 
     /// Takes the peer's next message.
     fn on(&mut self, message: Self::Message, now: Now, replies: &mut Replies) -> Next;
+
+    /// Goes on with the message that was read only partly.
+    fn again(&mut self, replies: &mut Replies) -> Next {
+        let _ = replies;
+        Next::Continue
+    }
 
     /// While the session holds something back: the moment at which [`Session::late`] is to be called.
     fn deadline(&self) -> Option<Now> {

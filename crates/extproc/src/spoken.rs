@@ -41,7 +41,10 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
             metadata_context,
             ..Default::default()
         };
-        let next = self.session.on(message, self.now, &mut self.replies);
+        let mut next = self.session.on(message, self.now, &mut self.replies);
+        while next == Next::Again {
+            next = self.session.again(&mut self.replies);
+        }
         self.told(next)
     }
 
@@ -79,6 +82,21 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
     pub(crate) fn response_body(&mut self, body: &str, end_of_stream: bool) -> Vec<String> {
         self.say(Request::ResponseBody(http_body(body, end_of_stream)))
     }
+}
+
+/// `{"model":"m","prompt":"` and so many blocks of 128 KiB of one letter, in a zstd frame with a window of 8 MiB that is
+/// never whole.
+pub(crate) fn zstd_of_a_large_window(blocks: usize) -> Bytes {
+    let start = br#"{"model":"m","prompt":""#;
+    let block = |bytes: usize, kind: u32| ((bytes as u32) << 3 | kind << 1).to_le_bytes();
+    let mut coded = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x68];
+    coded.extend_from_slice(&block(start.len(), 0)[..3]);
+    coded.extend_from_slice(start);
+    for _ in 0..blocks {
+        coded.extend_from_slice(&block(128 << 10, 1)[..3]);
+        coded.push(b'a');
+    }
+    coded.into()
 }
 
 fn http_headers(headers: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {

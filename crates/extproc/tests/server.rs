@@ -262,6 +262,35 @@ async fn a_large_body_passes_whole_and_a_message_beyond_the_limit_ends_the_strea
     assert_eq!(replies.message().await.unwrap_err().code(), Code::ResourceExhausted);
 }
 
+#[tokio::test]
+async fn a_coded_body_that_is_read_in_turns_is_answered_and_passes() {
+    let (_server, address, _) = start();
+    // A zstd frame with a window of 8 MiB and no size: the start of an object, 7 blocks of 128 KiB of one letter, its end.
+    let block = |bytes: usize, kind: u32| ((bytes as u32) << 3 | kind).to_le_bytes()[..3].to_vec();
+    let mut coded = b"\x28\xb5\x2f\xfd\x00\x68".to_vec();
+    let start = br#"{"model":"m","prompt":""#;
+    coded.extend([block(start.len(), 0), start.to_vec()].concat());
+    (0..7).for_each(|_| coded.extend([block(128 << 10, 2), b"a".to_vec()].concat()));
+    coded.extend([block(2, 1), br#""}"#.to_vec()].concat());
+    let mut first = headers();
+    let Some(Step::RequestHeaders(of_request)) = &mut first.request else { panic!("headers") };
+    let coding = HeaderValue {
+        key: "content-encoding".to_owned(),
+        raw_value: b"zstd".to_vec(),
+        ..HeaderValue::default()
+    };
+    of_request.headers.as_mut().unwrap().headers.push(coding);
+    let (head, tail) = coded.split_at(30);
+    let piece = |piece: &[u8], end_of_stream| {
+        step(Step::RequestBody(HttpBody { body: piece.to_vec(), end_of_stream, ..HttpBody::default() }))
+    };
+    let steps = vec![first, piece(head, false), piece(tail, false), piece(b"", true)];
+    let mut replies = process(&channel(address).await, steps).await;
+    assert_eq!(model(&replies.message().await.unwrap().unwrap()).as_deref(), Some("m"));
+    let whole = async { while !streamed(&replies.message().await.unwrap().unwrap()).expect("a piece").1 {} };
+    tokio::time::timeout(Duration::from_secs(30), whole).await.expect("the stream is woken for each turn");
+}
+
 async fn ask<A, B>(channel: &Channel, method: &'static str, asked: A) -> Result<B, tonic::Status>
 where
     A: prost::Message + Send + Sync + 'static,

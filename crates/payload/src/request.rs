@@ -206,6 +206,11 @@ impl RequestParser {
         Ok(())
     }
 
+    /// True once a coded body has begun: its bytes stand for others, and decoding them takes time and memory.
+    pub fn is_decoding(&self) -> bool {
+        self.decoder.is_some()
+    }
+
     /// Bytes held of a coded body: what was decoded, and the coding's window. They grow with each [`feed`](Self::feed).
     pub fn held_bytes(&self) -> u64 {
         let window = self.decoder.as_ref().map_or(0, |decoder| decoder.window_bytes(self.decoded_bytes));

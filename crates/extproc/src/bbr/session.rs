@@ -10,6 +10,7 @@ use crate::immediate::immediate;
 use crate::modes::{BodyMode, Modes, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Session};
+use crate::unread::Unread;
 use crate::wire::{
     BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders, Phase,
     ProcessingRequest, ProcessingResponse, Request, Response, TrailersResponse, key,
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use journey::headers::{BASE_MODEL_NAME, MODEL_NAME};
 use journey::{Now, Refusal};
-use payload::{BodyHead, Budget, Dialect, Gathering, Limits, Media, RequestParser, Share, Spent};
+use payload::{BodyHead, Budget, Dialect, Fed, Gathering, Limits, Media, RequestParser, Share, Spent};
 use std::rc::Rc;
 use std::sync::Arc;
 use telemetry::{BbrPlugin, Routed};
@@ -52,6 +53,8 @@ struct Reading {
     held: Option<Gathering>,
     /// The charge for what the parser holds of a coded body, before and after; `None` while that is nothing.
     decoding: Option<Share>,
+    /// The message that was read only partly.
+    unread: Option<Unread>,
     received: u64,
     heard: Now,
     timing: Timing,
@@ -99,6 +102,7 @@ impl BbrSession {
             head: Unanswered { timing, ..unanswered },
             held: Some(Gathering::new(&self.bbr.budget)),
             decoding: None,
+            unread: None,
             received: 0,
             heard: now,
             timing,
@@ -130,15 +134,22 @@ impl BbrSession {
             reading.heard = now;
         }
         reading.received += bytes;
+        self.read(Unread::new(body), replies)
+    }
+
+    /// Shows the parser a message or the rest of it; then it is held or passed.
+    fn read(&mut self, mut message: Unread, replies: &mut Replies) -> Next {
+        let State::Reading(reading) = &mut self.state else { return Next::Continue };
         let dialect = reading.dialect;
-        let Reading { timing, parser, .. } = &mut **reading;
-        let fed = timing.of(self.bbr.clock, || body.body.iter().try_for_each(|piece| parser.feed(piece)));
-        if let Err(error) = fed {
-            return self.refuse(&error.into(), dialect, replies);
+        match reading.look(&mut message, &self.bbr) {
+            Err(refusal) => return self.refuse(&refusal, dialect, replies),
+            Ok(Fed::Partly) => {
+                reading.unread = Some(message);
+                return Next::Again;
+            }
+            Ok(Fed::Whole) => {}
         }
-        if let Err(spent) = reading.charge(&self.bbr.budget) {
-            return self.refuse(&spent.into(), dialect, replies);
-        }
+        let body = message.body;
         if body.end_of_stream || self.modes.request != BodyMode::Streamed {
             return self.request_ends(Some(body), replies);
         }
@@ -247,6 +258,11 @@ impl Session for BbrSession {
         Next::Continue
     }
 
+    fn again(&mut self, replies: &mut Replies) -> Next {
+        let State::Reading(reading) = &mut self.state else { return Next::Continue };
+        reading.unread.take().map_or(Next::Continue, |message| self.read(message, replies))
+    }
+
     fn deadline(&self) -> Option<Now> {
         match &self.state {
             // What passes on in the clear may wait for the endpoint to take it, which is the gateway's to bound.
@@ -266,6 +282,13 @@ impl Session for BbrSession {
 }
 
 impl Reading {
+    fn look(&mut self, message: &mut Unread, bbr: &Bbr) -> Result<Fed, Refusal> {
+        let Reading { timing, parser, .. } = self;
+        let fed = timing.of(bbr.clock, || message.show(parser))?;
+        self.charge(&bbr.budget)?;
+        Ok(fed)
+    }
+
     /// Charges for what the parser holds.
     fn charge(&mut self, budget: &Arc<Budget>) -> Result<(), Spent> {
         match self.parser.held_bytes() {

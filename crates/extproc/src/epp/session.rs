@@ -9,6 +9,7 @@ use crate::immediate::immediate;
 use crate::modes::{BodyMode, Modes, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Session};
+use crate::unread::Unread;
 use crate::wire::{
     BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders,
     Metadata, Mutation, Phase, ProcessingRequest, ProcessingResponse, Request, Response, Struct,
@@ -19,8 +20,8 @@ use http::HeaderName;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE, REQUEST_ID};
 use journey::{Cause, Now, Outcome, Refusal};
 use payload::{
-    BodyHead, Dialect, Gathering, Held, InferenceRequest, Limits, Media, RequestParser, ResponseObserver,
-    Rope, Spent,
+    BodyHead, Dialect, Fed, Gathering, Held, InferenceRequest, Limits, Media, RequestParser,
+    ResponseObserver, Rope, Spent,
 };
 use scheduling::config::TestPlugins;
 use state::{Account, Dispatch, Flight, dispatch};
@@ -80,6 +81,8 @@ struct Reading {
     told: Told,
     parser: RequestParser,
     held: Gathering,
+    /// The message that was read only partly.
+    unread: Option<Unread>,
     received: u64,
     heard: Now,
 }
@@ -125,7 +128,8 @@ impl EppSession {
             replies.say(Response::RequestHeaders(HeadersResponse::default()));
         }
         let held = self.epp.gather();
-        self.state = State::Reading(Box::new(Reading { told, parser, held, received: 0, heard: now }));
+        let reading = Reading { told, parser, held, unread: None, received: 0, heard: now };
+        self.state = State::Reading(Box::new(reading));
         Next::Continue
     }
 
@@ -141,15 +145,26 @@ impl EppSession {
             State::Sent => return pass(self.modes.request, Phase::Request, body, replies),
             State::Reading(reading) => reading,
         };
-        if body.body.bytes() > 0 {
+        let bytes = body.body.bytes() as u64;
+        if bytes > 0 {
             reading.heard = now;
         }
-        for piece in body.body {
-            if let Err(refusal) = reading.take(piece) {
-                return self.refuse(&refusal, replies);
+        reading.received += bytes;
+        self.read(Unread::new(body), replies)
+    }
+
+    /// Shows the parser a message or the rest of it, and holds it.
+    fn read(&mut self, mut message: Unread, replies: &mut Replies) -> Next {
+        let State::Reading(reading) = &mut self.state else { return Next::Continue };
+        match reading.take(&mut message) {
+            Err(refusal) => return self.refuse(&refusal, replies),
+            Ok(Fed::Partly) => {
+                reading.unread = Some(message);
+                return Next::Again;
             }
+            Ok(Fed::Whole) => {}
         }
-        if body.end_of_stream || self.modes.request == BodyMode::Answered {
+        if message.body.end_of_stream || self.modes.request == BodyMode::Answered {
             return self.request_ends(true, replies);
         }
         Next::Continue
@@ -399,6 +414,11 @@ impl Session for EppSession {
         Next::Continue
     }
 
+    fn again(&mut self, replies: &mut Replies) -> Next {
+        let State::Reading(reading) = &mut self.state else { return Next::Continue };
+        reading.unread.take().map_or(Next::Continue, |message| self.read(message, replies))
+    }
+
     fn deadline(&self) -> Option<Now> {
         match &self.state {
             // In BUFFERED mode it is the gateway that holds the body, and waits.
@@ -417,11 +437,13 @@ impl Session for EppSession {
 }
 
 impl Reading {
-    fn take(&mut self, piece: Bytes) -> Result<(), Refusal> {
-        self.received += piece.len() as u64;
-        self.parser.feed(&piece)?;
+    fn take(&mut self, message: &mut Unread) -> Result<Fed, Refusal> {
+        let fed = message.show(&mut self.parser)?;
         self.held.beside(self.parser.held_bytes())?;
-        Ok(self.held.push(piece)?)
+        if fed == Fed::Whole {
+            std::mem::take(&mut message.body.body).into_iter().try_for_each(|piece| self.held.push(piece))?;
+        }
+        Ok(fed)
     }
 }
 

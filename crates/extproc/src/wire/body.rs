@@ -19,6 +19,11 @@ impl Pieces {
         self.0.iter().map(Bytes::len).sum()
     }
 
+    /// The piece at this place; none is empty.
+    pub(crate) fn get(&self, place: usize) -> Option<&Bytes> {
+        self.0.get(place)
+    }
+
     /// One after the other; none is empty.
     pub fn iter(&self) -> std::slice::Iter<'_, Bytes> {
         self.0.iter()

@@ -4,7 +4,7 @@ use super::*;
 use crate::Door;
 use crate::bbr::{BaseModels, BbrSettings};
 use crate::replies::tests::read;
-use crate::spoken::Stream;
+use crate::spoken::{Stream, zstd_of_a_large_window};
 use crate::wire::{BodyMutation, BodySendMode, HttpTrailers, Mutation};
 use arc_swap::ArcSwap;
 use payload::Budget;
@@ -32,11 +32,11 @@ data: {baseModel: gemma, adapters: '[food-review]'}
     let settings = BbrSettings {
         pass_on,
         body_mode: BodyMode::Answered,
-        body_bytes_max: 1 << 20,
+        body_bytes_max: 16 << 20,
         body_stall_timeout: STALL,
     };
     let models = Arc::new(ArcSwap::from_pointee(models));
-    (Rc::new(Bbr::new(settings, models, Budget::new(1 << 20), Arc::clone(&counts))), counts)
+    (Rc::new(Bbr::new(settings, models, Budget::new(32 << 20), Arc::clone(&counts))), counts)
 }
 
 const CHAT: [(&str, &str); 3] =
@@ -299,21 +299,6 @@ fn a_body_that_was_held_is_charged_until_it_has_left() {
     assert_eq!(bbr.budget.held(), 0);
 }
 
-/// `{"model":"m","prompt":"` and so many blocks of 128 KiB of one letter, in a zstd frame with a window of 8 MiB that is
-/// never whole.
-fn zstd_of_a_large_window(blocks: usize) -> Bytes {
-    let start = br#"{"model":"m","prompt":""#;
-    let block = |bytes: usize, kind: u32| ((bytes as u32) << 3 | kind << 1).to_le_bytes();
-    let mut coded = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x68];
-    coded.extend_from_slice(&block(start.len(), 0)[..3]);
-    coded.extend_from_slice(start);
-    for _ in 0..blocks {
-        coded.extend_from_slice(&block(128 << 10, 1)[..3]);
-        coded.push(b'a');
-    }
-    coded.into()
-}
-
 const CODED: [(&str, &str); 3] = [CHAT[0], CHAT[1], ("content-encoding", "zstd")];
 
 #[test]
@@ -328,6 +313,25 @@ fn what_a_coded_body_makes_the_parser_hold_is_charged_and_has_a_deadline_after_t
     assert_eq!(stream.wait(), ["immediate 408 body_stalled", "end Ok"]);
     drop(stream);
     assert_eq!(bbr.budget.held(), 0);
+}
+
+#[test]
+fn a_coded_message_is_read_in_turns_each_of_which_is_charged() {
+    for mode in [BodySendMode::FullDuplexStreamed, BodySendMode::Buffered] {
+        let (bbr, _) = router(PassOn::Early);
+        let mut stream = Stream::of(bbr.open(0), mode);
+        stream.headers(&CODED, false);
+        let body = HttpBody { body: zstd_of_a_large_window(64).into(), end_of_stream: false };
+        let message = ProcessingRequest { request: Some(Request::RequestBody(body)), ..Default::default() };
+        let mut next = stream.session.on(message, Now(0), &mut stream.replies);
+        let mut charges = Vec::new();
+        while next == Next::Again {
+            charges.push(bbr.budget.held());
+            next = stream.session.again(&mut stream.replies);
+        }
+        assert!(charges.len() >= 8, "{mode:?}: 8 MiB were decoded in {} turns", charges.len());
+        assert!(charges[0] < 3 << 20 && charges.is_sorted(), "{mode:?}: {charges:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Door;
 use crate::epp::{EppSettings, PoolReference};
-use crate::spoken::Stream;
+use crate::spoken::{Stream, zstd_of_a_large_window};
 use crate::wire::BodySendMode::{Buffered, FullDuplexStreamed, None as NoBody};
 use crate::wire::HttpTrailers;
 use journey::Outcome;
@@ -61,6 +61,11 @@ impl Yard {
     }
 
     fn with(change: impl FnOnce(EppSettings) -> EppSettings) -> Yard {
+        Yard::of(1000, change)
+    }
+
+    /// With a budget of so many bytes.
+    fn of(held_bytes_max: u64, change: impl FnOnce(EppSettings) -> EppSettings) -> Yard {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pool.yaml"), POOL).unwrap();
         let load = Folder::new(&[folder.path().to_owned()]).load();
@@ -78,7 +83,7 @@ impl Yard {
             body_stall_timeout: Duration::from_secs(30),
         };
         let telemetry = Telemetry::new(1, 16);
-        let budget = Budget::new(1000);
+        let budget = Budget::new(held_bytes_max);
         let epp = Rc::new(Epp::new(&Arc::new(change(settings)), &budget, &world, &telemetry, 0));
         Yard { epp, world, telemetry, budget }
     }
@@ -440,4 +445,23 @@ fn a_response_ends_a_request_that_is_still_read() {
     headless.headers(&CHAT, false);
     assert_eq!(headless.response_body("x", true), ["response body"]);
     assert_eq!(headless.trailers(), ["trailers"], "every message has its answer");
+}
+
+#[test]
+fn a_coded_message_is_read_in_turns_each_of_which_is_charged() {
+    let yard = Yard::of(64 << 20, |settings| EppSettings { body_bytes_max: 16 << 20, ..settings });
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&[CHAT[0], CHAT[1], ("content-encoding", "zstd")], false);
+    let body = HttpBody { body: zstd_of_a_large_window(64).into(), end_of_stream: false };
+    let message = ProcessingRequest { request: Some(Request::RequestBody(body)), ..Default::default() };
+    let mut next = stream.session.on(message, Now(0), &mut stream.replies);
+    let mut charges = Vec::new();
+    while next == Next::Again {
+        charges.push(yard.budget.held());
+        next = stream.session.again(&mut stream.replies);
+    }
+    assert!(charges.len() >= 8, "8 MiB were decoded in {} turns", charges.len());
+    assert!(charges[0] < 3 << 20 && charges.is_sorted(), "{charges:?}");
+    drop(stream);
+    assert_eq!(yard.budget.held(), 0);
 }
