@@ -12,7 +12,7 @@ use extproc::wire::{
     ProcessingResponse, ProtocolConfiguration, Request, Response,
 };
 use extproc::{BodyMode, Door, Next, Replies, Session};
-use journey::Now;
+use journey::{BodyPace, Now};
 use libfuzzer_sys::fuzz_target;
 use payload::Budget;
 use resources::{Folder, ObjectName};
@@ -43,7 +43,7 @@ impl Doors {
                 pass_on,
                 body_mode: BodyMode::Streamed,
                 body_bytes_max: BODY_BYTES_MAX,
-                body_stall_timeout: STALL,
+                body_pace: BodyPace { stall_timeout: STALL, rate_min: 0 },
             };
             Rc::new(Bbr::new(settings, Arc::default(), Arc::clone(&budget), Arc::default()))
         });
@@ -57,7 +57,7 @@ impl Doors {
             subset_hint: SubsetHint::Obeyed,
             test_plugins: TestPlugins::Refused,
             body_bytes_max: BODY_BYTES_MAX,
-            body_stall_timeout: STALL,
+            body_pace: BodyPace { stall_timeout: STALL, rate_min: 0 },
         };
         let epp = Rc::new(Epp::new(&Arc::new(settings), &budget, &world, &Telemetry::new(1, 1), 0));
         Doors { budget, bbrs, epp }

@@ -14,6 +14,7 @@ pub use session::BbrSession;
 
 use crate::BodyMode;
 use arc_swap::ArcSwap;
+use journey::BodyPace;
 use payload::Budget;
 use state::Clock;
 use std::cell::Cell;
@@ -40,8 +41,8 @@ pub struct BbrSettings {
     pub body_mode: BodyMode,
     /// Body of a request that is read, bytes.
     pub body_bytes_max: u64,
-    /// Between two pieces of a body that is held as it comes.
-    pub body_stall_timeout: Duration,
+    /// How fast a body that is held must come.
+    pub body_pace: BodyPace,
 }
 
 /// The router, on one thread.

@@ -16,8 +16,8 @@ use crate::wire::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
-use journey::Now;
 use journey::headers::{DESTINATION_ENDPOINT, MODEL_NAME};
+use journey::{BodyPace, Now};
 use journeys::{Answer, Door, Given, Journey, SIDE_BY_SIDE, Sent};
 use payload::Budget;
 use resources::Folder;
@@ -98,7 +98,7 @@ impl Gateway {
         world.apply(load);
         let reference =
             |pool: &Arc<Pool>| PoolReference { name: pool.name.clone(), version: Some(pool.version) };
-        let body_stall_timeout = Duration::from_secs(30);
+        let body_pace = BodyPace { stall_timeout: Duration::from_secs(30), rate_min: 1024 };
         let settings = EppSettings {
             pools: world.load().pools.iter().map(reference).collect(),
             destination_key: DESTINATION_ENDPOINT.as_str().into(),
@@ -106,13 +106,13 @@ impl Gateway {
             subset_hint: SubsetHint::Obeyed,
             test_plugins: scheduling::config::TestPlugins::Refused,
             body_bytes_max: journey.body_bytes_max,
-            body_stall_timeout,
+            body_pace,
         };
         let router = BbrSettings {
             pass_on: asking.pass_on,
             body_mode: BodyMode::Streamed,
             body_bytes_max: journey.body_bytes_max,
-            body_stall_timeout,
+            body_pace,
         };
         let budget = Budget::new(64 << 20);
         let epp = Epp::new(&Arc::new(settings), &budget, &world, &Telemetry::new(1, 1), 0);

@@ -4,7 +4,7 @@
 //! In: a request's headers and body, and the subset of endpoints that the gateway would take. Out: an ordered list of
 //! endpoints in a header and in dynamic metadata, the body behind it, with the model rewritten if the pool says so; or an
 //! `ImmediateResponse`. The response is observed as it passes, and never held.
-//! Never: a decision of its own; a body held beyond the limit, the budget or the stall timeout.
+//! Never: a decision of its own; a body held beyond the limit, the budget or its pace.
 //! Source: Endpoint Picker Protocol 1.0.0; GAIE v1.5.0, `pkg/epp/handlers`; docs/ext-proc.md lists what differs on purpose.
 
 mod hints;
@@ -12,6 +12,7 @@ mod session;
 
 pub use session::EppSession;
 
+use journey::BodyPace;
 use payload::{Budget, Gathering};
 use resources::{ObjectName, PoolVersion};
 use scheduling::config::TestPlugins;
@@ -19,7 +20,6 @@ use state::{Clock, Pool, Reader, Snapshot, World};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 use telemetry::Telemetry;
 
 /// Which pool a port picks for.
@@ -55,8 +55,8 @@ pub struct EppSettings {
     pub test_plugins: TestPlugins,
     /// Body of a request that is read, bytes.
     pub body_bytes_max: u64,
-    /// Between two pieces of a body that is held as it comes.
-    pub body_stall_timeout: Duration,
+    /// How fast a body that is held must come.
+    pub body_pace: BodyPace,
 }
 
 /// The picker, on one thread.

@@ -2,7 +2,7 @@
 //!
 //! In: the peer's bytes, read only as fast as replies are taken. Out: the session's replies, several in one piece where
 //! several messages were there. There is no task and no queue between the two: whoever polls for replies reads messages.
-//! Never: a wait for the rest of a message, or for a stream's first, without a deadline, nor while the session holds
+//! Never: more than two parts of a coded body in one turn; a wait for the rest of a message, or for a stream's first, without a deadline, nor while the session holds
 //! something back; bytes of a message that is not whole without their charge.
 
 use crate::grpc::{Code, Decoder, FrameError, Status};

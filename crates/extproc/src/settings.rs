@@ -2,6 +2,7 @@
 
 use clap::builder::RangedU64ValueParser;
 use clap::value_parser;
+use journey::BodyPace;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -45,6 +46,10 @@ pub struct Settings {
     /// From 1ms to 24h.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_BODY_STALL_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().body_stall_timeout))]
     pub body_stall_timeout: Duration,
+    /// Bytes a second, since its start, of a request body that is held, once `--body-stall-timeout` has passed; slower ones
+    /// get 408. 0 sets no rate. From 0 to 1073741824.
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(0..=1_073_741_824), env = "POINTSMAN_BODY_RATE_MIN", default_value_t = Settings::default().body_rate_min)]
+    pub body_rate_min: u64,
     /// On shutdown: how long streams under way may take to end. From 0s to 24h.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_DRAIN_TIMEOUT", value_parser = resources::durations("0s", "24h"), default_value = seconds(Settings::default().drain_timeout))]
     pub drain_timeout: Duration,
@@ -63,8 +68,16 @@ impl Default for Settings {
             grpc_message_bytes_max: 40 << 20,
             grpc_message_timeout: Duration::from_secs(30),
             body_stall_timeout: Duration::from_secs(30),
+            body_rate_min: 1 << 10,
             drain_timeout: Duration::from_secs(120),
         }
+    }
+}
+
+impl Settings {
+    /// How fast a request body that is held must come.
+    pub fn body_pace(&self) -> BodyPace {
+        BodyPace { stall_timeout: self.body_stall_timeout, rate_min: self.body_rate_min }
     }
 }
 

@@ -22,7 +22,7 @@ use extproc::{
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use journey::Now;
+use journey::{BodyPace, Now};
 use payload::Budget;
 use state::Clock;
 use std::convert::Infallible;
@@ -53,7 +53,7 @@ fn router(budget: &Arc<Budget>) -> impl Fn(usize) -> Bbr + Send + Sync + 'static
         pass_on: PassOn::Early,
         body_mode: BodyMode::Streamed,
         body_bytes_max: 1 << 20,
-        body_stall_timeout: STALL,
+        body_pace: BodyPace { stall_timeout: STALL, rate_min: 1024 },
     };
     let (counts, budget) = (Arc::<BbrCounts>::default(), Arc::clone(budget));
     let models = Arc::<ArcSwap<extproc::bbr::BaseModels>>::default();
@@ -286,8 +286,10 @@ async fn a_coded_body_that_is_read_in_turns_is_answered_and_passes() {
     };
     let steps = vec![first, piece(head, false), piece(tail, false), piece(b"", true)];
     let mut replies = process(&channel(address).await, steps).await;
-    assert_eq!(model(&replies.message().await.unwrap().unwrap()).as_deref(), Some("m"));
-    let whole = async { while !streamed(&replies.message().await.unwrap().unwrap()).expect("a piece").1 {} };
+    let whole = async {
+        assert_eq!(model(&replies.message().await.unwrap().unwrap()).as_deref(), Some("m"));
+        while !streamed(&replies.message().await.unwrap().unwrap()).expect("a piece").1 {}
+    };
     tokio::time::timeout(Duration::from_secs(30), whole).await.expect("the stream is woken for each turn");
 }
 

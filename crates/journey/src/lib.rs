@@ -3,6 +3,7 @@
 //! [`PoolState`] is plain data: no sockets, no lock, no clock, no hidden randomness. The proxy door, the ext_proc door and
 //! the simulator all call the same methods, each taking [`Now`]. Same events, times and seed, same answers.
 
+mod body_pace;
 mod decision;
 mod feedback;
 mod flowcontrol;
@@ -12,6 +13,7 @@ mod pool_state;
 mod refusal;
 mod vocabulary;
 
+pub use body_pace::{BodyArriving, BodyPace};
 pub use decision::{Admission, Arrival, Candidate, Decision, PoolView, ReservationId, Target, Ticket};
 pub use feedback::Outcome;
 pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, ModelRewrite, WeightedTarget};

@@ -66,6 +66,16 @@ pub enum Refusal {
         /// The limit, in headers.
         headers_max: usize,
     },
+    /// The body comes in drops.
+    #[error("the request body comes too slowly: {received} bytes in {}s, fewer than {rate_min} a second", after.as_secs_f32())]
+    BodySlow {
+        /// Bytes received.
+        received: u64,
+        /// How long after the body's start.
+        after: Duration,
+        /// The least rate, bytes per second.
+        rate_min: u64,
+    },
     /// The body stopped coming.
     #[error("the request body stalled: no byte for {}s after {received} bytes", stalled.as_secs_f32())]
     BodyStalled {
@@ -328,6 +338,7 @@ impl Refusal {
             Refusal::MalformedRequest { .. } => (400, Step::Parse, "malformed_request", Downstream, Useless),
             Refusal::TargetTooLong { .. } => (414, Step::Parse, "target_too_long", Downstream, Useless),
             Refusal::HeadTooLarge { .. } => (431, Step::Parse, "head_too_large", Downstream, Useless),
+            Refusal::BodySlow { .. } => (408, Step::Parse, "body_slow", Downstream, Helps),
             Refusal::BodyStalled { .. } => (408, Step::Parse, "body_stalled", Downstream, Helps),
             Refusal::BodyLate { .. } => (408, Step::Parse, "body_late", Downstream, Helps),
             Refusal::BodyBudgetSpent { .. } => (503, Step::Parse, "body_budget_spent", Ours, Helps),

@@ -18,7 +18,7 @@ use crate::wire::{
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use journey::headers::{BASE_MODEL_NAME, MODEL_NAME};
-use journey::{Now, Refusal};
+use journey::{BodyArriving, Now, Refusal};
 use payload::{BodyHead, Budget, Dialect, Fed, Gathering, Limits, Media, RequestParser, Share, Spent};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -55,8 +55,7 @@ struct Reading {
     decoding: Option<Share>,
     /// The message that was read only partly.
     unread: Option<Unread>,
-    received: u64,
-    heard: Now,
+    arriving: BodyArriving,
     timing: Timing,
 }
 
@@ -103,8 +102,7 @@ impl BbrSession {
             held: Some(Gathering::new(&self.bbr.budget)),
             decoding: None,
             unread: None,
-            received: 0,
-            heard: now,
+            arriving: BodyArriving::begun(now),
             timing,
         };
         if self.modes.request != BodyMode::Streamed {
@@ -129,11 +127,7 @@ impl BbrSession {
             State::Passing => return pass(self.modes.request, Phase::Request, body, replies),
             State::Reading(reading) => reading,
         };
-        let bytes = body.body.bytes() as u64;
-        if bytes > 0 {
-            reading.heard = now;
-        }
-        reading.received += bytes;
+        reading.arriving.came(body.body.bytes() as u64, now);
         self.read(Unread::new(body), replies)
     }
 
@@ -176,7 +170,7 @@ impl BbrSession {
         let State::Reading(reading) = std::mem::replace(&mut self.state, State::Passing) else {
             return Next::Continue;
         };
-        let Reading { parser, dialect, mut head, held, received, mut timing, .. } = *reading;
+        let Reading { parser, dialect, mut head, held, arriving, mut timing, .. } = *reading;
         let is_empty = parser.names_empty_model();
         let finished = timing.of(self.bbr.clock, || parser.finish());
         timing.tell(BbrPlugin::BodyFieldToHeader, &self.bbr.counts);
@@ -198,7 +192,7 @@ impl BbrSession {
             return Next::Continue;
         }
         if let Some(held) = held {
-            head.answer(&self.bbr, model, last.is_some().then_some(received), replies);
+            head.answer(&self.bbr, model, last.is_some().then_some(arriving.received()), replies);
             pass_held(held, replies);
         }
         if let Some(last) = last {
@@ -267,7 +261,7 @@ impl Session for BbrSession {
         match &self.state {
             // What passes on in the clear may wait for the endpoint to take it, which is the gateway's to bound.
             State::Reading(reading) if reading.held.is_some() || reading.decoding.is_some() => {
-                Some(reading.heard.plus(self.bbr.settings.body_stall_timeout))
+                Some(reading.arriving.deadline(self.bbr.settings.body_pace))
             }
             _ => None,
         }
@@ -275,9 +269,8 @@ impl Session for BbrSession {
 
     fn late(&mut self, _now: Now, replies: &mut Replies) -> Next {
         let State::Reading(reading) = &self.state else { return Next::Continue };
-        let stalled = self.bbr.settings.body_stall_timeout;
-        let (received, dialect) = (reading.received, reading.dialect);
-        self.refuse(&Refusal::BodyStalled { received, stalled }, dialect, replies)
+        let (refusal, dialect) = (reading.arriving.refusal(self.bbr.settings.body_pace), reading.dialect);
+        self.refuse(&refusal, dialect, replies)
     }
 }
 

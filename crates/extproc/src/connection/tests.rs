@@ -4,6 +4,7 @@ use crate::modes::BodyMode;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper_util::rt::TokioExecutor;
+use journey::BodyPace;
 use payload::Budget;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::LocalSet;
@@ -20,7 +21,7 @@ async fn served(stream: DuplexStream, draining: watch::Receiver<bool>) {
         pass_on: PassOn::Early,
         body_mode: BodyMode::Streamed,
         body_bytes_max: 1 << 20,
-        body_stall_timeout: Duration::from_secs(30),
+        body_pace: BodyPace { stall_timeout: Duration::from_secs(30), rate_min: 1024 },
     };
     let door = Bbr::new(settings, Arc::default(), Budget::new(1 << 20), Arc::default());
     let core = Core { door: Rc::new(door), settings: Arc::default(), clock: Clock::start() };

@@ -18,7 +18,7 @@ use crate::wire::{
 use bytes::Bytes;
 use http::HeaderName;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE, REQUEST_ID};
-use journey::{Cause, Now, Outcome, Refusal};
+use journey::{BodyArriving, Cause, Now, Outcome, Refusal};
 use payload::{
     BodyHead, Dialect, Fed, Gathering, Held, InferenceRequest, Limits, Media, RequestParser,
     ResponseObserver, Rope, Spent,
@@ -83,8 +83,7 @@ struct Reading {
     held: Gathering,
     /// The message that was read only partly.
     unread: Option<Unread>,
-    received: u64,
-    heard: Now,
+    arriving: BodyArriving,
 }
 
 impl EppSession {
@@ -128,7 +127,8 @@ impl EppSession {
             replies.say(Response::RequestHeaders(HeadersResponse::default()));
         }
         let held = self.epp.gather();
-        let reading = Reading { told, parser, held, unread: None, received: 0, heard: now };
+        let arriving = BodyArriving::begun(now);
+        let reading = Reading { told, parser, held, unread: None, arriving };
         self.state = State::Reading(Box::new(reading));
         Next::Continue
     }
@@ -145,11 +145,7 @@ impl EppSession {
             State::Sent => return pass(self.modes.request, Phase::Request, body, replies),
             State::Reading(reading) => reading,
         };
-        let bytes = body.body.bytes() as u64;
-        if bytes > 0 {
-            reading.heard = now;
-        }
-        reading.received += bytes;
+        reading.arriving.came(body.body.bytes() as u64, now);
         self.read(Unread::new(body), replies)
     }
 
@@ -423,7 +419,7 @@ impl Session for EppSession {
         match &self.state {
             // In BUFFERED mode it is the gateway that holds the body, and waits.
             State::Reading(reading) if self.modes.request == BodyMode::Streamed => {
-                Some(reading.heard.plus(self.epp.settings.body_stall_timeout))
+                Some(reading.arriving.deadline(self.epp.settings.body_pace))
             }
             _ => None,
         }
@@ -431,8 +427,8 @@ impl Session for EppSession {
 
     fn late(&mut self, _now: Now, replies: &mut Replies) -> Next {
         let State::Reading(reading) = &self.state else { return Next::Continue };
-        let stalled = self.epp.settings.body_stall_timeout;
-        self.refuse(&Refusal::BodyStalled { received: reading.received, stalled }, replies)
+        let refusal = reading.arriving.refusal(self.epp.settings.body_pace);
+        self.refuse(&refusal, replies)
     }
 }
 

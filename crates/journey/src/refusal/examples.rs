@@ -39,6 +39,7 @@ fn before_the_pool() -> [Refusal; 12] {
         Refusal::MalformedRequest { what: "`Host` is missing" },
         Refusal::TargetTooLong { limit: 65_534 },
         Refusal::HeadTooLarge { bytes_max: 64 << 10, headers_max: 100 },
+        Refusal::BodySlow { received: 4096, after: Duration::from_secs(30), rate_min: 1024 },
         Refusal::BodyStalled { received: 4096, stalled: Duration::from_secs(30) },
         Refusal::BodyLate { received: 4096, limit: Duration::from_secs(60) },
         Refusal::BodyBudgetSpent { held: 1 << 30, limit: 1 << 30 },

@@ -27,6 +27,7 @@ fn the_table_is_this() {
         "400 malformed_request: Parse, Downstream, no retry",
         "414 target_too_long: Parse, Downstream, no retry",
         "431 head_too_large: Parse, Downstream, no retry",
+        "408 body_slow: Parse, Downstream, retry",
         "408 body_stalled: Parse, Downstream, retry",
         "408 body_late: Parse, Downstream, retry",
         "503 body_budget_spent: Parse, Ours, retry",

@@ -84,7 +84,7 @@ impl BbrCommand {
             pass_on: if self.wait_for_body { PassOn::Whole } else { PassOn::Early },
             body_mode: if self.streaming.is_on() { BodyMode::Streamed } else { BodyMode::Answered },
             body_bytes_max: self.door.body_bytes_max,
-            body_stall_timeout: self.door.body_stall_timeout,
+            body_pace: self.door.body_pace(),
         };
         let health = Arc::new(Health::of_any_name());
         let of_process = self.transport.health_on_process_port().then(|| Arc::clone(&health));

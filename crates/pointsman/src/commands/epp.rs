@@ -195,7 +195,7 @@ impl EppCommand {
                 false => SubsetHint::Obeyed,
             },
             body_bytes_max: self.door.body_bytes_max,
-            body_stall_timeout: self.door.body_stall_timeout,
+            body_pace: self.door.body_pace(),
         };
         Ok(PickerSettings {
             configured,

@@ -4,6 +4,7 @@ use crate::epp::{Wire, brief, gate_with};
 use crate::support::{Endpoint, Gate, ok, post, until};
 use extproc::epp::{Epp, EppSettings, PoolReference, SubsetHint};
 use extproc::{Certificates, Port, Server};
+use journey::BodyPace;
 use payload::Budget;
 use resources::{Folder, ObjectName};
 use state::{Clock, World};
@@ -46,7 +47,7 @@ impl Own {
             subset_hint: SubsetHint::Obeyed,
             test_plugins: scheduling::config::TestPlugins::Refused,
             body_bytes_max: 32 << 20,
-            body_stall_timeout: Duration::from_secs(10),
+            body_pace: BodyPace { stall_timeout: Duration::from_secs(10), rate_min: 0 },
         });
         let tls = Certificates::self_signed().unwrap().config().unwrap();
         let port = Port { number: 0, tls: Some(tls), process: Some(0), health: None };

@@ -7,6 +7,7 @@ use crate::replies::tests::read;
 use crate::spoken::{Stream, zstd_of_a_large_window};
 use crate::wire::{BodyMutation, BodySendMode, HttpTrailers, Mutation};
 use arc_swap::ArcSwap;
+use journey::BodyPace;
 use payload::Budget;
 use resources::Folder;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ data: {baseModel: gemma, adapters: '[food-review]'}
         pass_on,
         body_mode: BodyMode::Answered,
         body_bytes_max: 16 << 20,
-        body_stall_timeout: STALL,
+        body_pace: BodyPace { stall_timeout: STALL, rate_min: 0 },
     };
     let models = Arc::new(ArcSwap::from_pointee(models));
     (Rc::new(Bbr::new(settings, models, Budget::new(32 << 20), Arc::clone(&counts))), counts)
@@ -261,6 +262,22 @@ fn however_a_body_is_cut_the_same_bytes_go_on() {
             assert_eq!(passed, text.as_bytes(), "cut at {cut}");
         }
     }
+}
+
+#[test]
+fn a_body_that_comes_in_drops_is_refused_though_it_never_stalls() {
+    let (mut bbr, _) = router(PassOn::Whole);
+    Rc::get_mut(&mut bbr).expect("nobody else has it yet").settings.body_pace.rate_min = 1024;
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.body("{", false);
+    for seconds in 1..30 {
+        stream.now = Now(0).plus(Duration::from_secs(seconds));
+        assert!(stream.session.deadline() > Some(stream.now));
+        stream.body(" ", false);
+    }
+    assert_eq!(stream.session.deadline(), Some(Now(0).plus(Duration::from_secs(30))));
+    assert_eq!(stream.wait(), ["immediate 408 body_slow", "end Ok"]);
 }
 
 #[test]

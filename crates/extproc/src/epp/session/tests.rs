@@ -6,7 +6,7 @@ use crate::epp::{EppSettings, PoolReference};
 use crate::spoken::{Stream, zstd_of_a_large_window};
 use crate::wire::BodySendMode::{Buffered, FullDuplexStreamed, None as NoBody};
 use crate::wire::HttpTrailers;
-use journey::Outcome;
+use journey::{BodyPace, Outcome};
 use payload::Budget;
 use resources::{Folder, ObjectName};
 use signals::Signals;
@@ -80,7 +80,7 @@ impl Yard {
             subset_hint: SubsetHint::Obeyed,
             test_plugins: scheduling::config::TestPlugins::Refused,
             body_bytes_max: 1 << 20,
-            body_stall_timeout: Duration::from_secs(30),
+            body_pace: BodyPace { stall_timeout: Duration::from_secs(30), rate_min: 0 },
         };
         let telemetry = Telemetry::new(1, 16);
         let budget = Budget::new(held_bytes_max);
@@ -389,6 +389,22 @@ fn a_body_is_charged_until_it_has_left() {
     assert_eq!(yard.budget.held(), 19);
     drop(packet);
     assert_eq!(yard.budget.held(), 0);
+}
+
+#[test]
+fn a_body_that_comes_in_drops_is_refused_though_it_never_stalls() {
+    let pace = BodyPace { stall_timeout: Duration::from_secs(30), rate_min: 1024 };
+    let yard = Yard::with(|settings| EppSettings { body_pace: pace, ..settings });
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    stream.body("{", false);
+    for seconds in 1..30 {
+        stream.now = Now(0).plus(Duration::from_secs(seconds));
+        assert!(stream.session.deadline() > Some(stream.now));
+        stream.body(" ", false);
+    }
+    assert_eq!(stream.session.deadline(), Some(Now(0).plus(Duration::from_secs(30))));
+    assert_eq!(stream.wait(), ["immediate 408 body_slow", "end Ok"]);
 }
 
 #[test]
