@@ -46,8 +46,8 @@ pub struct Settings {
     /// From 1ms to 24h.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_BODY_STALL_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().body_stall_timeout))]
     pub body_stall_timeout: Duration,
-    /// Bytes a second, since its start, of a request body that is held, once `--body-stall-timeout` has passed; slower ones
-    /// get 408. 0 sets no rate. From 0 to 1073741824.
+    /// Least rate of a request body that is held, bytes a second; one that comes more slowly for as long as
+    /// `--body-stall-timeout` gets 408, however fast it began. 0 sets no rate. From 0 to 1073741824.
     #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(0..=1_073_741_824), env = "POINTSMAN_BODY_RATE_MIN", default_value_t = Settings::default().body_rate_min)]
     pub body_rate_min: u64,
     /// On shutdown: how long streams under way may take to end. From 0s to 24h.

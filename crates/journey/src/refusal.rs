@@ -67,7 +67,7 @@ pub enum Refusal {
         headers_max: usize,
     },
     /// The body comes in drops.
-    #[error("the request body comes too slowly: {received} bytes in {}s, fewer than {rate_min} a second", after.as_secs_f32())]
+    #[error("the request body comes too slowly: {received} bytes in {}s, of late fewer than {rate_min} a second", after.as_secs_f32())]
     BodySlow {
         /// Bytes received.
         received: u64,

@@ -1,7 +1,7 @@
 //! Step 1 of 5, parse: reading a request body as it arrives, held within the budget.
 //!
 //! In: the client's body, nobody having read of it. Out: the body whole, with what the parser saw. Never: a byte read
-//! that no rule asks for; a wait longer than the stall timeout or than the request has time; a byte more than the limit or the budget allow.
+//! that no rule asks for; a wait longer than the stall timeout, than the least rate allows or than the request has time; a byte more than the limit or the budget allow.
 
 use crate::account::Account;
 use crate::client_io::Watch;
@@ -13,7 +13,7 @@ use http::request;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use journey::{Now, Refusal};
+use journey::{BodyArriving, Now, Refusal};
 use payload::{BodyHead, Fed, Gathering, Held, InferenceRequest, Limits, ParseError, RequestParser, Rope};
 use std::pin::Pin;
 use std::task::Poll;
@@ -113,7 +113,9 @@ impl Arriving {
         if body.size_hint().lower() > limit {
             return Err(ParseError::TooLarge { limit }.into());
         }
-        while let Some(chunk) = next_chunk(core, account, body, (gathering.bytes(), end)).await? {
+        let mut coming = BodyArriving::begun(core.deadlines.coarse());
+        while let Some(chunk) = next_chunk(core, account, body, (&coming, end)).await? {
+            coming.came(chunk.len() as u64, core.settings.body_pace(), core.deadlines.coarse());
             account.record.request_bytes += chunk.len() as u64;
             if account.record.request_bytes > limit {
                 return Err(ParseError::TooLarge { limit }.into());
@@ -189,12 +191,14 @@ async fn next_chunk(
     core: &Core,
     account: &mut Account,
     body: &mut Incoming,
-    (received, end): (u64, Option<(Now, Duration)>),
+    (coming, end): (&BodyArriving, Option<(Now, Duration)>),
 ) -> Result<Option<Bytes>, Refusal> {
-    let stalled = core.settings.body_stall_timeout;
+    let pace = core.settings.body_pace();
     let late = || match end {
-        Some((end, limit)) if end <= core.deadlines.coarse() => Refusal::BodyLate { received, limit },
-        _ => Refusal::BodyStalled { received, stalled },
+        Some((end, limit)) if end <= core.deadlines.coarse() => {
+            Refusal::BodyLate { received: coming.received(), limit }
+        }
+        _ => coming.refusal(pace),
     };
     loop {
         let mut waiting = None;
@@ -203,7 +207,8 @@ async fn next_chunk(
             Poll::Pending => {
                 let deadline = waiting.get_or_insert_with(|| {
                     account.pause();
-                    let deadline = core.deadlines.after(stalled);
+                    let deadline = core.deadlines.unset();
+                    deadline.set_at(coming.deadline(pace));
                     if let Some((end, _)) = end {
                         deadline.no_later_than(end);
                     }

@@ -3,6 +3,7 @@
 use clap::builder::RangedU64ValueParser;
 use clap::value_parser;
 use ipnet::IpNet;
+use journey::BodyPace;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -50,6 +51,10 @@ pub struct Settings {
     /// Between two reads of a request body; then 408. From 1ms to 24h.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_BODY_STALL_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().body_stall_timeout))]
     pub body_stall_timeout: Duration,
+    /// Least rate of a request body that is held, bytes a second; one that comes more slowly for as long as
+    /// `--body-stall-timeout` gets 408, however fast it began. 0 sets no rate. From 0 to 1073741824.
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(0..=1_073_741_824), env = "POINTSMAN_BODY_RATE_MIN", default_value_t = Settings::default().body_rate_min)]
+    pub body_rate_min: u64,
     /// Between two requests of a connection. From 1ms to 24h.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_KEEP_ALIVE_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().keep_alive_timeout))]
     pub keep_alive_timeout: Duration,
@@ -108,6 +113,7 @@ impl Default for Settings {
             held_bytes_max: state::memory_limit() / 4,
             header_read_timeout: Duration::from_secs(10),
             body_stall_timeout: Duration::from_secs(30),
+            body_rate_min: 1 << 10,
             keep_alive_timeout: Duration::from_secs(75),
             write_stall_timeout: Duration::from_secs(60),
             connection_age_max: None,
@@ -129,6 +135,11 @@ fn seconds(time: Duration) -> String {
 }
 
 impl Settings {
+    /// How fast a request body that is held must come.
+    pub(crate) fn body_pace(&self) -> BodyPace {
+        BodyPace { stall_timeout: self.body_stall_timeout, rate_min: self.body_rate_min }
+    }
+
     /// Whether what this peer says about priority and fairness is believed.
     pub(crate) fn trusts(&self, peer: IpAddr) -> Trust {
         let peer = peer.to_canonical();

@@ -127,7 +127,7 @@ impl BbrSession {
             State::Passing => return pass(self.modes.request, Phase::Request, body, replies),
             State::Reading(reading) => reading,
         };
-        reading.arriving.came(body.body.bytes() as u64, now);
+        reading.arriving.came(body.body.bytes() as u64, self.bbr.settings.body_pace, now);
         self.read(Unread::new(body), replies)
     }
 

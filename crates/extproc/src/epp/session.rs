@@ -145,7 +145,7 @@ impl EppSession {
             State::Sent => return pass(self.modes.request, Phase::Request, body, replies),
             State::Reading(reading) => reading,
         };
-        reading.arriving.came(body.body.bytes() as u64, now);
+        reading.arriving.came(body.body.bytes() as u64, self.epp.settings.body_pace, now);
         self.read(Unread::new(body), replies)
     }
 

@@ -214,6 +214,28 @@ fn a_body_that_stalls_is_refused_and_others_go_on_meanwhile() {
 }
 
 #[test]
+fn a_body_that_began_fast_and_comes_in_drops_is_refused_though_it_never_stalls() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let hasty = Settings { body_stall_timeout: Duration::from_secs(1), body_rate_min: 64 << 10, ..settings() };
+    let gate = Gate::with(&by_model(&[("chatbot", &chatbot)]), hasty);
+    let body = format!(r#"{{"model":"chatbot","prompt":"{}"}}"#, "a".repeat(4 << 20));
+    let request = post("/v1/completions", "x-request-id: drops\r\n", &body);
+    let (burst, mut drops) = request.as_bytes().split_at(request.len() - (1 << 20));
+    let mut client = gate.client();
+    client.send(burst);
+    let mut other = gate.client();
+    let refusal = until("it is refused", || {
+        // A drop, and what others do meanwhile.
+        client.send(drops.split_off(..1).expect("a drop is left"));
+        other.send(get("/v1/models", ""));
+        assert_eq!(other.response().status, 200);
+        gate.telemetry.record("drops")?.refusal
+    });
+    assert_eq!(refusal.reason, "body_slow", "{}", refusal.message);
+    until("its bytes are given back", || (gate.handle().budget().held() == 0).then_some(()));
+}
+
+#[test]
 fn a_spent_budget_refuses_the_body_that_asks_for_more_and_is_whole_again_afterwards() {
     let chatbot = Endpoint::answering(ok("chatbot"));
     let poor = Settings { held_bytes_max: 1000, ..settings() };
