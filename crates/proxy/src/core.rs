@@ -83,7 +83,7 @@ impl Deref for Current {
 }
 
 impl Core {
-    fn new(shared: &Shared, index: usize) -> Rc<Core> {
+    pub(crate) fn new(shared: &Shared, index: usize) -> Rc<Core> {
         let deadlines = Deadlines::new(shared.world.clock());
         Rc::new(Core {
             endpoints: Endpoints::new(&shared.settings, Rc::clone(&deadlines)),
@@ -205,6 +205,20 @@ async fn serve(core: Rc<Core>, mut messages: mpsc::UnboundedReceiver<Message>) {
 }
 
 #[cfg(test)]
+impl Shared {
+    /// What one data thread without manifests needs.
+    pub(crate) fn of_nothing() -> Shared {
+        Shared {
+            settings: Arc::new(Settings { cores: 1, ..Settings::default() }),
+            world: Arc::new(World::new(state::Settings::default(), Clock::start())),
+            budget: Budget::new(0),
+            loads: Loads::new(1),
+            telemetry: Telemetry::new(1, 1),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Read, Write};
@@ -212,13 +226,7 @@ mod tests {
 
     #[test]
     fn a_request_that_came_with_the_drain_is_answered() {
-        let shared = Shared {
-            settings: Arc::new(Settings { cores: 1, ..Settings::default() }),
-            world: Arc::new(World::new(state::Settings::default(), Clock::start())),
-            budget: Budget::new(0),
-            loads: Loads::new(1),
-            telemetry: Telemetry::new(1, 1),
-        };
+        let shared = Shared::of_nothing();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nhost: nobody.example\r\n\r\n").unwrap();

@@ -100,6 +100,13 @@ impl Payload {
         }
     }
 
+    /// Takes a body back that nobody has begun to send.
+    fn put_back(&mut self, unsent: UpstreamBody) {
+        if let Payload::Streamed(body) = self {
+            *body = Some(unsent);
+        }
+    }
+
     fn can_be_sent_again(&self) -> bool {
         !matches!(self, Payload::Streamed(None))
     }
@@ -332,7 +339,6 @@ async fn exchange(
     outbound: &mut Outbound,
 ) -> Result<(Response<Incoming>, Lease, Sent), Failure> {
     let gone = || Failure::Reset("the request's body had begun to stream".to_owned());
-    let mut unsent: Option<Request<UpstreamBody>> = None;
     let mut sent = Sent::Once;
     loop {
         let idle = if sent == Sent::Once { core.endpoints.take(endpoint) } else { None };
@@ -345,18 +351,18 @@ async fn exchange(
                 Sent::Again => Failure::Lost(error),
             })?,
         };
-        let request = match unsent.take() {
-            Some(request) => request,
-            None => Request::from_parts(outbound.head.clone(), outbound.body.body().ok_or_else(gone)?),
-        };
+        let body = outbound.body.body().ok_or_else(gone)?;
+        let request = Request::from_parts(outbound.head.clone(), body);
         let begun = core.deadlines.coarse();
         lease.connection.heard.begin();
         match lease.connection.sender.try_send_request(request).await {
             Ok(response) => return Ok((response, lease, sent)),
             Err(mut error) => match error.take_message() {
-                Some(request) if reused => unsent = Some(request),
-                Some(_) if sent == Sent::Once => {
-                    return Err(Failure::Connect(io::ErrorKind::ConnectionReset.into()));
+                Some(request) if reused || sent == Sent::Once => {
+                    outbound.body.put_back(request.into_body());
+                    if !reused {
+                        return Err(Failure::Connect(io::ErrorKind::ConnectionReset.into()));
+                    }
                 }
                 None if reused
                     && was_closing(core, begun, &lease, error.error())
@@ -399,6 +405,14 @@ fn failure(error: &hyper::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::Shared;
+    use crate::upstream::heard::Heard;
+    use crate::upstream::pool::Connection;
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
 
     #[test]
     fn a_status_is_tried_again_by_the_routes_word_or_else_only_503() {
@@ -466,5 +480,22 @@ mod tests {
         let retry = Retry { codes: Vec::new(), attempts: Some(1), backoff: None };
         assert!(tries_failure_again(&slow, 1, Some(&retry)));
         assert!(!tries_failure_again(&slow, 2, Some(&retry)));
+    }
+
+    #[tokio::test]
+    async fn a_streamed_body_that_was_not_begun_is_there_for_the_next_endpoint() {
+        let core = Core::new(&Shared::of_nothing(), 0);
+        let absent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let (io, _far) = tokio::io::duplex(1);
+        let (sender, mut idle) = http1::handshake(TokioIo::new(io)).await.unwrap();
+        assert!(Pin::new(&mut idle).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let connection = Connection { sender, heard: Heard::new() };
+        Lease { endpoint: absent, connection }.release(&core.endpoints);
+        let head = Request::new(()).into_parts().0;
+        let mut outbound = Outbound { head, body: Payload::Streamed(Some(UpstreamBody::Empty)) };
+        let closes = async move { drop(idle) };
+        let (failed, ()) = tokio::join!(exchange(&core, absent, &mut outbound), closes);
+        assert!(matches!(failed, Err(Failure::Connect(_))), "{failed:?}");
+        assert!(outbound.body.can_be_sent_again());
     }
 }
