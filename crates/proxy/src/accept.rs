@@ -134,10 +134,19 @@ pub(crate) struct Acceptor {
     pub(crate) addresses: Arc<Addresses>,
 }
 
+/// Who is still let in of those that wait at a port which closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LetsIn {
+    /// At a reload: as many as the limit of connections lets, since others go on.
+    WithinLimit,
+    /// At a drain: everybody, since nobody comes after them.
+    Everybody,
+}
+
 /// The ports that are listened on: dropping a port's sender closes it.
 #[derive(Default)]
 struct Ports {
-    open: BTreeMap<u16, watch::Sender<()>>,
+    open: BTreeMap<u16, watch::Sender<LetsIn>>,
     /// Those that could not be bound; they are tried again.
     unbound: BTreeSet<u16>,
     tasks: JoinSet<()>,
@@ -161,7 +170,9 @@ impl Acceptor {
                 () = tokio::time::sleep(BIND_RETRY_INTERVAL), if !ports.unbound.is_empty() => {}
             }
         }
-        drop(ports.open);
+        for (_, port) in ports.open {
+            port.send_replace(LetsIn::Everybody);
+        }
         while ports.tasks.join_next().await.is_some() {}
     }
 
@@ -194,7 +205,7 @@ impl Acceptor {
         let opened = listener.local_addr().and_then(|at| Ok((at, TcpListener::from_std(listener)?)));
         match opened {
             Ok((address, listener)) => {
-                let (open, closed) = watch::channel(());
+                let (open, closed) = watch::channel(LetsIn::WithinLimit);
                 ports.open.insert(port, open);
                 self.addresses.set(port, Some(address));
                 ports.tasks.spawn(Arc::clone(self).listen(port, listener, closed));
@@ -205,7 +216,7 @@ impl Acceptor {
 
     /// Accepts on one port until it is closed; then hands over what the kernel had already accepted, so that no client
     /// that was let in is turned away.
-    async fn listen(self: Arc<Self>, port: u16, listener: TcpListener, mut closed: watch::Receiver<()>) {
+    async fn listen(self: Arc<Self>, port: u16, listener: TcpListener, mut closed: watch::Receiver<LetsIn>) {
         loop {
             if self.loads.all() >= self.settings.connections_max {
                 tokio::select! {
@@ -226,14 +237,17 @@ impl Acceptor {
             }
         }
         self.addresses.set(port, None);
-        self.sweep(listener, port);
+        self.sweep(listener, port, *closed.borrow());
     }
 
     /// Hands over what waits to be accepted. The system is asked itself: the runtime says that there is nothing once it has
     /// given out a task's share.
-    fn sweep(&self, listener: TcpListener, port: u16) {
+    fn sweep(&self, listener: TcpListener, port: u16, lets_in: LetsIn) {
         let Ok(listener) = listener.into_std() else { return };
         for _ in 0..BACKLOG {
+            if lets_in == LetsIn::WithinLimit && self.loads.all() >= self.settings.connections_max {
+                break;
+            }
             match listener.accept() {
                 Ok((stream, peer)) if stream.set_nonblocking(true).is_ok() => {
                     self.hand_over(stream, peer, port);

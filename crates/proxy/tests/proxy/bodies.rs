@@ -216,7 +216,8 @@ fn a_body_that_stalls_is_refused_and_others_go_on_meanwhile() {
 #[test]
 fn a_body_that_began_fast_and_comes_in_drops_is_refused_though_it_never_stalls() {
     let chatbot = Endpoint::answering(ok("chatbot"));
-    let hasty = Settings { body_stall_timeout: Duration::from_secs(1), body_rate_min: 64 << 10, ..settings() };
+    let hasty =
+        Settings { body_stall_timeout: Duration::from_secs(1), body_rate_min: 64 << 10, ..settings() };
     let gate = Gate::with(&by_model(&[("chatbot", &chatbot)]), hasty);
     let body = format!(r#"{{"model":"chatbot","prompt":"{}"}}"#, "a".repeat(4 << 20));
     let request = post("/v1/completions", "x-request-id: drops\r\n", &body);

@@ -105,6 +105,22 @@ fn connections_beyond_the_limit_wait_for_one_to_end() {
 }
 
 #[test]
+fn a_port_that_is_closed_at_a_reload_lets_nobody_in_beyond_the_limit() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    let few = Settings { connections_max: 1, ..settings() };
+    let manifests = to_service(&[endpoint.address]);
+    let gate = Gate::with(&manifests, few);
+    let mut first = gate.client();
+    first.send(get("/", ""));
+    assert_eq!(first.response().text(), "ok");
+    let mut waiting = [gate.client(), gate.client()];
+    waiting.iter_mut().for_each(|client| client.send(get("/", "")));
+    gate.reload(&manifests.replace("port: 8080", "port: 8081"));
+    assert!(waiting.iter_mut().all(|client| client.try_response().is_none()), "nobody serves them");
+    assert_eq!(gate.handle().connections(), 1);
+}
+
+#[test]
 fn a_port_that_is_taken_at_a_reload_is_served_once_it_is_free() {
     let endpoint = Endpoint::answering(ok("ok"));
     let manifests = to_service(&[endpoint.address]);
