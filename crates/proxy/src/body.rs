@@ -157,6 +157,13 @@ impl Streamed {
     }
 }
 
+/// What an endpoint did not want of its request is nobody's: from here on a client that hangs up is to be noticed.
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        self.watch.request_is_whole();
+    }
+}
+
 /// A response body on its way to a client.
 #[derive(Debug)]
 pub(crate) enum ResponseBody {

@@ -395,3 +395,47 @@ impl Write for ClientIo {
         self.poll_linger(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::UpstreamBody;
+    use crate::core::Shared;
+    use http::{Request, Response};
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use tokio::io::AsyncWriteExt;
+
+    /// The body of a request that never comes whole, with the connection that it comes over.
+    async fn half_a_body() -> (Incoming, impl Future) {
+        let (near, mut far) = tokio::io::duplex(1 << 10);
+        far.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n12").await.unwrap();
+        let came = Rc::new(Cell::new(None));
+        let taken = Rc::clone(&came);
+        let service = service_fn(move |request: Request<Incoming>| {
+            taken.set(Some(request.into_body()));
+            std::future::pending::<io::Result<Response<UpstreamBody>>>()
+        });
+        let mut connection = Box::pin(http1::Builder::new().serve_connection(TokioIo::new(near), service));
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(connection.as_mut().poll(cx).is_pending());
+        (came.take().expect("the head came"), async move {
+            let _far = far;
+            connection.await
+        })
+    }
+
+    #[tokio::test]
+    async fn a_streamed_body_that_is_dropped_leaves_its_client_listened_to() {
+        let core = Core::new(&Shared::of_nothing(), 0);
+        let deadline = core.deadlines.unset();
+        let watch = Rc::new(Watch::new(([127, 0, 0, 1], 1).into(), 80, &core.settings, deadline));
+        let (body, _connection) = half_a_body().await;
+        watch.request_begins();
+        let body = UpstreamBody::streamed(body, &core, &watch);
+        assert_eq!(watch.reading.get(), Reading::Begun);
+        drop(body);
+        assert_eq!(watch.reading.get(), Reading::Whole);
+    }
+}
