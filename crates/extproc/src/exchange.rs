@@ -7,11 +7,11 @@
 
 use crate::grpc::{Code, Decoder, FrameError, Status};
 use crate::replies::{Packet, Replies};
-use crate::session::{Next, Session};
+use crate::session::{Next, Parting, Session};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
-use journey::Now;
-use payload::{Budget, Share, Spent};
+use journey::{Now, Refusal};
+use payload::{Budget, ParseError, Share, Spent};
 use state::Clock;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -129,8 +129,21 @@ impl<S: Session> Exchange<S> {
     fn take_messages_or_end(&mut self) {
         if let Err(error) = self.take_messages() {
             tracing::warn!(%error, "a stream is given up");
-            self.end_with(error.status());
+            match error.refusal() {
+                Some(refusal) => self.give_up(&refusal, error.status()),
+                None => self.end_with(error.status()),
+            }
         }
+    }
+
+    /// Ends in the middle of a message: the client is told, if the session still may.
+    fn give_up(&mut self, refusal: &Refusal, otherwise: Status) {
+        let Some(session) = &mut self.session else { return };
+        let parting = session.give_up(refusal, &mut self.replies);
+        self.end_with(match parting {
+            Parting::Answered => Status::OK,
+            Parting::Silent => otherwise,
+        });
     }
 
     /// The session is over: what it held is given back now, not when the peer has read the last byte.
@@ -193,12 +206,24 @@ impl<S: Session> Exchange<S> {
                 return Poll::Ready(());
             }
             if deadline <= now {
-                let seconds = self.message_timeout.as_secs_f32();
-                let message = format!("no whole message within {seconds}s");
-                self.end_with(Status::new(Code::DeadlineExceeded, message));
+                self.message_is_late();
                 return Poll::Ready(());
             }
             ready!(self.poll_alarm(deadline, now, cx));
+        }
+    }
+
+    /// No whole message came in time. Where nothing of one came, nothing was asked.
+    fn message_is_late(&mut self) {
+        let stalled = self.message_timeout;
+        let message = format!("no whole message within {}s", stalled.as_secs_f32());
+        let status = Status::new(Code::DeadlineExceeded, message);
+        match self.decoder.finish() {
+            Ok(()) => self.end_with(status),
+            Err(_) => {
+                let received = self.decoder.held_bytes();
+                self.give_up(&Refusal::BodyStalled { received, stalled }, status);
+            }
         }
     }
 
@@ -241,6 +266,17 @@ impl<S: Session> Body for Exchange<S> {
 }
 
 impl Unreadable {
+    /// What the client is told, if it is told; a peer that speaks no gRPC has no client.
+    fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Unreadable::Budget(spent) => Some((*spent).into()),
+            Unreadable::Frame(FrameError::TooLong { limit, .. }) => {
+                Some(ParseError::TooLarge { limit: *limit as u64 }.into())
+            }
+            Unreadable::Frame(_) => None,
+        }
+    }
+
     fn status(&self) -> Status {
         let code = match self {
             Unreadable::Frame(FrameError::Compressed) => Code::Unimplemented,

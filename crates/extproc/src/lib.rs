@@ -34,6 +34,6 @@ pub use health::{Health, Serving};
 pub use modes::BodyMode;
 pub use replies::Replies;
 pub use server::{Drained, Port, Server, StartError};
-pub use session::{Door, Next, Session};
+pub use session::{Door, Next, Parting, Session};
 pub use settings::Settings;
 pub use tls::{Certificates, TlsError};

@@ -2,7 +2,7 @@
 
 use crate::grpc::Status;
 use crate::replies::Replies;
-use journey::Now;
+use journey::{Now, Refusal};
 use payload::Budget;
 use prost::Message;
 use std::rc::Rc;
@@ -17,6 +17,15 @@ pub enum Next {
     Again,
     /// It ends with this status, after the replies.
     End(Status),
+}
+
+/// How a session leaves a stream that is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// It has told the client why.
+    Answered,
+    /// It has not: the stream's status tells.
+    Silent,
 }
 
 /// One stream. Does no I/O and reads no clock; dropped when the stream ends, however it does.
@@ -42,6 +51,13 @@ pub trait Session: Unpin + 'static {
     fn late(&mut self, now: Now, replies: &mut Replies) -> Next {
         let _ = (now, replies);
         Next::Continue
+    }
+
+    /// The stream ends in the middle of a message: the client is to be told why, if it still may be. A gateway turns an error
+    /// of the stream into its own 500, or lets the request pass as if nobody had been asked.
+    fn give_up(&mut self, refusal: &Refusal, replies: &mut Replies) -> Parting {
+        let _ = (refusal, replies);
+        Parting::Silent
     }
 }
 

@@ -35,11 +35,12 @@ pub struct Settings {
     /// quarter of the memory limit (cgroup v2, else physical memory). At least 1.
     #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(1..), env = "POINTSMAN_HELD_BYTES_MAX", default_value_t = Settings::default().held_bytes_max, hide_default_value = true)]
     pub held_bytes_max: u64,
-    /// One gRPC message, bytes: in BUFFERED mode it carries the whole body. From 65536 to 1073741824.
+    /// One gRPC message, bytes: in BUFFERED mode it carries the whole body; longer ones are
+    /// answered 413. From 65536 to 1073741824.
     #[arg(long, value_name = "BYTES", value_parser = RangedU64ValueParser::<usize>::new().range(65_536..=1_073_741_824), env = "POINTSMAN_GRPC_MESSAGE_BYTES_MAX", default_value_t = Settings::default().grpc_message_bytes_max)]
     pub grpc_message_bytes_max: usize,
     /// From a stream's opening to the end of its first gRPC message, and from a message's first byte to its last; then the
-    /// stream ends. From 1ms to 24h.
+    /// request is answered 408, or the stream ends. From 1ms to 24h.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_GRPC_MESSAGE_TIMEOUT", value_parser = resources::durations("1ms", "24h"), default_value = seconds(Settings::default().grpc_message_timeout))]
     pub grpc_message_timeout: Duration,
     /// Between two pieces of a request body that is held; then 408. Envoy itself sets no such limit here.

@@ -2,14 +2,14 @@
 
 use crate::replies::Replies;
 use crate::replies::tests::read;
-use crate::session::{Next, Session};
+use crate::session::{Next, Parting, Session};
 use crate::wire::{
     BodyMutation, BodySendMode, CommonResponse, HeaderMap, HeaderValue, HttpBody, HttpHeaders, HttpTrailers,
     ImmediateResponse, Kind, Metadata, Mutation, ProcessingRequest, ProcessingResponse,
     ProtocolConfiguration, Request, Response, Struct,
 };
 use bytes::Bytes;
-use journey::Now;
+use journey::{Now, Refusal};
 
 /// One stream, and what it says in words.
 pub(crate) struct Stream<S> {
@@ -53,6 +53,12 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
         let deadline = self.session.deadline().expect("something is held");
         let next = self.session.late(deadline, &mut self.replies);
         self.told(next)
+    }
+
+    /// The stream is given up in the middle of a message.
+    pub(crate) fn give_up(&mut self, refusal: &Refusal) -> (Parting, Vec<String>) {
+        let told = self.session.give_up(refusal, &mut self.replies);
+        (told, self.told(Next::Continue))
     }
 
     fn told(&mut self, next: Next) -> Vec<String> {

@@ -88,8 +88,9 @@ async fn until_held(budget: &Budget, bytes: u64) {
     tokio::time::timeout(Duration::from_secs(30), waited).await.expect("so many are held");
 }
 
-/// Opens a stream on which these bytes are sent and nothing more; gives its trailers once it has ended.
-async fn process_cut(address: SocketAddr, bytes: &'static [u8]) -> JoinHandle<http::HeaderMap> {
+/// Opens a stream on which these bytes are sent and nothing more; gives the status that the client is answered with, and the
+/// stream's own, once it has ended.
+async fn process_cut(address: SocketAddr, bytes: &'static [u8]) -> JoinHandle<(Option<i32>, String)> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -102,7 +103,11 @@ async fn process_cut(address: SocketAddr, bytes: &'static [u8]) -> JoinHandle<ht
     tokio::spawn(async move {
         let answer = answered.await.unwrap().into_body().collect().await.unwrap();
         drop(sender);
-        answer.trailers().cloned().unwrap_or_default()
+        let status = answer.trailers().map(|trailers| trailers["grpc-status"].to_str().unwrap().to_owned());
+        let mut replies = extproc::grpc::Decoder::new(1 << 20);
+        replies.feed(answer.to_bytes());
+        let reply: Option<ProcessingResponse> = replies.next_message().unwrap();
+        (reply.as_ref().and_then(immediate), status.unwrap_or_default())
     })
 }
 
@@ -114,21 +119,21 @@ async fn a_stream_that_says_nothing_ends() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_never_whole_is_charged_and_ends_its_stream() {
+async fn a_message_that_is_never_whole_is_charged_and_its_client_gets_408() {
     let budget = Budget::new(1 << 20);
     let (_server, address) = start_impatient(&budget, Duration::from_secs(1));
     let ended = process_cut(address, b"\0\0\0\0\x09half").await;
     until_held(&budget, 4).await;
-    assert_eq!(ended.await.unwrap()["grpc-status"], "4");
+    assert_eq!(ended.await.unwrap(), (Some(408), "0".to_owned()));
     assert_eq!(budget.held(), 0);
 }
 
 #[tokio::test]
-async fn a_message_that_the_budget_has_no_room_for_ends_its_stream() {
+async fn a_message_that_the_budget_has_no_room_for_gets_its_client_503() {
     let budget = Budget::new(3);
     let (_server, address) = start_impatient(&budget, Duration::from_secs(30));
     let ended = process_cut(address, b"\0\0\0\0\x09half").await;
-    assert_eq!(ended.await.unwrap()["grpc-status"], "8");
+    assert_eq!(ended.await.unwrap(), (Some(503), "0".to_owned()));
     assert_eq!(budget.held(), 0);
 }
 
@@ -186,6 +191,12 @@ async fn process(channel: &Channel, steps: Vec<ProcessingRequest>) -> Streaming<
     ExternalProcessorClient::new(channel.clone()).process(steps).await.unwrap().into_inner()
 }
 
+/// The status of an answer that the client is to get at once.
+fn immediate(reply: &ProcessingResponse) -> Option<i32> {
+    let Some(Reply::ImmediateResponse(immediate)) = &reply.response else { return None };
+    immediate.status.as_ref().map(|status| status.code)
+}
+
 /// The model that an answer to headers tells.
 fn model(reply: &ProcessingResponse) -> Option<String> {
     let Some(Reply::RequestHeaders(headers)) = &reply.response else { return None };
@@ -241,13 +252,12 @@ async fn a_body_that_stalls_is_refused_by_our_own_clock() {
     let (_server, address, _) = start();
     let mut replies = process(&channel(address).await, vec![headers(), body("{", false)]).await;
     let reply = replies.message().await.unwrap().unwrap();
-    let Some(Reply::ImmediateResponse(immediate)) = reply.response else { panic!("{reply:?}") };
-    assert_eq!(immediate.status.map(|status| status.code), Some(408));
+    assert_eq!(immediate(&reply), Some(408));
     assert!(replies.message().await.unwrap().is_none(), "the stream has ended");
 }
 
 #[tokio::test]
-async fn a_large_body_passes_whole_and_a_message_beyond_the_limit_ends_the_stream() {
+async fn a_large_body_passes_whole_and_a_message_beyond_the_limit_is_answered_413() {
     let (_server, address, _) = start();
     let channel = channel(address).await;
     let text = format!(r#"{{"model":"a","prompt":"{}"}}"#, "x".repeat(900_000));
@@ -259,7 +269,7 @@ async fn a_large_body_passes_whole_and_a_message_beyond_the_limit_ends_the_strea
     }
     assert!(passed == text);
     let mut replies = process(&channel, vec![headers(), body(&"x".repeat(1 << 20), true)]).await;
-    assert_eq!(replies.message().await.unwrap_err().code(), Code::ResourceExhausted);
+    assert_eq!(immediate(&replies.message().await.unwrap().unwrap()), Some(413));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
 use crate::modes::{BodyMode, Modes, pass};
 use crate::replies::Replies;
-use crate::session::{Next, Session};
+use crate::session::{Next, Parting, Session};
 use crate::unread::Unread;
 use crate::wire::{
     BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders, Phase,
@@ -30,6 +30,7 @@ pub struct BbrSession {
     bbr: Rc<Bbr>,
     modes: Modes,
     state: State,
+    response_begun: bool,
 }
 
 /// How far a request has come.
@@ -71,7 +72,7 @@ struct Unanswered {
 impl BbrSession {
     pub(crate) fn new(bbr: Rc<Bbr>) -> BbrSession {
         let modes = Modes::both(bbr.settings.body_mode);
-        BbrSession { bbr, modes, state: State::New }
+        BbrSession { bbr, modes, state: State::New, response_begun: false }
     }
 
     fn request_headers(&mut self, headers: &HttpHeaders, now: Now, replies: &mut Replies) -> Next {
@@ -223,9 +224,11 @@ impl Session for BbrSession {
         }
         if let Some(step) = &message.request
             && step.is_of_response()
-            && matches!(self.state, State::Reading(_))
         {
-            self.state = State::Passing;
+            self.response_begun = true;
+            if matches!(self.state, State::Reading(_)) {
+                self.state = State::Passing;
+            }
         }
         match message.request {
             Some(Request::RequestHeaders(headers)) => return self.request_headers(&headers, now, replies),
@@ -271,6 +274,18 @@ impl Session for BbrSession {
         let State::Reading(reading) = &self.state else { return Next::Continue };
         let (refusal, dialect) = (reading.arriving.refusal(self.bbr.settings.body_pace), reading.dialect);
         self.refuse(&refusal, dialect, replies)
+    }
+
+    fn give_up(&mut self, refusal: &Refusal, replies: &mut Replies) -> Parting {
+        if self.response_begun {
+            return Parting::Silent;
+        }
+        let dialect = match &self.state {
+            State::Reading(reading) => reading.dialect,
+            State::New | State::Passing => Dialect::Other,
+        };
+        self.refuse(refusal, dialect, replies);
+        Parting::Answered
     }
 }
 

@@ -8,7 +8,7 @@ use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
 use crate::modes::{BodyMode, Modes, pass};
 use crate::replies::Replies;
-use crate::session::{Next, Session};
+use crate::session::{Next, Parting, Session};
 use crate::unread::Unread;
 use crate::wire::{
     BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders,
@@ -41,6 +41,7 @@ pub struct EppSession {
     port: usize,
     modes: Modes,
     state: State,
+    response_begun: bool,
     /// Boxed: it lives as long as the stream, most of which is waiting.
     account: Option<Box<Account>>,
 }
@@ -88,7 +89,14 @@ struct Reading {
 
 impl EppSession {
     pub(super) fn new(epp: Rc<Epp>, port: usize) -> EppSession {
-        EppSession { epp, port, modes: Modes::both(BodyMode::Streamed), state: State::New, account: None }
+        EppSession {
+            epp,
+            port,
+            modes: Modes::both(BodyMode::Streamed),
+            state: State::New,
+            response_begun: false,
+            account: None,
+        }
     }
 
     fn request_headers(
@@ -386,9 +394,11 @@ impl Session for EppSession {
         }
         if let Some(step) = &message.request
             && step.is_of_response()
-            && matches!(self.state, State::Reading(_))
         {
-            self.state = State::Sent;
+            self.response_begun = true;
+            if matches!(self.state, State::Reading(_)) {
+                self.state = State::Sent;
+            }
         }
         match message.request {
             Some(Request::RequestHeaders(headers)) => {
@@ -429,6 +439,14 @@ impl Session for EppSession {
         let State::Reading(reading) = &self.state else { return Next::Continue };
         let refusal = reading.arriving.refusal(self.epp.settings.body_pace);
         self.refuse(&refusal, replies)
+    }
+
+    fn give_up(&mut self, refusal: &Refusal, replies: &mut Replies) -> Parting {
+        if self.response_begun {
+            return Parting::Silent;
+        }
+        self.refuse(refusal, replies);
+        Parting::Answered
     }
 }
 

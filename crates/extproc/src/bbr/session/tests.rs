@@ -383,3 +383,23 @@ fn a_response_ends_a_request_that_is_still_read() {
     assert_eq!(stream.response_headers(&[(":status", "408")], false), ["response headers"]);
     assert_eq!((bbr.budget.held(), stream.session.deadline()), (0, None));
 }
+
+#[test]
+fn whoever_is_given_up_is_told_until_the_response_has_begun() {
+    let (bbr, _) = router(PassOn::Early);
+    let stream = || Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    let spent = Refusal::BodyBudgetSpent { held: 9, limit: 9 };
+    let told = (Parting::Answered, vec!["immediate 503 body_budget_spent".to_owned()]);
+    assert_eq!(stream().give_up(&spent), told);
+    let mut reading = stream();
+    reading.headers(&CHAT, false);
+    assert_eq!(reading.give_up(&spent), told);
+    let mut sent = stream();
+    sent.headers(&CHAT, false);
+    sent.body(r#"{"model":"gemma-3"}"#, true);
+    assert_eq!(sent.give_up(&spent), told);
+    let mut answered = stream();
+    answered.headers(&CHAT, false);
+    answered.response_headers(&[(":status", "200")], false);
+    assert_eq!(answered.give_up(&spent), (Parting::Silent, vec![]));
+}
