@@ -204,8 +204,8 @@ impl PoolState {
         let ask = Ask { prompt_bytes: arrival.prompt.bytes, prompt_blocks: arrival.matches.blocks.of };
         let ranked = policy.rank_watched(&mut self.scratch.weighing, &ask, &mut self.random, watch);
         if ranked.is_empty() {
-            let pool = arrival.pool.name.clone();
-            return Admission::Refuse(Refusal::EveryEndpointFiltered { pool, ready: weighed });
+            let (pool, priority) = (arrival.pool.name.clone(), arrival.priority);
+            return Admission::Refuse(Refusal::EveryEndpointFiltered { pool, priority, ready: weighed });
         }
         let candidates: ArrayVec<Candidate, _> = ranked.iter().map(|&place| self.candidate(place)).collect();
         let endpoints_max = policy.endpoints_max.clamp(1, ENDPOINTS_MAX);

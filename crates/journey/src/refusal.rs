@@ -179,6 +179,8 @@ pub enum Refusal {
     EveryEndpointFiltered {
         /// The pool.
         pool: Arc<str>,
+        /// The request's priority.
+        priority: i32,
         /// Ready endpoints.
         ready: u32,
     },
@@ -394,7 +396,9 @@ impl Refusal {
     /// The request's priority, if it was weighed before it was refused.
     pub fn priority(&self) -> Option<i32> {
         match self {
-            Refusal::Saturated { priority, .. } => Some(*priority),
+            Refusal::Saturated { priority, .. } | Refusal::EveryEndpointFiltered { priority, .. } => {
+                Some(*priority)
+            }
             Refusal::NoReadyEndpoint { priority, .. } => *priority,
             _ => None,
         }

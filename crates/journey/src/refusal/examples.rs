@@ -77,7 +77,7 @@ fn at_the_pool() -> [Refusal; 9] {
             outside_subset: 0,
             cause: Cause::Empty,
         },
-        Refusal::EveryEndpointFiltered { pool: pool.clone(), ready: 4 },
+        Refusal::EveryEndpointFiltered { pool: pool.clone(), priority: 0, ready: 4 },
         Refusal::EndpointPickerFailed {
             pool,
             picker: Arc::from("default/gemma3-epp:9002"),

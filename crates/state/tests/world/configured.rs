@@ -74,10 +74,10 @@ fn a_test_picks_its_endpoint_where_that_is_allowed() {
         };
         dispatch(&pool, &at, &mut fastrand::Rng::with_seed(1), world.clock())
             .map(|flight| flight.at().address.port())
-            .map_err(|refusal| refusal.reason())
+            .map_err(|refusal| (refusal.reason(), refusal.priority()))
     };
     assert_eq!(ask(Some("127.0.0.1:2")), Ok(2));
     assert_eq!(ask(Some("127.0.0.1:1, 10.0.0.1")), Ok(1));
-    assert_eq!(ask(Some("10.0.0.1")), Err("every_endpoint_filtered"));
-    assert_eq!(ask(None), Err("every_endpoint_filtered"));
+    assert_eq!(ask(Some("10.0.0.1")), Err(("every_endpoint_filtered", Some(0))));
+    assert_eq!(ask(None), Err(("every_endpoint_filtered", Some(0))));
 }
