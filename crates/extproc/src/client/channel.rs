@@ -62,11 +62,11 @@ pub struct Pickers {
     pub(super) settings: Settings,
     peers: RefCell<HashMap<(SocketAddr, Transport), Rc<Peer>>>,
     tls: OnceCell<Connector>,
-    /// Subset hints as they are sent, by the pool of the snapshot.
-    hints: RefCell<HashMap<Arc<str>, Hint>>,
+    /// Subset hints as they are sent, by the pool's place in memory: another is not there while the hint knows of it.
+    hints: RefCell<HashMap<*const Pool, Hint>>,
 }
 
-/// The subset hint of a pool, as long as the pool is that of the snapshot.
+/// The subset hint of a pool, as long as there is the pool.
 type Hint = (Weak<Pool>, Bytes);
 
 impl Pickers {
@@ -104,13 +104,12 @@ impl Pickers {
     /// The pool's endpoints, as the picker is told of them.
     pub(super) fn hint(&self, pool: &Arc<Pool>) -> Bytes {
         let mut hints = self.hints.borrow_mut();
-        let of_now = |(of, _): &&Hint| std::ptr::eq(of.as_ptr(), Arc::as_ptr(pool));
-        if let Some((_, hint)) = hints.get(&pool.view.name).filter(of_now) {
+        if let Some((_, hint)) = hints.get(&Arc::as_ptr(pool)) {
             return hint.clone();
         }
         hints.retain(|_, (of, _)| of.strong_count() > 0);
         let hint = subset_hint(pool.endpoints.iter().map(|(_, key)| key.address));
-        hints.insert(Arc::clone(&pool.view.name), (Arc::downgrade(pool), hint.clone()));
+        hints.insert(Arc::as_ptr(pool), (Arc::downgrade(pool), hint.clone()));
         hint
     }
 
@@ -501,6 +500,33 @@ mod tests {
 
     fn left(peer: &Rc<Peer>) -> Option<Duration> {
         peer.admit().err().map(|resting| resting.left)
+    }
+
+    #[test]
+    fn two_pools_of_one_name_each_keep_their_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let pools = "
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {name: gemma}
+spec: {selector: {matchLabels: {app: gemma}}, targetPorts: [{number: 8000}], endpointPickerRef: {name: epp, port: {number: 9002}}}
+---
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferencePool
+metadata: {name: gemma}
+spec: {selector: {app: gemma}, targetPortNumber: 8000, extensionRef: {name: epp}}
+";
+        std::fs::write(folder.path().join("pools.yaml"), pools).unwrap();
+        let world = state::World::new(state::Settings::default(), state::Clock::start());
+        world.apply(resources::Folder::new(&[folder.path().to_owned()]).load());
+        let pools = &world.load().pools;
+        assert_eq!(pools.len(), 2);
+        let settings = Settings { connect_timeout: WAIT, body_bytes_max: 1, pick_timeout: WAIT };
+        let pickers = Pickers::new(settings);
+        let twice = [&pools[0], &pools[1], &pools[0], &pools[1]];
+        let [first, second, again, and_again] = twice.map(|pool| pickers.hint(pool).as_ptr());
+        assert_eq!((first, second), (again, and_again), "none was made anew");
+        assert_eq!(pickers.hints.borrow().len(), 2);
     }
 
     #[tokio::test(start_paused = true)]

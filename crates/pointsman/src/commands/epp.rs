@@ -177,8 +177,7 @@ impl EppCommand {
         if pools.is_empty() {
             return Err("--pool-name is empty: name the InferencePool to pick for, or its endpoints by --endpoint-selector".into());
         }
-        let mut named = BTreeSet::new();
-        if let Some(twice) = pools.iter().find(|pool| !named.insert(&pool.name)) {
+        if let Some(twice) = named_twice(&pools) {
             return Err(
                 format!("the InferencePool {} is named twice by --pool-name and --pool", twice.name).into()
             );
@@ -311,6 +310,13 @@ fn configured(
     Ok(Some(configured))
 }
 
+/// A pool that two ports are to pick for. The v1 and the v1alpha2 pool of one name are two; where no version is said, v1 is
+/// meant first.
+fn named_twice(pools: &[PoolReference]) -> Option<&PoolReference> {
+    let mut named = BTreeSet::new();
+    pools.iter().find(|pool| !named.insert((&pool.name, pool.version.unwrap_or(PoolVersion::V1))))
+}
+
 /// Serves until the process is told to stop, then drains; a second signal ends the drain.
 async fn until_stopped(picker: Picker) {
     tokio::select! {
@@ -321,5 +327,21 @@ async fn until_stopped(picker: Picker) {
     tokio::select! {
         drained = picker.drain() => tracing::info!(cut = drained.cut, "stopped"),
         () = stopped() => tracing::warn!("stopped at once"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_v1_and_the_v1alpha2_pool_of_one_name_are_two() {
+        let pool = |version| PoolReference { name: ObjectName::new("default", "gemma3"), version };
+        let (any, v1, v1alpha2) =
+            (pool(None), pool(Some(PoolVersion::V1)), pool(Some(PoolVersion::V1Alpha2)));
+        assert_eq!(named_twice(&[v1.clone(), v1alpha2.clone()]), None);
+        assert_eq!(named_twice(&[v1alpha2.clone(), any.clone()]), None);
+        assert_eq!(named_twice(&[any.clone(), v1.clone()]), Some(&v1));
+        assert_eq!(named_twice(&[v1alpha2.clone(), any, v1alpha2.clone()]), Some(&v1alpha2));
     }
 }
