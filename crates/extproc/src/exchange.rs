@@ -2,8 +2,9 @@
 //!
 //! In: the peer's bytes, read only as fast as replies are taken. Out: the session's replies, several in one piece where
 //! several messages were there. There is no task and no queue between the two: whoever polls for replies reads messages.
-//! Never: more than two parts of a coded body in one turn; a wait for the rest of a message, or for a stream's first, without a deadline, nor while the session holds
-//! something back; bytes of a message that is not whole without their charge.
+//! Never: more than two parts of a coded body in one turn; a wait for the rest of a message, or for a stream's first,
+//! without a deadline, nor while the session holds something back; bytes of a message that is not whole, or of a body
+//! that waits to leave, without their charge.
 
 use crate::grpc::{Code, Decoder, FrameError, Status};
 use crate::replies::{Packet, Replies};
@@ -253,7 +254,9 @@ impl<S: Session> Body for Exchange<S> {
         loop {
             ready!(this.poll_replies(cx));
             if this.replies.bytes() > 0 {
-                return Poll::Ready(Some(Ok(Frame::data(this.replies.take_packet()))));
+                let mut packet = this.replies.take_packet();
+                packet.charge(&this.arriving);
+                return Poll::Ready(Some(Ok(Frame::data(packet))));
             }
             if let Some(status) = this.end.take() {
                 return Poll::Ready(Some(Ok(Frame::trailers(status.trailers()))));

@@ -16,6 +16,9 @@ const COPIED_BYTES_MAX: usize = 2 << 10;
 /// pieces of so many.
 const MESSAGE_BYTES: usize = 62_000;
 
+/// What waits to leave is charged from so many bytes on: less is what a stream may always have.
+const CHARGED_BYTES_MIN: usize = 4 << 10;
+
 /// Room taken for small messages at once, bytes.
 const HEAD_BYTES: usize = 1 << 10;
 
@@ -46,7 +49,7 @@ impl Default for Passing {
 pub(crate) struct Packet {
     pieces: VecDeque<Bytes>,
     bytes: usize,
-    /// The charges for bodies that were held, until all of it has left.
+    /// The charges for it, until all of it has left.
     shares: Vec<Share>,
 }
 
@@ -144,6 +147,17 @@ impl Passing {
 }
 
 impl Packet {
+    /// Charges for what passes without having been held, out of the budget that `share` is of.
+    pub(crate) fn charge(&mut self, share: &Share) {
+        if self.bytes < CHARGED_BYTES_MIN {
+            return;
+        }
+        let charged = self.shares.iter().map(Share::bytes).sum();
+        let mut passing = share.another();
+        passing.pass((self.bytes as u64).saturating_sub(charged));
+        self.shares.push(passing);
+    }
+
     fn push(&mut self, piece: Bytes) {
         self.bytes += piece.len();
         self.pieces.push_back(piece);

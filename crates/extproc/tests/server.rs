@@ -152,6 +152,33 @@ async fn a_port_where_nobody_calls_keeps_no_place_from_the_others() {
     }
 }
 
+#[tokio::test]
+async fn what_passes_is_charged_until_it_has_left() {
+    let budget = Budget::new(1 << 20);
+    let (_server, address) = start_impatient(&budget, Duration::from_secs(30));
+    let mut upload = headers();
+    let Some(Step::RequestHeaders(of_request)) = &mut upload.request else { panic!("headers") };
+    of_request.headers.as_mut().unwrap().headers[1].raw_value = b"image/png".to_vec();
+    let large = "x".repeat(300_000);
+    // The peer's window is smaller than what comes back, and the peer does not read.
+    let narrow =
+        Channel::from_shared(format!("http://{address}")).unwrap().initial_stream_window_size(65_535);
+    let steps = vec![upload, body(&large, false), body(&large, false)];
+    let mut replies = process(&narrow.connect().await.unwrap(), steps).await;
+    let charged = async {
+        while budget.held() < 200_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), charged).await.expect("what waits is charged");
+    let mut passed = 0;
+    while passed < 2 * large.len() {
+        let reply = replies.message().await.unwrap().unwrap();
+        passed += streamed(&reply).map_or(0, |(piece, _)| piece.len());
+    }
+    until_held(&budget, 0).await;
+}
+
 async fn channel(address: SocketAddr) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }

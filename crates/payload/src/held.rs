@@ -80,6 +80,23 @@ impl Share {
         }
     }
 
+    /// Nothing yet, of the same budget.
+    pub fn another(&self) -> Share {
+        Share::new(&self.budget)
+    }
+
+    /// Bytes taken.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// So many bytes more, beyond the limit if need be: for what is on its way out, which nobody may stop; whoever asks next is
+    /// refused.
+    pub fn pass(&mut self, bytes: u64) {
+        self.budget.held.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
+    }
+
     fn take(&mut self, bytes: u64) -> Result<(), Spent> {
         self.budget.take(bytes)?;
         self.bytes += bytes;
@@ -233,6 +250,10 @@ mod tests {
         for (bytes, held) in [(4, Ok(4)), (9, Ok(9)), (9, Ok(9)), (2, Ok(2)), (11, Err(2)), (0, Ok(0))] {
             assert_eq!(share.hold(bytes).map(|()| budget.held()).map_err(|spent| spent.held), held);
         }
+        let mut passing = share.another();
+        passing.pass(11);
+        assert_eq!((passing.bytes(), share.hold(1)), (11, Err(Spent { held: 11, limit: 10 })));
+        drop(passing);
         let mut gathering = Gathering::new(&budget);
         gathering.push(Bytes::from_static(b"body")).unwrap();
         let share = gathering.finish().into_share();
