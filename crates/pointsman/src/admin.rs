@@ -41,6 +41,8 @@ pub(crate) trait World: Send + Sync + 'static {
     fn now(&self) -> Now;
     /// Whether this process should get requests.
     fn readiness(&self) -> Readiness;
+    /// The listeners' ports that are listened on; `None` of a process that has no listeners.
+    fn open_ports(&self) -> Option<Vec<u16>>;
     /// Bytes of request bodies held.
     fn held_body_bytes(&self) -> u64;
     /// The settings of the process, without secrets.
@@ -87,11 +89,30 @@ pub(crate) fn metrics_router(page: impl Fn() -> String + Clone + Send + Sync + '
     Router::new().route("/healthz", get("ok\n")).route("/metrics", get(metrics))
 }
 
-async fn readyz(State(shared): State<Shared>) -> (StatusCode, &'static str) {
-    match shared.world.readiness() {
-        Readiness::Ready => (StatusCode::OK, "ready\n"),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+async fn readyz(State(Shared { world, .. }): State<Shared>) -> (StatusCode, String) {
+    match (world.readiness(), world.open_ports()) {
+        (Readiness::Ready, Some(open)) => listening(&world.snapshot().ports(), &open),
+        (Readiness::Ready, None) => (StatusCode::OK, "ready\n".to_owned()),
+        (Readiness::Starting, _) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+        (Readiness::Draining, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
+    }
+}
+
+/// Whether a gateway that should listen on `wanted` can be reached: one port that cannot be had takes no request from the
+/// others.
+fn listening(wanted: &[u16], open: &[u16]) -> (StatusCode, String) {
+    let closed: Vec<_> = wanted.iter().filter(|port| !open.contains(port)).map(u16::to_string).collect();
+    let ports = closed.join(", ");
+    if wanted.is_empty() {
+        let why = "listening on no port: no Gateway of ours has an HTTP listener in the manifests\n";
+        (StatusCode::SERVICE_UNAVAILABLE, why.to_owned())
+    } else if closed.len() == wanted.len() {
+        let why = format!("listening on no port: {ports} cannot be had, the log says why\n");
+        (StatusCode::SERVICE_UNAVAILABLE, why)
+    } else if closed.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        (StatusCode::OK, format!("ready, but not on {ports}, which cannot be had: the log says why\n"))
     }
 }
 

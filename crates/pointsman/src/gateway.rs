@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use telemetry::Telemetry;
 
 /// Why a gateway does not start.
@@ -99,7 +99,6 @@ pub(crate) struct Gateway {
     pub(crate) telemetry: Arc<Telemetry>,
     /// Where the admin server listens.
     pub(crate) admin: SocketAddr,
-    proxy: proxy::Handle,
     watched: Arc<Watched>,
     _admin: Admin,
     _control: Control,
@@ -123,23 +122,27 @@ impl Gateway {
         let control = control.map_err(StartError::Thread)?;
         let log = RequestLog::start(&telemetry, settings.world.access_log).map_err(StartError::Thread)?;
         let proxy = Proxy::start(Arc::clone(&world), proxy_settings, Arc::clone(&telemetry))?;
-        watched.serves(proxy.budget());
         for (port, address) in proxy.addresses() {
             tracing::info!(port, %address, "listening");
         }
+        watched.opens(proxy);
         tracing::info!(address = %address, "admin server listening");
-        Ok(Gateway { telemetry, admin: address, proxy, watched, _admin: admin, _control: control, _log: log })
+        Ok(Gateway { telemetry, admin: address, watched, _admin: admin, _control: control, _log: log })
     }
 
     /// Each listener's port, and where it is bound.
     pub(crate) fn addresses(&self) -> Vec<(u16, SocketAddr)> {
-        self.proxy.addresses()
+        self.watched.door().as_ref().map(proxy::Handle::addresses).unwrap_or_default()
     }
 
     /// Stops accepting and lets the requests under way end whole.
     pub(crate) async fn drain(self) -> Drained {
         self.watched.becomes(Readiness::Draining);
-        self.proxy.drain().await
+        let door = self.watched.door().take();
+        match door {
+            Some(proxy) => proxy.drain().await,
+            None => Drained { cut: 0 },
+        }
     }
 }
 
@@ -199,6 +202,8 @@ fn tell<'f>(findings: impl IntoIterator<Item = &'f Finding>) {
 struct Watched {
     world: Arc<World>,
     readiness: AtomicU8,
+    /// The proxy door, of a gateway that serves.
+    door: Mutex<Option<proxy::Handle>>,
     held: OnceLock<Arc<Budget>>,
     settings: serde_json::Value,
 }
@@ -208,9 +213,21 @@ impl Watched {
         Watched {
             world,
             readiness: AtomicU8::new(Readiness::Starting as u8),
+            door: Mutex::default(),
             held: OnceLock::new(),
             settings,
         }
+    }
+
+    /// A gateway serves, through this door.
+    fn opens(&self, proxy: proxy::Handle) {
+        let held = proxy.budget();
+        *self.door() = Some(proxy);
+        self.serves(held);
+    }
+
+    fn door(&self) -> MutexGuard<'_, Option<proxy::Handle>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serves(&self, held: Arc<Budget>) {
@@ -239,6 +256,10 @@ impl admin::World for Watched {
             draining if draining == Readiness::Draining as u8 => Readiness::Draining,
             _ => Readiness::Starting,
         }
+    }
+
+    fn open_ports(&self) -> Option<Vec<u16>> {
+        self.door().as_ref().map(|proxy| proxy.addresses().into_iter().map(|(port, _)| port).collect())
     }
 
     fn held_body_bytes(&self) -> u64 {

@@ -5,7 +5,7 @@ use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use journey::{Now, Outcome};
 use serde_json::{Value, json};
-use state::{Domain, Pool, Snapshot};
+use state::{Domain, Listener, Pool, Snapshot};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -15,11 +15,13 @@ use tower::ServiceExt;
 
 struct TestWorld {
     readiness: Mutex<Readiness>,
+    open: Option<Vec<u16>>,
+    listeners: Vec<Arc<Listener>>,
 }
 
 impl World for TestWorld {
     fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot { generation: 7, ..Snapshot::default() })
+        Arc::new(Snapshot { generation: 7, listeners: self.listeners.clone(), ..Snapshot::default() })
     }
 
     fn now(&self) -> Now {
@@ -28,6 +30,10 @@ impl World for TestWorld {
 
     fn readiness(&self) -> Readiness {
         *self.readiness.lock().unwrap()
+    }
+
+    fn open_ports(&self) -> Option<Vec<u16>> {
+        self.open.clone()
     }
 
     fn held_body_bytes(&self) -> u64 {
@@ -40,7 +46,7 @@ impl World for TestWorld {
 }
 
 fn world() -> Arc<TestWorld> {
-    Arc::new(TestWorld { readiness: Mutex::new(Readiness::Ready) })
+    Arc::new(TestWorld { readiness: Mutex::new(Readiness::Ready), open: None, listeners: Vec::new() })
 }
 
 async fn ask(telemetry: &Arc<Telemetry>, world: &Arc<TestWorld>, path: &str) -> (StatusCode, String) {
@@ -93,6 +99,48 @@ async fn it_is_ready_only_between_start_and_stop() {
         *world.readiness.lock().unwrap() = readiness;
         assert_eq!(ask(&telemetry, &world, "/readyz").await, (status, text.to_owned()));
         assert_eq!(ask(&telemetry, &world, "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn it_is_ready_while_one_of_its_listeners_is_listened_on() {
+    let listener = |port| {
+        Arc::new(Listener {
+            gateway: resources::ObjectName::new("default", "gateway"),
+            name: "http".into(),
+            port,
+            hostname: None,
+            routes: routing::RouteTable::default(),
+        })
+    };
+    for (wanted, open, status, text) in [
+        (vec![8080, 8081], vec![8080, 8081], StatusCode::OK, "ready\n"),
+        (
+            vec![8080, 8081],
+            vec![8080],
+            StatusCode::OK,
+            "ready, but not on 8081, which cannot be had: the log says why\n",
+        ),
+        (
+            vec![8081],
+            vec![],
+            StatusCode::SERVICE_UNAVAILABLE,
+            "listening on no port: 8081 cannot be had, the log says why\n",
+        ),
+        (
+            vec![],
+            vec![],
+            StatusCode::SERVICE_UNAVAILABLE,
+            "listening on no port: no Gateway of ours has an HTTP listener in the manifests\n",
+        ),
+    ] {
+        let world = Arc::new(TestWorld {
+            readiness: Mutex::new(Readiness::Ready),
+            open: Some(open),
+            listeners: wanted.into_iter().map(listener).collect(),
+        });
+        let told = ask(&Telemetry::new(1, 1), &world, "/readyz").await;
+        assert_eq!(told, (status, text.to_owned()));
     }
 }
 

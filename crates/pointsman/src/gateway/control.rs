@@ -67,12 +67,14 @@ async fn take_up_changes(world: &World, folder: Folder, mut told: Told) {
         tokio::select! {
             load = watch.next() => {
                 let Some(load) = load else { return std::future::pending().await };
+                let before = world.load();
                 if world.apply(load) == Applied::Unchanged {
                     continue;
                 }
                 let snapshot = world.load();
                 told.tell_new(&snapshot.findings);
                 tell_change(&snapshot);
+                tell_closed(&before.ports(), &snapshot.ports());
             }
             Ok(()) = changes.changed() => told.tell_new(&world.load().findings),
         }
@@ -95,6 +97,16 @@ fn tell_change(snapshot: &Snapshot) {
             unserved,
             "the manifests have changed; a file that cannot be used keeps its last good objects, the rest is in force"
         ),
+    }
+}
+
+/// A port that no listener has any more is closed, whether or not its listener's new one can be had.
+fn tell_closed(before: &[u16], ports: &[u16]) {
+    for port in before.iter().filter(|port| !ports.contains(port)) {
+        tracing::warn!(port, "closed: no listener of the manifests has this port any more");
+    }
+    if ports.is_empty() && !before.is_empty() {
+        tracing::error!("listening on no port: no Gateway of ours has an HTTP listener; /readyz answers 503");
     }
 }
 

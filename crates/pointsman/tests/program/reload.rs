@@ -97,6 +97,30 @@ fn a_listener_that_moves_is_told_in_the_log_and_served_where_it_is() {
 }
 
 #[test]
+fn a_gateway_without_a_listener_is_not_ready_and_says_what_it_closed() {
+    on_a_runtime(async {
+        let bench = Bench::two_models().await;
+        assert_eq!(bench.admin("/readyz").await.status, StatusCode::OK);
+        let whole = bench.read("gateway.yaml");
+        std::fs::remove_file(bench.folder.path().join("gateway.yaml")).unwrap();
+        let not_ready = until("it is not ready", async || {
+            Some(bench.admin("/readyz").await).filter(|ready| ready.status == StatusCode::SERVICE_UNAVAILABLE)
+        });
+        let why = not_ready.await.text();
+        assert!(why.contains("no Gateway of ours has an HTTP listener"), "{why}");
+        let closed = |line: &Value| {
+            line["port"] == 8080 && line["message"].as_str().unwrap_or_default().starts_with("closed")
+        };
+        until("the log says so", async || (!bench.logged(closed).is_empty()).then_some(())).await;
+        bench.write("gateway.yaml", &whole);
+        until("it is ready again", async || {
+            (bench.admin("/readyz").await.status == StatusCode::OK).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_broken_file_keeps_its_last_good_objects_and_the_log_says_once_where_it_is_broken() {
     on_a_runtime(async {
         let bench = Rc::new(Bench::two_models().await);
