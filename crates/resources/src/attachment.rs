@@ -55,6 +55,14 @@ pub(crate) struct Reason {
     pub(crate) code: &'static str,
     pub(crate) at: FieldPath,
     pub(crate) why: String,
+    /// The GatewayClass or Gateway that is not found.
+    pub(crate) missing: Option<ObjectName>,
+}
+
+impl Reason {
+    fn new(code: &'static str, at: FieldPath, why: String) -> Reason {
+        Reason { code, at, why, missing: None }
+    }
 }
 
 /// The listeners that are served, most specific hostname first within a port, with their routes.
@@ -82,12 +90,14 @@ fn is_ours(gateway: &Gateway, store: &Store) -> Result<bool, Reason> {
         return Ok(true);
     }
     let name = &gateway.spec.gateway_class_name;
-    if let Some(class) = store.gateway_classes.get(&ObjectName::new("", name.clone())) {
+    let class_name = ObjectName::new("", name.clone());
+    if let Some(class) = store.gateway_classes.get(&class_name) {
         return Ok(class.spec.controller_name == CONTROLLER_NAME);
     }
     let there = names(store.gateway_classes.keys().map(|class| &*class.name));
     let why = format!("no GatewayClass `{name}`: this Gateway is not served; {there}");
-    Err(Reason { code: "gateway-class-not-found", at: field!["spec", "gatewayClassName"], why })
+    let missing = Some(class_name);
+    Err(Reason { missing, ..Reason::new("gateway-class-not-found", field!["spec", "gatewayClassName"], why) })
 }
 
 /// Without routes yet. Of two listeners of one port and hostname the older Gateway's is served.
@@ -111,13 +121,13 @@ fn served(store: &Store) -> (Vec<ServedListener<'_>>, Vec<Left<'_>>) {
             let hostname = declared.hostname.as_deref().map(lower_case);
             if declared.protocol != Protocol::Http {
                 let why = "only listeners of protocol HTTP are served".to_owned();
-                leave(Reason { code: "protocol-not-served", at: at.then("protocol"), why });
+                leave(Reason::new("protocol-not-served", at.then("protocol"), why));
             } else if let Some(older) = taken.get(&(declared.port, hostname.clone())) {
                 let why = format!(
                     "a listener of Gateway `{older}`, which goes first, has port {} and this hostname: this one is not served",
                     declared.port
                 );
-                leave(Reason { code: "listener-taken", at, why });
+                leave(Reason::new("listener-taken", at, why));
             } else {
                 taken.insert((declared.port, hostname.clone()), &gateway.meta.name);
                 listeners.push(ServedListener { gateway, declared, hostname, routes: Vec::new() });
@@ -147,13 +157,14 @@ fn attach_to<'s>(
     if !parent.is_gateway() {
         let kind = parent.kind.as_deref().unwrap_or("Gateway");
         let why = format!("a {kind} is no parent here; routes attach to Gateways");
-        return Err(Reason { code: "parent-not-served", at: at.clone(), why });
+        return Err(Reason::new("parent-not-served", at.clone(), why));
     }
     let name = parent.target(&route.meta.name.namespace);
     let Some(gateway) = store.gateways.get(&name) else {
         let there = names(store.gateways.keys().map(|gateway| &*gateway.name));
         let why = format!("no Gateway `{name}`: the route does not attach; {there}");
-        return Err(Reason { code: "parent-not-found", at: at.then("name"), why });
+        let missing = Some(name);
+        return Err(Reason { missing, ..Reason::new("parent-not-found", at.then("name"), why) });
     };
     if !matches!(is_ours(gateway, store), Ok(true)) {
         return Ok(()); // Somebody else's business, or told at the Gateway.
@@ -181,11 +192,11 @@ fn attach_to<'s>(
             let why = format!(
                 "no listener of Gateway `{name}` allows HTTPRoutes of namespace `{namespace}`: see its `allowedRoutes`"
             );
-            Err(Reason { code: "route-not-allowed", at: at.clone(), why })
+            Err(Reason::new("route-not-allowed", at.clone(), why))
         }
         (true, false) => {
             let why = format!("no hostname of the route is one that its listeners at Gateway `{name}` take");
-            Err(Reason { code: "hostname-outside-listener", at: field!["spec", "hostnames"], why })
+            Err(Reason::new("hostname-outside-listener", field!["spec", "hostnames"], why))
         }
     }
 }
@@ -210,7 +221,7 @@ fn not_found(gateway: &Gateway, parent: &ParentRef, at: &FieldPath) -> Reason {
         let there = names(declared.iter().map(|listener| &*listener.name));
         format!("Gateway `{name}` has no {what}: the route does not attach; {there}")
     };
-    Reason { code: "listener-not-found", at: part, why }
+    Reason::new("listener-not-found", part, why)
 }
 
 /// Whether a listener's `allowedRoutes` lets a route attach.

@@ -16,7 +16,7 @@ use yaml::{FieldPath, Tree, field};
 /// What one file holds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct File {
-    /// The objects without an error, in the order of lines.
+    /// The objects, in the order of lines.
     pub(crate) objects: Vec<Declared>,
     pub(crate) findings: Vec<Finding>,
     /// Where objects of kinds stand that are not read.
@@ -26,7 +26,9 @@ pub(crate) struct File {
 /// An object, and how it was written.
 #[derive(Debug, Clone)]
 pub(crate) struct Declared {
-    pub(crate) typed: AnyObject,
+    /// None if it has an error and is refused.
+    pub(crate) typed: Option<AnyObject>,
+    pub(crate) origin: Origin,
     pub(crate) tree: Arc<Tree>,
     /// As findings show it.
     pub(crate) shown: Arc<str>,
@@ -37,14 +39,31 @@ impl File {
     pub(crate) fn is_broken(&self) -> bool {
         self.findings.iter().any(|finding| finding.effect() == Effect::FileRefused)
     }
+
+    /// Whether no object is written in it, not even a wrong one.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.ignored.is_empty() && self.findings.is_empty()
+    }
+
+    /// The objects that can be used.
+    pub(crate) fn usable(&self) -> impl Iterator<Item = (&AnyObject, &Declared)> {
+        self.objects.iter().filter_map(|object| Some((object.typed.as_ref()?, object)))
+    }
 }
 
 impl Declared {
+    /// What makes it one object with another: group, kind and name.
+    pub(crate) fn identity(&self) -> String {
+        let api_version = self.tree.text("apiVersion").unwrap_or_default();
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        format!("{group} {}", self.shown)
+    }
+
     /// That `first` has its name already.
     pub(crate) fn is_a_second(&self, first: &Origin) -> Vec<Finding> {
-        let mut report = Report::new(self.typed.meta().origin.clone(), self.shown.clone(), Some(&self.tree));
+        let mut report = Report::new(self.origin.clone(), self.shown.clone(), Some(&self.tree));
         let message = format!(
-            "declared before in {} line {}, which stands; rename or remove one of them",
+            "declared before in {} line {}; rename or remove one of them",
             first.file.display(),
             first.line
         );
@@ -73,17 +92,16 @@ impl File {
         let origin = Origin { file: name.clone(), line: tree.line };
         let shown: Arc<str> = show(&tree).into();
         let mut report = Report::new(origin.clone(), shown.clone(), Some(&tree));
-        match which(&tree, &mut report) {
+        let typed = match which(&tree, &mut report) {
             Which::Kind(kind) => {
                 schema::check(kind, &tree, &mut report);
-                let typed = if report.has_errors() { None } else { read(kind, &tree, &mut report) };
-                self.findings.append(&mut report.findings);
-                let declared = |typed| Declared { typed, tree: Arc::new(tree), shown };
-                self.objects.extend(typed.map(declared));
+                if report.has_errors() { None } else { read(kind, &tree, &mut report) }
             }
-            Which::Ignored(kind) => self.ignored.push((origin, kind)),
-            Which::Wrong => self.findings.append(&mut report.findings),
-        }
+            Which::Ignored(kind) => return self.ignored.push((origin, kind)),
+            Which::Wrong => None,
+        };
+        self.findings.append(&mut report.findings);
+        self.objects.push(Declared { typed, origin, tree: Arc::new(tree), shown });
     }
 }
 

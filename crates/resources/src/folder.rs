@@ -1,8 +1,8 @@
 //! Where manifests come from when there is no API server: folders, files and stdin.
 //!
 //! In: paths. Out: a [`Load`]: a [`Store`] and what is wrong with the manifests, each with itself and with what it refers to.
-//! This is the one list of findings: `check` prints it, a running process logs it. A file that breaks keeps its own last good
-//! objects while the others apply.
+//! This is the one list of findings: `check` prints it, a running process logs it. A file that breaks, or is emptied, keeps its
+//! own last good objects while the others apply; a file that is deleted keeps nothing.
 //! Never: a panic, or an order that depends on time: folders in the order given, files by name, objects by line.
 
 use crate::file::{File, read_file};
@@ -10,6 +10,7 @@ use crate::finding::Finding;
 use crate::object::Origin;
 use crate::places::Places;
 use crate::references::{self, Audience};
+use crate::refused::{self, Refused};
 use crate::rules::Effect;
 use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,8 +40,22 @@ pub struct Folder {
 struct Remembered {
     text: Vec<u8>,
     file: File,
-    /// As it was when it was whole: `file` unless that is broken.
+    /// As it was when it was whole: `file` unless that is broken or was emptied, as by an editor that is about to write.
     good: File,
+}
+
+impl Remembered {
+    /// That no object is written in the file, whose path this is.
+    fn nothing_in_it(&self, path: &Path) -> Option<Finding> {
+        let message = match (self.file.is_empty(), self.good.is_empty()) {
+            (false, _) => return None,
+            (true, true) => "no object in this file",
+            (true, false) => {
+                "no object in this file any more: those that it had stay until it has others; delete the file to remove them"
+            }
+        };
+        Some(Finding::of_file(Origin { file: shown(path), line: 0 }, "empty-file", message))
+    }
 }
 
 /// What a source holds at one moment.
@@ -63,27 +78,29 @@ impl Load {
     /// What files hold, in their order: of each what is wrong with it, and the good objects of the other, which is the file
     /// itself or what it was before it broke. To `findings` about the files come those about what they hold.
     fn of<'f>(
-        files: impl IntoIterator<Item = (&'f File, &'f File)>,
+        files: impl Iterator<Item = (&'f File, &'f File)> + Clone,
         mut findings: Vec<Finding>,
         (paths, audience): (&[PathBuf], &Audience),
     ) -> Load {
         let (mut store, mut places) = (Store::default(), Places::default());
         let mut ignored = Ignored::default();
-        for (file, good) in files {
+        for (file, good) in files.clone() {
             findings.extend(file.findings.iter().cloned());
             ignored.add(file);
-            for object in &good.objects {
-                match object.typed.put(&mut store) {
-                    Ok(()) => places.add(object.typed.meta().origin.clone(), Arc::clone(&object.tree)),
+            for (typed, object) in good.usable() {
+                match typed.put(&mut store) {
+                    Ok(()) => places.add(object.origin.clone(), Arc::clone(&object.tree)),
                     Err(first) => findings.extend(object.is_a_second(&first)),
                 }
             }
         }
         findings.extend(ignored.finding());
+        findings.extend(refused::duplicates(files.clone().map(|(file, _)| file)));
         let nothing =
             store == Store::default() && !findings.iter().any(|f| f.effect() == Effect::FileRefused);
         findings.extend(paths.first().filter(|_| nothing).map(|first| nothing_in(first, paths)));
-        findings.extend(references::check(&store, &places, audience));
+        let refused = Refused::of(files.map(|(file, _)| file));
+        findings.extend(references::check(&store, &places, &refused, audience));
         findings.sort();
         findings.dedup();
         Load { store, findings, places }
@@ -98,7 +115,7 @@ pub fn check(paths: &[PathBuf]) -> Vec<Finding> {
 /// What is wrong with a text, as if it were a file of this name.
 pub fn check_text(file: &Path, text: &[u8]) -> Vec<Finding> {
     let file = read_file(&file.into(), text);
-    Load::of([(&file, &file)], Vec::new(), (&[], &Audience::Gateway)).findings
+    Load::of([(&file, &file)].into_iter(), Vec::new(), (&[], &Audience::Gateway)).findings
 }
 
 impl Folder {
@@ -142,8 +159,13 @@ impl Folder {
                 order.push(path);
             }
         }
-        let files = order.iter().map(|path| &self.files[path]);
-        let files = files.map(|remembered| (&remembered.file, &remembered.good));
+        let files = order.iter().map(|path| (path, &self.files[path]));
+        findings.extend(files.clone().filter_map(|(path, remembered)| remembered.nothing_in_it(path)));
+        // If no file has an object, that is told once.
+        if order.iter().all(|path| self.files[path].good.is_empty()) {
+            findings.retain(|finding| finding.code != "empty-file");
+        }
+        let files = files.map(|(_, remembered)| (&remembered.file, &remembered.good));
         Load::of(files, findings, (&self.paths, &self.audience))
     }
 
@@ -198,7 +220,7 @@ fn read(path: &Path, before: Option<Remembered>, findings: &mut Vec<Finding>) ->
         before => {
             let file = read_file(&shown(path), &text);
             let good = match before {
-                Some(before) if file.is_broken() => before.good,
+                Some(before) if file.is_broken() || file.is_empty() => before.good,
                 _ => file.clone(),
             };
             Some(Remembered { text, file, good })

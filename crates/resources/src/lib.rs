@@ -25,6 +25,7 @@ mod pattern;
 mod places;
 mod reference_grant;
 mod references;
+mod refused;
 mod report;
 mod rules;
 mod schema;

@@ -15,6 +15,7 @@ use crate::finding::Finding;
 use crate::inference_pool::{InferencePool, PoolVersion};
 use crate::object::{Meta, ObjectName};
 use crate::places::Places;
+use crate::refused::Refused;
 use crate::report::Report;
 use crate::store::Store;
 
@@ -45,8 +46,8 @@ impl Audience {
 }
 
 /// Checks what everything refers to.
-pub(crate) fn check(store: &Store, places: &Places, audience: &Audience) -> Vec<Finding> {
-    let mut references = References { store, places, audience, findings: Vec::new() };
+pub(crate) fn check(store: &Store, places: &Places, refused: &Refused, audience: &Audience) -> Vec<Finding> {
+    let mut references = References { store, places, refused, audience, findings: Vec::new() };
     references.gateways();
     references.http_routes();
     references.inference_pools();
@@ -60,6 +61,7 @@ pub(crate) fn check(store: &Store, places: &Places, audience: &Audience) -> Vec<
 struct References<'s> {
     store: &'s Store,
     places: &'s Places,
+    refused: &'s Refused,
     audience: &'s Audience,
     findings: Vec<Finding>,
 }

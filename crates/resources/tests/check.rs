@@ -2,16 +2,34 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use resources::{Finding, Severity, check};
-use std::path::PathBuf;
 
 /// What a finding says, without its words.
 type Said = (Severity, &'static str, String, u32);
 
+/// What is said of a manifest besides that nothing is sent to what it declares alone.
 fn findings(manifest: &str) -> Vec<Finding> {
+    let alone = ["gateway-without-route", "pool-without-route"];
+    let all = of_files(&[("manifest.yaml", manifest.as_bytes())]);
+    all.into_iter().filter(|finding| !alone.contains(&finding.code)).collect()
+}
+
+/// What is said of a folder with these files.
+fn of_files(files: &[(&str, &[u8])]) -> Vec<Finding> {
     let folder = tempfile::tempdir().unwrap();
-    let file: PathBuf = folder.path().join("manifest.yaml");
-    std::fs::write(&file, manifest).unwrap();
-    check(&[file])
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    check(&[folder.path().to_owned()])
+}
+
+/// The same in short: file and line, rule, message. The folder's own name is left out.
+fn told_of(files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    let told = |finding: Finding| {
+        let folder = format!("{}/", finding.origin.file.parent().unwrap().display());
+        format!("{} {}: {}", finding.origin, finding.code, finding.message).replace(&folder, "")
+    };
+    of_files(&files).into_iter().map(told).collect()
 }
 
 fn said(manifest: &str) -> Vec<Said> {
@@ -641,6 +659,95 @@ fn of_two_objects_with_one_name_the_first_by_file_stands_whatever_their_age() {
         ("duplicate-object", folder.path().join("b.yaml").as_path())
     );
     assert!(finding.message.contains("a.yaml line 1"), "{}", finding.message);
+}
+
+#[test]
+fn a_file_without_an_object_is_a_warning_where_others_have_some() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let told = told_of(&[("a.yaml", map), ("b.yaml", ""), ("c.yaml", "# all is commented out\n")]);
+    assert_eq!(
+        told,
+        ["b.yaml empty-file: no object in this file", "c.yaml empty-file: no object in this file",]
+    );
+    let codes: Vec<_> = of_files(&[("a.yaml", b""), ("b.yaml", b"")]).iter().map(|f| f.code).collect();
+    assert_eq!(codes, ["nothing-declared"]);
+}
+
+#[test]
+fn a_gateway_without_a_route_and_a_pool_without_a_rule_are_warnings() {
+    let codes = |text: String| {
+        let all = of_files(&[("a.yaml", text.as_bytes())]);
+        all.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(WORLD.to_owned()), ["gateway-without-route"]);
+    let to_pool = "{group: inference.networking.k8s.io, kind: InferencePool, name: pool}";
+    assert_eq!(codes(format!("{}\n{WORLD}", route_to(&format!("    - {to_pool}")))), [""; 0]);
+    let to_service = route_to("    - {name: service, port: 80}");
+    assert_eq!(codes(format!("{to_service}\n{WORLD}")), ["pool-without-route"]);
+    let mirror = format!(
+        "{to_service}\n    filters: [{{type: RequestMirror, requestMirror: {{backendRef: {to_pool}}}}}]"
+    );
+    assert_eq!(codes(format!("{mirror}\n{WORLD}")), [""; 0]);
+    let lone_pool = WORLD.split("---").skip(2).collect::<Vec<_>>().join("---");
+    assert_eq!(codes(lone_pool), [""; 0], "it is for an endpoint picker");
+}
+
+#[test]
+fn what_refers_to_a_refused_object_is_told_so() {
+    let pool = "{group: inference.networking.k8s.io, kind: InferencePool, name: pool}";
+    let route = route_to(&format!("    - {pool}"));
+    let files = |world: &str| told_of(&[("route.yaml", &route), ("world.yaml", world)]);
+    assert_eq!(files(WORLD), [""; 0]);
+    assert_eq!(
+        files(&WORLD.replace("number: 8000", "number: 800000")),
+        [
+            "route.yaml:9 backend-not-found: InferencePool `default/pool` is declared in world.yaml:10, but refused there: \
+         its requests get 500",
+            "world.yaml:15 out-of-range: 800000 must be from 1 to 65535",
+        ]
+    );
+    assert_eq!(
+        files(&WORLD.replace("{name: http, port: 80,", "{name: http, port: 0,")),
+        [
+            "route.yaml:6 parent-not-found: Gateway `default/gateway` is declared in world.yaml:2, but refused there: \
+         the route does not attach",
+            "world.yaml:8 out-of-range: 0 must be from 1 to 65535",
+        ]
+    );
+    let no_pod = WORLD.replace("status: {podIP: 127.0.0.1}", "status: {podIP: 127.0.0.1, conditions: 1}");
+    assert_eq!(files(&no_pod), ["world.yaml:20 wrong-type: must be a list, but is the number 1"]);
+    let twice =
+        WORLD.replace("  gatewayClassName: pointsman\n", "  gatewayClassName: a\n  gatewayClassName: b\n");
+    let told = files(&twice);
+    let unread = "it may stand in world.yaml:";
+    assert!(told.iter().any(|line| line.contains("parent-not-found") && line.contains(unread)), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("backend-not-found") && line.contains(unread)), "{told:?}");
+}
+
+#[test]
+fn an_object_with_an_error_may_be_a_second_declaration_as_well() {
+    let good = format!("{POOL}  selector: {{matchLabels: {{app: a}}}}\n  targetPorts: [{{number: 1}}]\n");
+    let bad = good.replace("number: 1", "number: 0");
+    let duplicates = |files: [&str; 2]| {
+        let told = told_of(&[("a.yaml", files[0]), ("b.yaml", files[1])]);
+        told.into_iter().filter(|line| line.contains("duplicate-object")).collect::<Vec<_>>()
+    };
+    let second = "b.yaml:4 duplicate-object: declared before in a.yaml line 1; rename or remove one of them";
+    assert_eq!(duplicates([&good, &bad]), [second]);
+    assert_eq!(duplicates([&bad, &good]), [second]);
+    assert_eq!(duplicates([&bad, &bad]), [second]);
+    let other = good.replace("inference.networking.k8s.io/v1", "inference.networking.x-k8s.io/v1alpha2");
+    assert_eq!(duplicates([&bad, &other]), [""; 0], "another group");
+}
+
+#[test]
+fn what_is_no_regular_expression_and_what_is_not_utf8_is_said_in_one_voice() {
+    let route =
+        format!("{ROUTE}  rules:\n  - matches: [{{path: {{type: RegularExpression, value: '/(a'}}}}]\n");
+    let told = told_of(&[("a.yaml", &route)]);
+    assert!(told[0].ends_with(": not a regular expression: unclosed group"), "{told:?}");
+    let [finding] = &of_files(&[("u.yaml", b"kind: K\xf6ln\n")])[..] else { panic!("one") };
+    assert_eq!((finding.code, &*finding.message), ("not-yaml", "not UTF-8: byte 8 of the text is 0xf6"));
 }
 
 #[test]

@@ -76,6 +76,28 @@ async fn a_broken_file_keeps_its_own_last_good_objects_while_the_others_apply() 
 }
 
 #[tokio::test]
+async fn a_file_that_is_emptied_keeps_its_last_good_objects_until_it_has_others_or_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
+    fs::write(&a, config_map("a1")).unwrap();
+    fs::write(&b, config_map("b1")).unwrap();
+    let mut watch = watched(folder.path());
+    fs::write(&a, "").unwrap();
+    fs::write(&b, config_map("b2")).unwrap();
+    let load = until(&mut watch, |load| names(load) == ["a1", "b2"]).await;
+    let told: Vec<_> = load.findings.iter().map(|found| (found.code, &*found.origin.file)).collect();
+    assert_eq!(told, [("empty-file", a.as_path())]);
+    fs::write(&a, config_map("a3")).unwrap();
+    let load = until(&mut watch, |load| names(load) == ["a3", "b2"]).await;
+    assert_eq!(load.findings, []);
+    fs::write(&a, "# being written\n").unwrap();
+    fs::write(&b, config_map("b4")).unwrap();
+    until(&mut watch, |load| names(load) == ["a3", "b4"]).await;
+    fs::remove_file(&a).unwrap();
+    until(&mut watch, |load| names(load) == ["b4"]).await;
+}
+
+#[tokio::test]
 async fn a_file_saved_by_renaming_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.yaml");

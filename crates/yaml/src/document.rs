@@ -40,17 +40,42 @@ pub fn documents(text: &[u8]) -> (Vec<Tree>, Option<Broken>) {
         with_snippet: false,
     };
     let mut trees = Vec::new();
-    let mut text = text;
-    for document in serde_saphyr::read_with_options::<_, Tree>(&mut text, options) {
+    let mut unread = text;
+    for document in serde_saphyr::read_with_options::<_, Tree>(&mut unread, options) {
         match document {
             Ok(tree) => trees.push(tree),
-            Err(error) => return (trees, Some(broken(&error))),
+            Err(error) => return (trees, Some(not_utf8(text).unwrap_or_else(|| broken(&error)))),
         }
     }
     (trees, None)
 }
 
+/// That a text which cannot be read is not UTF-8, and where; UTF-16 with its mark is read.
+fn not_utf8(text: &[u8]) -> Option<Broken> {
+    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+        return None;
+    }
+    let place = std::str::from_utf8(text).err()?.valid_up_to();
+    let line = 1 + text[..place].iter().filter(|byte| **byte == b'\n').count() as u32;
+    let message = format!("not UTF-8: byte {} of the text is 0x{:02x}", place + 1, text[place]);
+    Some(Broken { line, message })
+}
+
 fn broken(error: &serde_saphyr::Error) -> Broken {
     let message = UserMessageFormatter.format_message(error).into_owned();
     Broken { line: error.location().map_or(0, line), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_not_utf8_is_told_with_its_byte_and_line() {
+        let (trees, broken) = documents(b"a: b\nc: K\xf6ln\n");
+        assert_eq!(trees.len(), 0);
+        let message = "not UTF-8: byte 10 of the text is 0xf6".to_owned();
+        assert_eq!(broken, Some(Broken { line: 2, message }));
+        assert_eq!(documents("a: Köln\n".as_bytes()).1, None);
+    }
 }

@@ -3,6 +3,7 @@
 use super::{References, names};
 use crate::backend::{Dangling, DeclaredBackend};
 use crate::http_route::{BackendKind, BackendRef, BackendTarget, Filter, HttpRoute, HttpRouteRule};
+use crate::refused::Refused;
 use crate::report::Report;
 use crate::store::Store;
 use yaml::{FieldPath, field};
@@ -11,13 +12,14 @@ impl References<'_> {
     /// Every HTTPRoute.
     pub(super) fn http_routes(&mut self) {
         for route in self.store.http_routes.values() {
+            let refused = self.refused;
             self.about("HTTPRoute", &route.meta, |store, report| {
                 if route.spec.parent_refs.is_empty() {
                     let message = "no parentRefs: the route is attached to no Gateway and matches nothing";
                     report.tell("no-parent", &field!["spec", "parentRefs"], message);
                 }
                 for (index, rule) in route.spec.rules.iter().enumerate() {
-                    rule_of(store, route, (rule, field!["spec", "rules", index]), report);
+                    rule_of((store, refused), route, (rule, field!["spec", "rules", index]), report);
                 }
             });
         }
@@ -26,7 +28,7 @@ impl References<'_> {
 
 /// Where a rule sends, and how much.
 fn rule_of(
-    store: &Store,
+    (store, refused): (&Store, &Refused),
     route: &HttpRoute,
     (rule, at): (&HttpRouteRule, FieldPath),
     report: &mut Report<'_>,
@@ -44,16 +46,16 @@ fn rule_of(
         let message = "all weights are 0: every request that matches is answered with 500";
         report.tell("no-weight", &at.then("backendRefs"), message);
     }
-    filters_of(store, route, (&rule.filters, &at), report);
+    filters_of((store, refused), route, (&rule.filters, &at), report);
     for (index, BackendRef { target, filters, .. }) in backends.iter().enumerate() {
         let at = at.then("backendRefs").then(index);
-        backend_of(store, route, (target, &at, "its requests get 500"), report);
-        filters_of(store, route, (filters, &at), report);
+        backend_of((store, refused), route, (target, &at, "its requests get 500"), report);
+        filters_of((store, refused), route, (filters, &at), report);
     }
 }
 
 fn filters_of(
-    store: &Store,
+    (store, refused): (&Store, &Refused),
     route: &HttpRoute,
     (filters, at): (&[Filter], &FieldPath),
     report: &mut Report<'_>,
@@ -62,7 +64,7 @@ fn filters_of(
         let at = at.then("filters").then(index);
         if let Filter::RequestMirror(mirror) = filter {
             let at = at.then("requestMirror").then("backendRef");
-            backend_of(store, route, (&mirror.backend_ref, &at, "nothing is mirrored"), report);
+            backend_of((store, refused), route, (&mirror.backend_ref, &at, "nothing is mirrored"), report);
         }
         if let Some(why) = filter.why_not_served() {
             let message = format!("{why}: requests that should meet it are answered with 500");
@@ -73,7 +75,7 @@ fn filters_of(
 
 /// A backend is of a kind that is served, is there, may be referred to, and has endpoints; `without` it something happens.
 fn backend_of(
-    store: &Store,
+    (store, refused): (&Store, &Refused),
     route: &HttpRoute,
     (target, at, without): (&BackendTarget, &FieldPath, &str),
     report: &mut Report<'_>,
@@ -85,7 +87,7 @@ fn backend_of(
     }
     match store.backend(route, target) {
         Ok(DeclaredBackend::Service(service, port))
-            if store.endpoints_behind(service, port).next().is_none() =>
+            if store.endpoints_behind(service, port).next().is_none() && !refused.has("EndpointSlice") =>
         {
             let message = format!(
                 "no EndpointSlice of Service `{}` has a ready endpoint for port {}",
@@ -96,9 +98,24 @@ fn backend_of(
         Ok(_) => {}
         Err(Dangling { code, part, why }) => {
             let at = part.map_or_else(|| at.clone(), |part| at.then(part));
-            report.tell(code, &at, format!("{why}: {without}{}", instead(store, route, target, code)));
+            let declared =
+                (code == "backend-not-found").then(|| refused_backend(refused, route, target)).flatten();
+            let message = match declared {
+                Some(declared) => format!("{declared}: {without}"),
+                None => format!("{why}: {without}{}", instead(store, route, target, code)),
+            };
+            report.tell(code, &at, message);
         }
     }
+}
+
+/// Where a backend that is not found may be declared all the same.
+fn refused_backend(refused: &Refused, route: &HttpRoute, target: &BackendTarget) -> Option<String> {
+    let kind = match target.kind() {
+        BackendKind::InferencePool(_) => "InferencePool",
+        BackendKind::Service | BackendKind::Unknown => "Service",
+    };
+    refused.why_missing(kind, &target.object(&route.meta.name.namespace))
 }
 
 /// What might have been meant.

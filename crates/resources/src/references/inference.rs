@@ -5,6 +5,7 @@ use crate::core_v1::Pod;
 use crate::endpoints::PickedBy;
 use crate::inference_pool::{AppProtocol, FailureMode, InferencePool, PoolVersion};
 use crate::object::{Object, ObjectName};
+use crate::refused::Refused;
 use crate::report::Report;
 use crate::store::Store;
 use std::collections::BTreeMap;
@@ -14,12 +15,16 @@ impl References<'_> {
     /// Every InferencePool: its endpoints and its picker.
     pub(super) fn inference_pools(&mut self) {
         for pool in self.pools() {
+            let refused = self.refused;
             let picks_itself = matches!(self.audience, Audience::EndpointPicker(_));
             self.about("InferencePool", &pool.meta, |store, report| {
                 if !picks_itself {
-                    picker(store, pool, report);
+                    picker((store, refused), pool, report);
                 }
-                endpoints(store, pool, report);
+                // A refused one may have the labels.
+                if !refused.has("Pod") && !refused.has("EndpointSlice") {
+                    endpoints(store, pool, report);
+                }
                 if pool.app_protocol == AppProtocol::H2c {
                     let message = "endpoints are spoken to in HTTP/1.1";
                     report.tell("protocol-not-spoken", &field!["spec", "appProtocol"], message);
@@ -48,16 +53,21 @@ impl References<'_> {
         for object in store.inference_model_rewrites.values().filter(|o| !pools().any(|pool| o.is_of(pool))) {
             lost.push(("InferenceModelRewrite", &object.meta, &object.spec.pool_ref));
         }
+        let refused = self.refused;
         for (kind, meta, pool_ref) in lost {
             self.about(kind, meta, |store, report| {
                 let here = |(_, pool): &&(PoolVersion, ObjectName)| pool.namespace == meta.name.namespace;
                 let there = names(store.inference_pools.keys().filter(here).map(|(_, pool)| &*pool.name));
                 let group =
                     pool_ref.group.as_deref().map(|group| format!(" of group `{group}`")).unwrap_or_default();
-                let message = format!(
-                    "no InferencePool `{}`{group} in namespace `{}`: it has no effect; {there}",
-                    pool_ref.name, meta.name.namespace
-                );
+                let pool = ObjectName::new(meta.name.namespace.clone(), pool_ref.name.clone());
+                let message = match refused.why_missing("InferencePool", &pool) {
+                    Some(declared) => format!("{declared}: it has no effect"),
+                    None => format!(
+                        "no InferencePool `{}`{group} in namespace `{}`: it has no effect; {there}",
+                        pool_ref.name, meta.name.namespace
+                    ),
+                };
                 report.tell("pool-not-found", &field!["spec", "poolRef", "name"], message);
             });
         }
@@ -92,16 +102,20 @@ fn picker_field(pool: &InferencePool) -> FieldPath {
     }
 }
 
-fn picker(store: &Store, pool: &InferencePool, report: &mut Report<'_>) {
+fn picker((store, refused): (&Store, &Refused), pool: &InferencePool, report: &mut Report<'_>) {
     match store.picked_by(pool) {
         PickedBy::BuiltIn | PickedBy::Service(..) => {}
         PickedBy::Missing(kind, name) => {
+            let declared = refused.why_missing(kind, &name);
+            let declared = declared.unwrap_or_else(|| format!("no {kind} `{name}` among these manifests"));
             let message = format!(
-                "no {kind} `{name}` among these manifests: the built-in endpoint picker picks for this pool, or, with \
+                "{declared}: the built-in endpoint picker picks for this pool, or, with \
                  `--missing-endpoint-picker refuse`, its requests get 500"
             );
             report.tell("endpoint-picker-not-found", &picker_field(pool), message);
         }
+        // A refused one may have a ready endpoint.
+        PickedBy::Unusable(..) if refused.has("EndpointSlice") => {}
         PickedBy::Unusable(name, why) => {
             let instead = match pool.endpoint_picker.as_ref().map(|picker| picker.failure_mode) {
                 Some(FailureMode::FailOpen) => "the built-in endpoint picker picks for this pool",

@@ -109,7 +109,8 @@ fn expressions(matched: &Tree, at: &FieldPath, report: &mut Report<'_>) {
             return;
         }
         let Some(Err(error)) = tree.text("value").map(anchored) else { return };
-        let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+        let told = error.to_string();
+        let reason = told.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
         report.tell(
             "not-a-regular-expression",
             &at.then("value"),
