@@ -32,7 +32,7 @@ fn parse_errors() -> [ParseError; 10] {
     ]
 }
 
-fn before_the_pool() -> [Refusal; 12] {
+fn before_the_pool() -> [Refusal; 13] {
     let models = vec!["gemma3".to_owned(), "llama3".to_owned()];
     let host = "models.example.com".to_owned();
     [
