@@ -100,14 +100,15 @@ impl Account {
         self.flight.as_mut()
     }
 
-    /// An endpoint was tried. The list of tries is as long as a decision; later ones replace its last.
-    pub fn attempted(&mut self, endpoint: SocketAddr, outcome: Outcome) {
-        self.outcome = outcome;
+    /// An endpoint is asked: until [`Account::ended`] says how that went, the client is the one who may leave. The list of
+    /// tries is as long as a decision; later ones replace its last.
+    pub fn attempts(&mut self, endpoint: SocketAddr) {
+        self.outcome = Outcome::Cancelled;
         let attempts = &mut self.record.attempts;
         if attempts.is_full() {
             attempts.pop();
         }
-        attempts.push(Attempt { endpoint, outcome });
+        attempts.push(Attempt { endpoint, outcome: self.outcome });
     }
 
     /// The request is sent again: how it ends there is open.
@@ -121,7 +122,7 @@ impl Account {
         if let Some(outcome) = flight.served_at(address) {
             let moved_to = flight.at().address;
             self.ended(outcome);
-            self.attempted(moved_to, Outcome::Cancelled);
+            self.attempts(moved_to);
         }
     }
 

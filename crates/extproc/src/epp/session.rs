@@ -18,7 +18,7 @@ use crate::wire::{
 use bytes::Bytes;
 use http::HeaderName;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE, REQUEST_ID};
-use journey::{BodyArriving, Cause, Now, Outcome, Refusal};
+use journey::{BodyArriving, Cause, Now, Refusal};
 use payload::{
     BodyHead, Dialect, Fed, Gathering, Held, InferenceRequest, Limits, Media, RequestParser,
     ResponseObserver, Rope, Spent,
@@ -223,7 +223,7 @@ impl EppSession {
         account.pause();
         let endpoint = flight.at().address;
         account.took_off(flight);
-        account.attempted(endpoint, Outcome::Cancelled);
+        account.attempts(endpoint);
         self.answer(&told, &request, body, replies);
         Next::Continue
     }

@@ -190,7 +190,7 @@ impl Failure {
     }
 }
 
-/// Sends `outbound` until an endpoint answers it. Every attempt stands in the account afterwards.
+/// Sends `outbound` until an endpoint answers it. Every attempt stands in the account from its beginning.
 pub(crate) async fn send(
     core: &Core,
     account: &mut Account,
@@ -205,11 +205,11 @@ pub(crate) async fn send(
         };
         limits.leave_time(core.clock)?;
         tried += 1;
+        account.attempts(endpoint);
         let (outcome, failed) = match attempt(core, endpoint, &mut outbound, limits).await {
             Ok((answer, sent)) => {
                 let status = answer.response.status();
                 let outcome = outcome_of(status);
-                account.attempted(endpoint, outcome);
                 if !tries_status_again(status, sent, tried, retry) || !outbound.body.can_be_sent_again() {
                     return Ok(answer);
                 }
@@ -217,7 +217,7 @@ pub(crate) async fn send(
             }
             Err(failure) => {
                 let outcome = failure.outcome();
-                account.attempted(endpoint, outcome);
+                account.ended(outcome);
                 let again = tries_failure_again(&failure, tried, retry) && outbound.body.can_be_sent_again();
                 if !again {
                     return Err(failure.refusal(endpoint, tried));
@@ -235,6 +235,7 @@ pub(crate) async fn send(
         {
             return failed.map_err(|failure| failure.refusal(endpoint, tried));
         }
+        account.ended(outcome);
         account.goes_on();
         if !backoff.is_zero() {
             tokio::time::sleep(backoff).await;

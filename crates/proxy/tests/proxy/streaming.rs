@@ -9,6 +9,7 @@ use proxy::Settings;
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
+use telemetry::Attempt;
 
 const CHAT: &str = r#"{"model":"m","messages":[],"stream":true}"#;
 const STREAM: &str =
@@ -123,7 +124,8 @@ fn a_client_that_hangs_up_cancels_its_request_wherever_it_is() {
     let paths = ["/stream", "/waiting", "/half-closed", "/line-feed-behind", "/next-request-behind"];
     for (round, path) in paths.into_iter().enumerate() {
         let mut client = gate.client();
-        client.send(post(path, "", CHAT));
+        let id = format!("round-{round}");
+        client.send(post(path, &format!("x-request-id: {id}\r\n"), CHAT));
         until("the request has begun", || (endpoint.heard().len() == 2 * round + 1).then_some(()));
         if path == "/stream" {
             client.head();
@@ -141,7 +143,12 @@ fn a_client_that_hangs_up_cancels_its_request_wherever_it_is() {
         }
         until("the endpoint sees it", || (endpoint.heard().len() == 2 * round + 2).then_some(()));
         until("the reservation is given back", || (gate.in_flight() == 0).then_some(()));
+        let record = until("it has ended", || gate.telemetry.record(&id));
+        let asked = Attempt { endpoint: endpoint.address, outcome: Outcome::Cancelled };
+        assert_eq!((record.cancelled, &record.attempts[..]), (true, &[asked][..]), "{path}");
     }
+    let page = gate.telemetry.text(&telemetry::Gauges::default());
+    assert!(page.contains("pointsman_attempts_total{outcome=\"cancelled\"} 5\n"), "{page}");
 }
 
 #[test]
