@@ -3,9 +3,10 @@
 use crate::{AdmissionSettings, Now, Refusal};
 use arrayvec::ArrayVec;
 use payload::Prompt;
-use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, Policy, PrefixMatches, SCORERS_MAX, Slot};
+use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, PASSED_OVER_MAX, Policy, PrefixMatches, SCORERS_MAX, Slot};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A pool's view of its domain; part of the snapshot.
 #[derive(Debug, Clone)]
@@ -84,14 +85,55 @@ pub struct Candidate {
     pub total: f32,
     /// Each scorer's weighted part, in the order of `Policy::scorer_names`.
     pub parts: [f32; SCORERS_MAX],
+    /// How far it may be picked.
+    pub fitness: Fitness,
     /// Own requests in flight when it was weighed.
     pub in_flight: u32,
+    /// Requests of others there, by the last scrape.
+    pub of_others: u32,
+    /// Requests that count as under way there because of failures: those that failed a moment ago, and more if it should rest.
+    pub after_failures: f32,
     /// Requests waiting in the server, by the last scrape; `u32::MAX` if it never reported.
     pub waiting: u32,
     /// KV cache in use, by the last scrape; NaN if it never reported.
     pub kv_used: f32,
     /// Bytes of the prompt that it holds by the prefix index.
     pub matched_bytes: u64,
+}
+
+/// How far a candidate may be picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fitness {
+    /// Like any other.
+    Ready,
+    /// It has rested: the request is its trial if it goes there.
+    Trial,
+    /// It should rest, but half of its pool rests already.
+    ThoughResting,
+}
+
+/// An endpoint that could not be picked, for `explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The endpoint.
+    pub endpoint: SocketAddr,
+    /// Why.
+    pub why: WhyPassedOver,
+}
+
+/// Why an endpoint could not be picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyPassedOver {
+    /// It rests after failures, for so much longer.
+    Resting(Duration),
+    /// It has rested, and another request is its trial.
+    OnTrial,
+    /// It used to answer scrapes, and does not any more.
+    Unscraped,
+    /// The subset hint does not name it.
+    OutsideSubset,
+    /// A filter of this type took it away.
+    Filtered(&'static str),
 }
 
 /// Where a request goes: complete before a byte is sent, and already reserved at the first endpoint.
@@ -105,8 +147,10 @@ pub struct Decision {
     pub candidates: ArrayVec<Candidate, CANDIDATES_MAX>,
     /// Endpoints that were weighed.
     pub weighed: u32,
-    /// Endpoints that were not: resting after failures, or outside the subset.
+    /// Endpoints that were not.
     pub passed_over: u32,
+    /// The first of these.
+    pub passed: ArrayVec<PassedOver, PASSED_OVER_MAX>,
     /// Place in the domain's event log.
     pub sequence: u64,
 }

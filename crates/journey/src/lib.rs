@@ -14,7 +14,10 @@ mod refusal;
 mod vocabulary;
 
 pub use body_pace::{BodyArriving, BodyPace};
-pub use decision::{Admission, Arrival, Candidate, Decision, PoolView, ReservationId, Target, Ticket};
+pub use decision::{
+    Admission, Arrival, Candidate, Decision, Fitness, PassedOver, PoolView, ReservationId, Target, Ticket,
+    WhyPassedOver,
+};
 pub use feedback::Outcome;
 pub use flowcontrol::{Admissible, AdmissionSettings, ModelPolicies, ModelRewrite, WeightedTarget};
 pub use models::model_list;

@@ -8,7 +8,10 @@ mod health;
 mod reservations;
 mod roster;
 
-use crate::decision::{Admission, Arrival, Candidate, Decision, ReservationId, Target, Ticket};
+use crate::decision::{
+    Admission, Arrival, Candidate, Decision, Fitness, PassedOver, ReservationId, Target, Ticket,
+    WhyPassedOver,
+};
 use crate::refusal::Cause;
 use crate::{EndpointKey, Now, Outcome, Refusal};
 use arrayvec::ArrayVec;
@@ -18,7 +21,7 @@ use payload::Usage;
 use reservations::{Reservation, Reservations};
 use roster::Roster;
 use scheduling::filters::HeaderBasedTestingFilter;
-use scheduling::{Ask, ENDPOINTS_MAX, Load, Slot, Unwatched, Watch, Weighing};
+use scheduling::{Ask, ENDPOINTS_MAX, Load, PASSED_OVER_MAX, Slot, Unwatched, Watch, Weighing};
 use signals::Signals;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,6 +51,8 @@ pub struct EndpointStatus {
     pub scraped: Option<Duration>,
     /// Rests after failures, for this much longer; zero: until its trial request or a scrape is answered.
     pub resting: Option<Duration>,
+    /// Has rested, and not yet answered since: its next request is its trial, or one is under way.
+    pub on_trial: bool,
     /// Rests begun so far: after failures in a row, a failed trial request, or missed scrapes.
     pub ejections: u64,
     /// No longer in any pool of the snapshot; stays until its last request ends.
@@ -96,6 +101,8 @@ struct Scratch {
     resting: Vec<(Now, Slot)>,
     /// The subset hint, sorted.
     subset: Vec<SocketAddr>,
+    /// The first of those that may not be picked: whoever rests before whoever is outside the subset.
+    passed: ArrayVec<PassedOver, PASSED_OVER_MAX>,
 }
 
 /// What prefix indexes found of one prompt, by slot.
@@ -151,9 +158,9 @@ impl Matched {
     }
 }
 
-/// Endpoints of a pool that were not weighed.
+/// How many endpoints of a pool may not be picked.
 #[derive(Debug, Clone, Copy, Default)]
-struct PassedOver {
+struct Passed {
     resting: u32,
     outside_subset: u32,
 }
@@ -193,25 +200,27 @@ impl PoolState {
     pub fn arrive_watched(&mut self, arrival: Arrival<'_>, now: Now, watch: &mut impl Watch) -> Admission {
         self.arrivals += 1;
         let passed = self.gather(&arrival, now);
-        let weighed = self.scratch.weighing.candidates.len() as u32;
-        if weighed == 0 {
+        let ready = self.scratch.weighing.candidates.len() as u32;
+        if ready == 0 {
             return Admission::Refuse(no_ready_endpoint(&arrival, passed));
         }
         if arrival.priority < 0 && self.saturated(&arrival) {
-            return Admission::Refuse(self.saturation(&arrival, weighed));
+            return Admission::Refuse(self.saturation(&arrival, ready));
         }
         let policy = &arrival.pool.policy;
         let ask = Ask { prompt_bytes: arrival.prompt.bytes, prompt_blocks: arrival.matches.blocks.of };
         let ranked = policy.rank_watched(&mut self.scratch.weighing, &ask, &mut self.random, watch);
         if ranked.is_empty() {
             let (pool, priority) = (arrival.pool.name.clone(), arrival.priority);
-            return Admission::Refuse(Refusal::EveryEndpointFiltered { pool, priority, ready: weighed });
+            return Admission::Refuse(Refusal::EveryEndpointFiltered { pool, priority, ready });
         }
-        let candidates: ArrayVec<Candidate, _> = ranked.iter().map(|&place| self.candidate(place)).collect();
+        let candidates: ArrayVec<Candidate, _> =
+            ranked.iter().map(|&place| self.candidate(place, now)).collect();
         let endpoints_max = policy.endpoints_max.clamp(1, ENDPOINTS_MAX);
         let endpoints = candidates.iter().map(|candidate| candidate.target).take(endpoints_max).collect();
         let first = candidates[0];
         let work = prompt_work(arrival.prompt.bytes.saturating_sub(first.matched_bytes));
+        let weighed = self.scratch.weighing.candidates.len() as u32;
         self.sequence += 1;
         Admission::Send(Decision {
             // Last, so that a reservation always has a decision that will give it back.
@@ -219,7 +228,8 @@ impl PoolState {
             endpoints,
             candidates,
             weighed,
-            passed_over: passed.resting + passed.outside_subset,
+            passed_over: passed.resting + passed.outside_subset + (ready - weighed),
+            passed: self.passed_over(),
             sequence: self.sequence,
         })
     }
@@ -245,6 +255,7 @@ impl PoolState {
             candidates: ArrayVec::new(),
             weighed: 0,
             passed_over: 0,
+            passed: ArrayVec::new(),
             sequence: self.sequence,
         })
     }
@@ -328,10 +339,12 @@ impl PoolState {
     }
 
     /// Writes down who may be picked.
-    fn gather(&mut self, arrival: &Arrival<'_>, now: Now) -> PassedOver {
-        let Scratch { weighing, matched, resting, subset } = &mut self.scratch;
+    fn gather(&mut self, arrival: &Arrival<'_>, now: Now) -> Passed {
+        let Scratch { weighing, matched, resting, subset, passed: told } = &mut self.scratch;
         weighing.candidates.clear();
         resting.clear();
+        told.clear();
+        let mut outside = ArrayVec::<SocketAddr, PASSED_OVER_MAX>::new();
         subset.clear();
         subset.extend(arrival.subset.unwrap_or_default());
         subset.sort_unstable();
@@ -340,11 +353,13 @@ impl PoolState {
         let seen = |endpoint: &Endpoint, slot: Slot, matched: &[u64]| {
             endpoint.load(slot, matched[slot.0 as usize], arrival.model, fresh_seconds, now)
         };
-        let mut passed = PassedOver::default();
+        let mut passed = Passed::default();
         for &slot in &arrival.pool.slots {
             let Some(endpoint) = self.roster.present(slot) else { continue };
             if arrival.subset.is_some() && subset.binary_search(&endpoint.key.address).is_err() {
                 passed.outside_subset += 1;
+                // The first few are told.
+                let _ = outside.try_push(endpoint.key.address);
                 continue;
             }
             match endpoint.health.readiness(now) {
@@ -375,7 +390,23 @@ impl PoolState {
             }
         }
         passed.resting = (resting.len() - forced) as u32;
+        let rests = resting[forced..].iter().filter_map(|&(_, slot)| {
+            let endpoint = self.roster.present(slot)?;
+            Some(PassedOver { endpoint: endpoint.key.address, why: endpoint.why_resting(now) })
+        });
+        let outside =
+            outside.iter().map(|&endpoint| PassedOver { endpoint, why: WhyPassedOver::OutsideSubset });
+        told.extend(rests.chain(outside).take(PASSED_OVER_MAX));
         passed
+    }
+
+    /// The first of those that could not be picked, once the filters have run.
+    fn passed_over(&self) -> ArrayVec<PassedOver, PASSED_OVER_MAX> {
+        let filtered = self.scratch.weighing.filtered().iter().map(|&(slot, filter)| PassedOver {
+            endpoint: self.roster[slot].key.address,
+            why: WhyPassedOver::Filtered(filter),
+        });
+        self.scratch.passed.iter().copied().chain(filtered).take(PASSED_OVER_MAX).collect()
     }
 
     /// The endpoints are full by the pool's settings.
@@ -395,14 +426,21 @@ impl PoolState {
         }
     }
 
-    fn candidate(&self, place: usize) -> Candidate {
+    fn candidate(&self, place: usize, now: Now) -> Candidate {
         let weighing = &self.scratch.weighing;
         let load = &weighing.candidates[place];
+        let endpoint = &self.roster[load.slot];
+        let fitness = endpoint.fitness(now);
+        let forced = if fitness == Fitness::ThoughResting { FORCED_REQUESTS } else { 0.0 };
+        let after_failures = endpoint.failed_requests(now) + forced;
         Candidate {
-            target: Target { slot: load.slot, address: self.roster[load.slot].key.address },
+            target: Target { slot: load.slot, address: endpoint.key.address },
+            fitness,
             total: weighing.total(place),
             parts: weighing.parts(place),
             in_flight: load.in_flight,
+            of_others: (load.unseen - after_failures).round() as u32,
+            after_failures,
             waiting: load.waiting.unwrap_or(u32::MAX),
             kv_used: load.kv_used,
             matched_bytes: load.matched_bytes,
@@ -446,7 +484,7 @@ impl PoolState {
     }
 }
 
-fn no_ready_endpoint(arrival: &Arrival<'_>, passed: PassedOver) -> Refusal {
+fn no_ready_endpoint(arrival: &Arrival<'_>, passed: Passed) -> Refusal {
     let endpoints = passed.resting + passed.outside_subset;
     let cause = if endpoints == 0 { Cause::Empty } else { Cause::Subset };
     Refusal::NoReadyEndpoint {

@@ -222,6 +222,7 @@ fn endpoint(status: &EndpointStatus) -> Value {
         "scraped_seconds_ago": status.scraped.map(|age| age.as_secs_f64()),
         "ejections": status.ejections,
         "resting_for_seconds": status.resting.map(|left| left.as_secs_f64()),
+        "on_trial": status.on_trial,
     })
 }
 

@@ -29,6 +29,9 @@ pub const ENDPOINTS_MAX: usize = 4;
 /// The most candidates a decision keeps in full for `explain`.
 pub const CANDIDATES_MAX: usize = 8;
 
+/// The most endpoints that a decision names of those that could not be picked, for `explain`.
+pub const PASSED_OVER_MAX: usize = 4;
+
 /// The most scorers a policy weighs: a decision keeps each one's part for each candidate.
 pub const SCORERS_MAX: usize = 6;
 

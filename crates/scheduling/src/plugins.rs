@@ -406,6 +406,13 @@ policy picks (`in-flight-scorer` 1, `prompt-backlog-scorer` 1, `uncached-prompt-
   the picker, the profile handler, and the profile itself, of every filter, scorer and picker.
 - The reference's scorers answer 0 to 1. Pointsman's own answer seconds of delay, negated; their sums mean something among
   themselves.
+- Requests under way, as `in-flight-scorer` counts them, are this process's own in flight, those of others by the last scrape,
+  and what counts after failures: a request that failed goes on counting for about as long as it should have taken (fading,
+  and forgotten below 0.05), and an endpoint that should rest while half of its pool rests already counts 16 more. `explain`
+  tells each of these numbers; a part of a sum is the scorer's answer times its weight.
+- The built-in prefix index, which `uncached-prompt-scorer` reads, cuts a prompt into blocks of 1 KiB, from 64 KiB on of 4 KiB,
+  and knows whole blocks only: a prompt shorter than 1 KiB has no affinity, by design (it is
+  computed in about 16 ms, and shared heads as short as that say little).
 - An endpoint that never reported counts by this process's own requests in flight, where the reference takes it to be empty.
 - `prefix-cache-scorer` cuts the bytes of the prompt's value as it was sent, not its characters. Its score is that of v1.5:
   v0.5.1 also counted a block for the model.

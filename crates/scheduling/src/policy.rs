@@ -7,7 +7,8 @@ use crate::scorers::{
     InFlightScorer, KvPressureScorer, LoraAffinityScorer, PromptBacklogScorer, Scorer, UncachedPromptScorer,
 };
 use crate::{
-    Ask, BlockSettings, CANDIDATES_MAX, ENDPOINTS_MAX, FILTERS_MAX, Load, SCORERS_MAX, Unwatched, Watch,
+    Ask, BlockSettings, CANDIDATES_MAX, ENDPOINTS_MAX, FILTERS_MAX, Load, PASSED_OVER_MAX, SCORERS_MAX, Slot,
+    Unwatched, Watch,
 };
 use arrayvec::ArrayVec;
 
@@ -79,9 +80,13 @@ impl Policy {
         watch: &mut impl Watch,
     ) -> ArrayVec<usize, CANDIDATES_MAX> {
         watch.begins();
+        weighing.filtered.clear();
         for filter in &self.filters {
+            weighing.stood.clear();
+            weighing.stood.extend(weighing.candidates.iter().map(|load| load.slot));
             filter.keep(&mut weighing.candidates, &mut weighing.aside, ask, random);
             watch.ran(PluginKind::Filter, filter.name());
+            weighing.note_filtered(filter.name());
         }
         weighing.score(&self.scorers, ask, watch);
         let ranked = self.picker.pick(&weighing.totals, random);
@@ -97,6 +102,10 @@ pub struct Weighing {
     pub candidates: Vec<Load>,
     /// Candidates that a filter may bring back.
     aside: Vec<Load>,
+    /// Those that stood before the filter that runs.
+    stood: Vec<Slot>,
+    /// Whom the filters took away, and which of them did: the first of each, as far as there is room.
+    filtered: ArrayVec<(Slot, &'static str), PASSED_OVER_MAX>,
     /// Weighted parts: all candidates' of the first scorer, then all of the second …
     parts: Vec<f32>,
     /// Their sums, by candidate.
@@ -117,6 +126,20 @@ impl Weighing {
             *part = column[place];
         }
         parts
+    }
+
+    /// Whom the filters took away, and which of them did; the first few.
+    pub fn filtered(&self) -> &[(Slot, &'static str)] {
+        &self.filtered
+    }
+
+    fn note_filtered(&mut self, filter: &'static str) {
+        let mut left = self.candidates.iter().map(|load| load.slot).peekable();
+        for &slot in &self.stood {
+            if left.next_if_eq(&slot).is_none() && self.filtered.try_push((slot, filter)).is_err() {
+                return;
+            }
+        }
     }
 
     fn score(&mut self, scorers: &[(Scorer, f32)], ask: &Ask, watch: &mut impl Watch) {

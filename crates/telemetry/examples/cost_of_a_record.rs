@@ -4,9 +4,9 @@
 #![allow(clippy::print_stdout, reason = "a bench talks to a person")]
 
 use arrayvec::ArrayVec;
-use journey::{Candidate, Decision, Outcome, ReservationId, Target};
+use journey::{Candidate, Decision, Fitness, Outcome, PassedOver, ReservationId, Target, WhyPassedOver};
 use payload::{Dialect, ModelName, TokenSource, Usage};
-use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, Slot};
+use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, PASSED_OVER_MAX, Slot};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 use telemetry::{Attempt, Record, RequestId, Telemetry};
@@ -52,17 +52,22 @@ fn record() -> Record {
         target: target(port),
         total: 0.75,
         parts: [0.125; 6],
+        fitness: Fitness::Ready,
         in_flight: 3,
+        of_others: 0,
+        after_failures: 0.0,
         waiting: 1,
         kv_used: 0.5,
         matched_bytes: 1024,
     };
+    let passed = |port: u16| PassedOver { endpoint: target(port).address, why: WhyPassedOver::OutsideSubset };
     let decision = Decision {
         reservation: ReservationId { index: 0, generation: 0 },
         endpoints: (0..ENDPOINTS_MAX as u16).map(target).collect(),
         candidates: (0..CANDIDATES_MAX as u16).map(candidate).collect(),
         weighed: 10,
-        passed_over: 0,
+        passed_over: PASSED_OVER_MAX as u32,
+        passed: (0..PASSED_OVER_MAX as u16).map(passed).collect(),
         sequence: 1,
     };
     Record {

@@ -5,7 +5,7 @@
 
 use crate::access_log::{seconds, timestamp};
 use crate::{AskedPicker, Attempt, PickerOutcome, Record, names};
-use journey::{Candidate, Decision, Outcome, counted};
+use journey::{Candidate, Decision, Fitness, Outcome, PassedOver, WhyPassedOver, counted};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -54,6 +54,7 @@ struct Decided {
     sequence: u64,
     weighed: u32,
     passed_over: u32,
+    passed: Vec<Passed>,
     endpoints: Vec<SocketAddr>,
     candidates: Vec<Weighed>,
     #[serde(skip)]
@@ -66,10 +67,26 @@ struct Weighed {
     endpoint: SocketAddr,
     total: f32,
     scores: BTreeMap<String, f32>,
+    fitness: &'static str,
     in_flight: u32,
+    of_others: u32,
+    after_failures: f32,
     waiting: Option<u32>,
     kv_used: Option<f32>,
     matched_bytes: u64,
+    #[serde(skip)]
+    may: Fitness,
+}
+
+/// An endpoint that could not be picked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Passed {
+    endpoint: SocketAddr,
+    why: &'static str,
+    resting_for_seconds: Option<f64>,
+    filter: Option<&'static str>,
+    #[serde(skip)]
+    cause: WhyPassedOver,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -159,6 +176,7 @@ impl Decided {
             sequence: decision.sequence,
             weighed: decision.weighed,
             passed_over: decision.passed_over,
+            passed: decision.passed.iter().map(Passed::new).collect(),
             endpoints: decision.endpoints.iter().map(|target| target.address).collect(),
             candidates: decision
                 .candidates
@@ -176,18 +194,27 @@ impl Weighed {
             endpoint: candidate.target.address,
             total: candidate.total,
             scores: scorers.iter().map(ToString::to_string).zip(candidate.parts).collect(),
+            fitness: names::fitness(candidate.fitness),
             in_flight: candidate.in_flight,
+            of_others: candidate.of_others,
+            after_failures: candidate.after_failures,
             waiting: (candidate.waiting != u32::MAX).then_some(candidate.waiting),
             kv_used: (!candidate.kv_used.is_nan()).then_some(candidate.kv_used),
             matched_bytes: candidate.matched_bytes,
+            may: candidate.fitness,
         }
     }
-}
 
-impl Weighed {
     /// What the endpoint carried, and what it holds of a prompt of so many bytes, in words.
     fn load(&self, prompt_bytes: u64) -> String {
         let mut said = format!("{} in flight", self.in_flight);
+        if self.of_others > 0 {
+            said.push_str(&format!(", {} of others", self.of_others));
+        }
+        if self.after_failures > 0.0 {
+            let digits = (self.after_failures * 100.0).round() / 100.0;
+            said.push_str(&format!(", {digits} counted after failures"));
+        }
         if let Some(waiting) = self.waiting {
             said.push_str(&format!(", {waiting} waiting"));
         }
@@ -200,7 +227,44 @@ impl Weighed {
         if self.matched_bytes > 0 {
             said.push_str(&format!(", {} of {prompt_bytes} prompt bytes known", self.matched_bytes));
         }
+        said.push_str(match self.may {
+            Fitness::Ready => "",
+            Fitness::Trial => ", on trial",
+            Fitness::ThoughResting => ", should rest but half of its pool does",
+        });
         said
+    }
+}
+
+impl Passed {
+    fn new(passed: &PassedOver) -> Passed {
+        let (resting, filter) = match passed.why {
+            WhyPassedOver::Resting(left) => (Some(left), None),
+            WhyPassedOver::Filtered(filter) => (None, Some(filter)),
+            _ => (None, None),
+        };
+        Passed {
+            endpoint: passed.endpoint,
+            why: names::passed_over(passed.why),
+            resting_for_seconds: resting.map(seconds),
+            filter,
+            cause: passed.why,
+        }
+    }
+}
+
+impl Display for Passed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "  {:<21}   passed: ", self.endpoint.to_string())?;
+        match self.cause {
+            WhyPassedOver::Resting(left) => {
+                writeln!(f, "it rests after failures, {} more", rounded(seconds(left)))
+            }
+            WhyPassedOver::OnTrial => writeln!(f, "it is on trial by another request"),
+            WhyPassedOver::Unscraped => writeln!(f, "its metrics are not answered any more"),
+            WhyPassedOver::OutsideSubset => writeln!(f, "it is outside the subset"),
+            WhyPassedOver::Filtered(filter) => writeln!(f, "{filter} took it away"),
+        }
     }
 }
 
@@ -260,7 +324,12 @@ impl Display for Explanation {
                 "removed   {removed}: --trusted-peers tells who may send those that name no model or endpoint"
             )?;
         }
-        writeln!(f, "rule      {}", self.rule.as_deref().unwrap_or("none matched"))?;
+        match (&self.rule, &self.backend) {
+            (Some(rule), _) => writeln!(f, "rule      {rule}")?,
+            (None, None) => writeln!(f, "rule      none matched")?,
+            // Behind a gateway: routing is that gateway's.
+            (None, Some(_)) => {}
+        }
         writeln!(f, "backend   {}", self.place)?;
         if let Some(picker) = &self.picker {
             picker.fmt(f)?;
@@ -327,7 +396,11 @@ impl Display for Decided {
                 writeln!(f, "    {:>28.3}  {scorer}", shown(*score))?;
             }
         }
-        Ok(())
+        self.passed.iter().try_for_each(|passed| passed.fmt(f))?;
+        match passed_over.saturating_sub(self.passed.len() as u32) {
+            more if more > 0 && !self.passed.is_empty() => writeln!(f, "  and {more} more passed over"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -412,10 +485,12 @@ mod tests {
 asked     chat_completions, streamed, model "chatbot", sent as "gemma3", priority 0, 2048 bytes
 rule      default/routes-to-llms rule 0 match 0
 backend   default/gemma3
-decided   in 2 µs: 4 weighed, 1 passed over
+decided   in 2 µs: 4 weighed, 2 passed over
   127.0.0.1:8001           0.750  3 in flight, nothing reported yet, 1024 of 1536 prompt bytes known
                            0.250  prefix-cache-scorer
                            0.500  queue-scorer
+  127.0.0.1:8003          passed: it rests after failures, 12.0 s more
+  and 1 more passed over
 attempt 1 127.0.0.1:8001: server_error (503)
 attempt 2 127.0.0.1:8002: served
 cached    25 prompt tokens predicted, 16 reported
@@ -468,8 +543,53 @@ attempt 1";
             journey::Candidate { matched_bytes: 0, waiting: 2, kv_used: 0.5, ..decision.candidates[0] };
         decision.candidates = [candidate, candidate].into_iter().collect();
         let text = Explanation::new(&record, &SCORERS).to_string();
-        assert!(text.contains("1 passed over; the best 2 are equal: drawn by lot\n"), "{text}");
+        assert!(text.contains("2 passed over; the best 2 are equal: drawn by lot\n"), "{text}");
         assert!(text.contains("0.750  3 in flight, 2 waiting, KV 50%\n"), "{text}");
+    }
+
+    #[test]
+    fn what_makes_a_score_besides_requests_in_flight_is_told_with_the_endpoints_standing() {
+        let mut record = served();
+        let decision = record.decision.as_mut().unwrap();
+        let best = &mut decision.candidates[0];
+        (best.in_flight, best.of_others, best.after_failures) = (0, 2, 16.104);
+        best.fitness = Fitness::ThoughResting;
+        let text = Explanation::new(&record, &SCORERS).to_string();
+        let expected = "0 in flight, 2 of others, 16.1 counted after failures, nothing reported yet, 1024 of 1536 prompt \
+                        bytes known, should rest but half of its pool does\n";
+        assert!(text.contains(expected), "{text}");
+        let json = serde_json::to_value(Explanation::new(&record, &SCORERS)).unwrap();
+        let best = &json["decision"]["candidates"][0];
+        assert_eq!((&best["fitness"], &best["of_others"]), (&"though_resting".into(), &2.into()));
+    }
+
+    #[test]
+    fn each_endpoint_that_was_passed_over_is_told_with_why() {
+        let mut record = served();
+        let decision = record.decision.as_mut().unwrap();
+        let table = [
+            (WhyPassedOver::Filtered("low-queue-filter"), "filtered", "low-queue-filter took it away"),
+            (WhyPassedOver::OnTrial, "on_trial", "it is on trial by another request"),
+            (WhyPassedOver::OutsideSubset, "outside_subset", "it is outside the subset"),
+            (WhyPassedOver::Unscraped, "unscraped", "its metrics are not answered any more"),
+        ];
+        let passed = |why| PassedOver { endpoint: SocketAddr::from(([10, 0, 0, 9], 8000)), why };
+        decision.passed = table.iter().map(|(why, ..)| passed(*why)).collect();
+        let explanation = Explanation::new(&record, &SCORERS);
+        let json = serde_json::to_value(&explanation).unwrap();
+        for (place, (_, name, words)) in table.into_iter().enumerate() {
+            assert_eq!(json["decision"]["passed"][place]["why"], name);
+            let line = format!("  10.0.0.9:8000           passed: {words}\n");
+            assert!(explanation.to_string().contains(&line), "{explanation}");
+        }
+        assert_eq!(json["decision"]["passed"][0]["filter"], "low-queue-filter");
+    }
+
+    #[test]
+    fn behind_a_gateway_nothing_is_said_of_rules() {
+        let picked = Record { rule: None, ..served() };
+        let text = Explanation::new(&picked, &SCORERS).to_string();
+        assert!(!text.contains("rule ") && text.contains("backend   default/gemma3\n"), "{text}");
     }
 
     #[test]

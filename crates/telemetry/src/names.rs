@@ -1,7 +1,7 @@
 //! How plain values are called in metrics, logs and explanations: one spelling everywhere.
 
 use crate::PickerOutcome;
-use journey::{Outcome, Step};
+use journey::{Fitness, Outcome, Step, WhyPassedOver};
 use payload::{Dialect, TokenSource};
 use scheduling::plugins::PluginKind;
 
@@ -24,6 +24,26 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Broken => "broken",
         Outcome::TimedOut => "timed_out",
         Outcome::Cancelled => "cancelled",
+    }
+}
+
+/// How far a candidate may be picked, in `snake_case`.
+pub(crate) fn fitness(fitness: Fitness) -> &'static str {
+    match fitness {
+        Fitness::Ready => "ready",
+        Fitness::Trial => "trial",
+        Fitness::ThoughResting => "though_resting",
+    }
+}
+
+/// Why an endpoint could not be picked, in `snake_case`.
+pub(crate) fn passed_over(why: WhyPassedOver) -> &'static str {
+    match why {
+        WhyPassedOver::Resting(_) => "resting",
+        WhyPassedOver::OnTrial => "on_trial",
+        WhyPassedOver::Unscraped => "unscraped",
+        WhyPassedOver::OutsideSubset => "outside_subset",
+        WhyPassedOver::Filtered(_) => "filtered",
     }
 }
 

@@ -188,7 +188,7 @@ impl Record {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use journey::{Candidate, ReservationId, Target};
+    use journey::{Candidate, Fitness, PassedOver, ReservationId, Target, WhyPassedOver};
     use payload::TokenSource;
     use scheduling::Slot;
 
@@ -203,7 +203,10 @@ pub(crate) mod tests {
             target,
             total: 0.75,
             parts: [0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
+            fitness: Fitness::Ready,
             in_flight: 3,
+            of_others: 0,
+            after_failures: 0.0,
             waiting: u32::MAX,
             kv_used: f32::NAN,
             matched_bytes: 1024,
@@ -213,7 +216,11 @@ pub(crate) mod tests {
             endpoints: ArrayVec::from_iter([target, Target { slot: Slot(1), address: endpoint(8002) }]),
             candidates: ArrayVec::from_iter([best]),
             weighed: 4,
-            passed_over: 1,
+            passed_over: 2,
+            passed: ArrayVec::from_iter([PassedOver {
+                endpoint: endpoint(8003),
+                why: WhyPassedOver::Resting(Duration::from_secs(12)),
+            }]),
             sequence: 17,
         };
         let failed = Attempt { endpoint: endpoint(8001), outcome: Outcome::ServerError { status: 503 } };
@@ -274,6 +281,7 @@ pub(crate) mod tests {
         let mut record = served();
         if let Some(decision) = &mut record.decision {
             decision.candidates.clear();
+            decision.passed.clear();
             (decision.weighed, decision.passed_over) = (0, 0);
         }
         let picker = AskedPicker {

@@ -3,7 +3,7 @@
 use super::health::{Health, Readiness, Trial};
 use super::reservations::Reservation;
 use super::{EndpointStatus, Restarted};
-use crate::{EndpointKey, Now};
+use crate::{EndpointKey, Fitness, Now, WhyPassedOver};
 use scheduling::{AdapterFit, Load, PROMPT_SECONDS_PER_BYTE, Slot};
 use signals::Signals;
 use std::time::Duration;
@@ -90,6 +90,31 @@ impl Endpoint {
             load.kv_used = self.signals.kv_used.unwrap_or(f32::NAN);
         }
         load
+    }
+
+    /// Requests that failed a moment ago, as far as they count.
+    pub(super) fn failed_requests(&self, now: Now) -> f32 {
+        self.failed.at(now)
+    }
+
+    /// How far it may be picked, if it is weighed.
+    pub(super) fn fitness(&self, now: Now) -> Fitness {
+        match self.health.readiness(now) {
+            Readiness::Resting { .. } => Fitness::ThoughResting,
+            Readiness::Ready if self.health.on_trial(now) => Fitness::Trial,
+            Readiness::Ready => Fitness::Ready,
+        }
+    }
+
+    /// Why it is passed over, if it rests.
+    pub(super) fn why_resting(&self, now: Now) -> WhyPassedOver {
+        match self.health.readiness(now) {
+            Readiness::Resting { until } if until != Now(u64::MAX) => {
+                WhyPassedOver::Resting(until.since(now))
+            }
+            _ if self.health.unscraped() => WhyPassedOver::Unscraped,
+            _ => WhyPassedOver::OnTrial,
+        }
     }
 
     /// Takes a request on.
@@ -182,6 +207,7 @@ impl Endpoint {
             signals: self.signals.clone(),
             scraped: self.scraped.map(|scraped| now.since(scraped)),
             resting,
+            on_trial: self.health.on_trial(now),
             ejections: self.health.ejections(),
             departed: self.standing == Standing::Departed,
         }

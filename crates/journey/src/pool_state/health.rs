@@ -67,6 +67,15 @@ impl Health {
         }
     }
 
+    /// Whether it has rested and not yet answered since: its next request is its trial, or one is under way.
+    pub(super) fn on_trial(&self, now: Now) -> bool {
+        match self.rest {
+            Rest::None => false,
+            Rest::Until(until) => until <= now,
+            Rest::Trial => true,
+        }
+    }
+
     /// A request is sent: if it is the first after a rest, it is the trial.
     pub(super) fn sent(&mut self, now: Now) -> Trial {
         match self.rest {

@@ -362,13 +362,21 @@ fn three_failures_rest_an_endpoint_and_one_trial_brings_it_back() {
     yard.at(0, Outcome::Broken);
     assert_eq!(resting(&yard), Some(1000));
     assert_eq!(first(&yard.plain()), 1);
+    let on_trial = |yard: &Yard| yard.state.endpoints(yard.now)[0].on_trial;
+    let why = |yard: &mut Yard| {
+        let decision = yard.plain();
+        assert_eq!((decision.passed_over, decision.passed[0].endpoint), (1, address(0)));
+        decision.passed[0].why
+    };
     yard.pass(999);
-    assert_eq!(yard.plain().passed_over, 1);
+    assert_eq!(why(&mut yard), WhyPassedOver::Resting(Duration::from_millis(1)));
+    assert!(!on_trial(&yard));
     yard.pass(1);
+    assert!(on_trial(&yard), "its next request is the trial");
     let trial = yard.send(Ask { prompt_bytes: 9000, held: &[(0, 9000)], ..Ask::default() });
-    assert_eq!(first(&trial), 0);
+    assert_eq!((first(&trial), trial.candidates[0].fitness), (0, Fitness::Trial));
     assert_eq!(resting(&yard), Some(0), "one trial at a time");
-    assert_eq!(yard.plain().passed_over, 1);
+    assert_eq!((why(&mut yard), on_trial(&yard)), (WhyPassedOver::OnTrial, true));
     yard.end(&trial, BAD);
     assert_eq!(resting(&yard), Some(2000), "doubled");
     yard.pass(2000);
@@ -454,6 +462,31 @@ fn an_endpoint_that_rests_by_halves_only_is_the_last_choice() {
     for _ in 0..10 {
         assert_eq!(first(&yard.plain()), 2);
     }
+    let forced = yard.plain().candidates[1];
+    // Sixteen for the rest that it does not have, and its three failures.
+    assert_eq!((forced.fitness, forced.in_flight, forced.after_failures), (Fitness::ThoughResting, 0, 19.0));
+    assert!((forced.parts[0] - -0.02 * 19.0).abs() < 1e-6, "the score follows from what is told: {forced:?}");
+}
+
+#[test]
+fn a_decision_names_a_few_of_those_outside_its_subset_and_of_those_that_a_filter_took_away() {
+    let mut yard = Yard::new(8);
+    let only = [address(6), address(7)];
+    let decision = yard.send(Ask { subset: Some(&only), ..Ask::default() });
+    assert_eq!((decision.weighed, decision.passed_over, decision.passed.len()), (2, 6, PASSED_OVER_MAX));
+    assert!(decision.passed.iter().all(|passed| passed.why == WhyPassedOver::OutsideSubset));
+    let filter = scheduling::filters::LowQueueFilter { threshold: 3 };
+    let mut policy = Policy::default();
+    policy.filters.push(scheduling::filters::Filter::LowQueue(filter));
+    yard.view.policy = Arc::new(policy);
+    for slot in [1, 4] {
+        yard.signal(slot, load(9, 0.1));
+    }
+    let decision = yard.plain();
+    let passed =
+        |slot| PassedOver { endpoint: address(slot), why: WhyPassedOver::Filtered("low-queue-filter") };
+    assert_eq!((decision.weighed, decision.passed_over), (6, 2));
+    assert_eq!(decision.passed[..], [passed(1), passed(4)]);
 }
 
 #[test]
@@ -467,6 +500,7 @@ fn an_endpoint_that_stops_answering_scrapes_rests_until_it_answers() {
     }
     let decision = yard.plain();
     assert_eq!((first(&decision), decision.weighed), (1, 1), "the other never answered any");
+    assert_eq!(decision.passed[0].why, WhyPassedOver::Unscraped);
     yard.signal(0, Signals::default());
     assert_eq!(yard.plain().weighed, 2);
 }
@@ -554,7 +588,10 @@ fn foreign_load_leaves_out_what_is_ours() {
         let decision = yard.plain();
         yard.end(&decision, Outcome::Cancelled);
         let of_slot_0 = decision.candidates.iter().find(|candidate| candidate.target.slot == Slot(0));
-        (of_slot_0.expect("both are weighed").parts[0] / -0.02).round() as u32
+        let of_slot_0 = of_slot_0.expect("both are weighed");
+        let counted = (of_slot_0.parts[0] / -0.02).round() as u32;
+        assert_eq!((of_slot_0.of_others, of_slot_0.in_flight), (counted, 0));
+        counted
     };
     assert_eq!(unseen(&mut yard), 0, "the page may be from when they ran");
     yard.signal(0, Signals { running: Some(10), ..Signals::default() });

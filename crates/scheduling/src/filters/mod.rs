@@ -58,7 +58,7 @@ impl Filter {
         }
     }
 
-    /// Takes away from `candidates` those that the filter does not want. `aside` is a stack for those that may have to
+    /// Takes away from `candidates` those that the filter does not want; the others keep their order. `aside` is a stack for those that may have to
     /// come back; it is left as it was found.
     pub fn keep(
         &self,

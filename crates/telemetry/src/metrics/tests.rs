@@ -269,6 +269,7 @@ fn pools_are_shown_by_their_endpoints() {
             signals: Default::default(),
             scraped: waiting.map(|_| seconds(u64::from(port))),
             resting,
+            on_trial: false,
             ejections: u64::from(port),
             departed: false,
         };
