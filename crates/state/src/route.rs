@@ -36,7 +36,7 @@ pub enum Headed<'r> {
 pub enum Routed<'r> {
     /// A rule's backend.
     Rule(&'r Rule<Backend>),
-    /// The door itself, with the models that can be asked for here: `GET /v1/models`, which no rule wanted.
+    /// The door itself, with the models that can be asked for here: `GET /v1/models` (or `HEAD`), which no rule wanted.
     Models(Vec<&'r str>),
 }
 
@@ -81,7 +81,7 @@ impl Listener {
                 let content_type = asked.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
                 Err(Refusal::model_missing(told(), request, content_type))
             }
-            None if *asked.method == Method::GET && asked.path == MODELS_PATH => {
+            None if matches!(*asked.method, Method::GET | Method::HEAD) && asked.path == MODELS_PATH => {
                 Ok(Routed::Models(self.routes.models(asked.host).collect()))
             }
             None => Err(no_route(asked)),

@@ -368,7 +368,7 @@ impl Peer {
 
 /// An endpoint that failed and is not tried for a while; no time is left while another request tries it.
 #[derive(Debug, thiserror::Error)]
-#[error("{why}; the next try is in {}s", left.as_secs_f32())]
+#[error("{why}; the next try is in {}s", (left.as_secs_f64() * 1e3).ceil() / 1e3)]
 struct Resting {
     why: String,
     left: Duration,
@@ -527,6 +527,14 @@ spec: {selector: {app: gemma}, targetPortNumber: 8000, extensionRef: {name: epp}
         let [first, second, again, and_again] = twice.map(|pool| pickers.hint(pool).as_ptr());
         assert_eq!((first, second), (again, and_again), "none was made anew");
         assert_eq!(pickers.hints.borrow().len(), 2);
+    }
+
+    #[test]
+    fn the_time_until_the_next_try_is_told_to_the_millisecond() {
+        for (micros, told) in [(99_981, "0.1s"), (1_999_001, "2s"), (12_345_678, "12.346s"), (0, "0s")] {
+            let resting = Resting { why: "no answer".to_owned(), left: Duration::from_micros(micros) };
+            assert_eq!(resting.to_string(), format!("no answer; the next try is in {told}"));
+        }
     }
 
     #[tokio::test(start_paused = true)]

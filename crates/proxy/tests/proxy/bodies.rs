@@ -135,6 +135,16 @@ fn the_models_of_the_rules_are_listed_where_no_rule_takes_the_question() {
     let record = gate.record(&response);
     assert_eq!((record.status, record.cancelled, &record.refusal), (200, false, &None));
     assert_eq!((record.place(), record.response_bytes), ("the gateway itself", response.body.len() as u64));
+    let mut client = gate.client();
+    client.send("HEAD /v1/models HTTP/1.1\r\nhost: a.example\r\n\r\n");
+    let head = client.head();
+    assert_eq!(
+        (head.start.as_str(), head.header("content-length")),
+        ("HTTP/1.1 200 OK", response.header("content-length"))
+    );
+    // The next response follows at once: there was no body.
+    client.send(get("/v1/models", ""));
+    assert_eq!(client.response().body, response.body);
 
     let web = Endpoint::answering(ok("of the web"));
     let taken = route("{matches: [{path: {value: /v1/models}}], backendRefs: [{name: web, port: 80}]}")
