@@ -143,8 +143,10 @@ impl Streamed {
             }
             Poll::Ready(frame) => {
                 self.deadline.clear();
-                if let Some(Ok(frame)) = &frame {
-                    self.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                match &frame {
+                    Some(Ok(frame)) => self.received += frame.data_ref().map_or(0, |data| data.len() as u64),
+                    Some(Err(error)) => self.watch.request_breaks(error),
+                    None => {}
                 }
                 if frame.is_none() || self.body.is_end_stream() {
                     self.watch.request_is_whole();

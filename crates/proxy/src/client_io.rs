@@ -13,6 +13,7 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use journey::Now;
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -64,6 +65,8 @@ enum Reading {
     Begun,
     /// It is whole: what the client sends from here on is not of it.
     Whole,
+    /// Its client left before it was whole.
+    BrokenOff,
 }
 
 /// One client connection, as its task, its socket and its requests see it.
@@ -135,6 +138,19 @@ impl Watch {
     /// The request under way has been read whole.
     pub(crate) fn request_is_whole(&self) {
         self.reading.set(Reading::Whole);
+    }
+
+    /// The request under way cannot be read whole: its body is badly framed, or its client has left.
+    pub(crate) fn request_breaks(&self, error: &hyper::Error) {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        if !matches!(cause, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
+            self.reading.set(Reading::BrokenOff);
+        }
+    }
+
+    /// Whether the client left in the middle of its request: nobody gets the answer.
+    pub(crate) fn request_is_broken_off(&self) -> bool {
+        self.reading.get() == Reading::BrokenOff
     }
 
     /// The response under way has until `end`: a client that takes it too slowly is let go then. (Whoever makes the response

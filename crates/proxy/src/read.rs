@@ -223,7 +223,8 @@ async fn next_chunk(
         }
         match frame? {
             None => return Ok(None),
-            Some(Err(_)) => {
+            Some(Err(error)) => {
+                account.watch().request_breaks(&error);
                 return Err(Refusal::MalformedRequest { what: "its body breaks off or is badly framed" });
             }
             Some(Ok(frame)) => {

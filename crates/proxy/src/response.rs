@@ -108,9 +108,12 @@ fn of_picker(mut account: Box<Account>, answer: client::Answer, outcome: Outcome
 
 /// Tells the client why its request is not served, in the shape of the API it speaks.
 pub(crate) fn refuse(mut account: Box<Account>, refusal: &Refusal) -> Response<ResponseBody> {
-    account.refused(refusal);
     let body = refusal.body(account.record.dialect);
-    account.record.response_bytes = body.len() as u64;
+    // Nobody is refused who has left: the record tells that instead.
+    if !account.watch().request_is_broken_off() {
+        account.refused(refusal);
+        account.record.response_bytes = body.len() as u64;
+    }
     let mut response = Response::new(ResponseBody::Whole(body.into()));
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();

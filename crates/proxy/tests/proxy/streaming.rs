@@ -152,6 +152,36 @@ fn a_client_that_hangs_up_cancels_its_request_wherever_it_is() {
 }
 
 #[test]
+fn a_client_that_leaves_in_the_middle_of_its_body_is_answered_nothing_and_a_badly_framed_one_400() {
+    let endpoint = Endpoint::answering(ok("ok"));
+    for manifests in [to_pool(&[endpoint.address]), to_service(&[endpoint.address])] {
+        let gate = Gate::start(&manifests);
+        let half = |id: &str, framing: &str, body: &str| {
+            let mut client = gate.client();
+            client.send(format!(
+                "POST /v1/completions HTTP/1.1\r\nhost: a\r\nx-request-id: {id}\r\n{framing}\r\n\r\n{body}"
+            ));
+            client
+        };
+        let chunked = "transfer-encoding: chunked";
+        for (id, framing, begun) in
+            [("by-length", "content-length: 99", "{\"mo"), ("chunked", chunked, "4\r\n{\"mo\r\n")]
+        {
+            drop(half(id, framing, begun));
+            let record = until("it has ended", || gate.telemetry.record(id));
+            assert_eq!((record.status, record.cancelled, &record.refusal), (0, true, &None), "{id}");
+        }
+        let badly_framed = half("framing", chunked, "g\r\n{\"mo\r\n");
+        let record = until("it has ended", || gate.telemetry.record("framing"));
+        let reason = record.refusal.as_ref().map(|refused| refused.reason);
+        assert_eq!((record.status, record.cancelled, reason), (400, false, Some("malformed_request")));
+        drop(badly_framed);
+        let page = gate.telemetry.text(&telemetry::Gauges::default());
+        assert!(page.contains("pointsman_responses_total{code=\"400\"} 1\n"), "{page}");
+    }
+}
+
+#[test]
 fn a_client_that_hangs_up_behind_its_next_request_cancels_one_that_streams_through_too() {
     let endpoint = Endpoint::start(|mut connection| {
         if connection.request().is_none() {
