@@ -16,4 +16,6 @@ pub enum Outcome {
     TimedOut,
     /// The client went away, or the request was never sent; says nothing about the endpoint.
     Cancelled,
+    /// The gateway stopped before the response was whole; says nothing about the endpoint.
+    Stopped,
 }

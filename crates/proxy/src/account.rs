@@ -57,6 +57,9 @@ impl DerefMut for Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
+        if self.core.stopping.get() {
+            self.learnt.stopped();
+        }
         self.watch.request_ends();
     }
 }

@@ -269,6 +269,13 @@ impl Relay {
     }
 
     fn poll_passing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.account.core().stopping.get() {
+            self.break_off(
+                Outcome::Stopped,
+                "the gateway stops, and waited for this answer as long as it may",
+            );
+            return self.poll_last_words(cx);
+        }
         ready!(self.handed_over.poll_below(WAITING_BYTES_MAX, self.account.watch(), cx));
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {

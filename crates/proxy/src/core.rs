@@ -18,10 +18,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use telemetry::Telemetry;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
+
+/// How long the last words to clients that are cut may take.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What a data thread is told.
 #[derive(Debug)]
@@ -63,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) pickers: Pickers,
     pub(crate) random: RefCell<fastrand::Rng>,
     pub(crate) draining: Cell<bool>,
+    /// What is still under way is cut.
+    pub(crate) stopping: Cell<bool>,
     reader: RefCell<Reader>,
     current: RefCell<Rc<Current>>,
     turns: RefCell<HashMap<usize, usize, foldhash::fast::RandomState>>,
@@ -99,6 +105,7 @@ impl Core {
             deadlines,
             random: RefCell::new(fastrand::Rng::new()),
             draining: Cell::new(false),
+            stopping: Cell::new(false),
             current: RefCell::new(Rc::new(Current(shared.world.load()))),
             reader: RefCell::new(shared.world.reader()),
             turns: RefCell::default(),
@@ -149,6 +156,19 @@ impl Core {
         self.loads.ended(self.index);
     }
 
+    /// Cuts what is under way. Its clients are told, as far as they listen and their protocol has a word for it.
+    async fn cut(&self) {
+        self.stopping.set(true);
+        self.deadlines.wake_all();
+        let gone = async {
+            while self.connections() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        // Whoever is left ends with the thread.
+        let _ = tokio::time::timeout(LAST_WORDS_TIMEOUT, gone).await;
+    }
+
     fn connections(&self) -> usize {
         self.loads.of(self.index)
     }
@@ -182,8 +202,10 @@ async fn serve(core: Rc<Core>, mut messages: mpsc::UnboundedReceiver<Message>) {
                     drained = Some(done);
                 }
                 Some(Message::Stop(cut)) => {
+                    let open = core.connections();
+                    core.cut().await;
                     // The receiver may have gone away; the thread ends all the same.
-                    let _ = cut.send(core.connections());
+                    let _ = cut.send(open);
                     return;
                 }
                 None => return,

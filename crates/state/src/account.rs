@@ -168,6 +168,13 @@ impl Account {
         }
     }
 
+    /// The gateway stops: if the request has not ended, that is how it does.
+    pub fn stopped(&mut self) {
+        if self.outcome == Outcome::Cancelled {
+            self.ended(Outcome::Stopped);
+        }
+    }
+
     /// What to send when an event stream is cut.
     pub fn cut(&self, message: &str) -> Option<Bytes> {
         self.observer.as_ref()?.cut(message)

@@ -1,10 +1,10 @@
 //! Stopping: what runs ends whole, what waits is closed, what takes too long is cut.
 
 use crate::support::{Endpoint, Gate, PATIENCE, chunk, get, ok, settings, to_service, until};
+use journey::Outcome;
 use proxy::{Drained, Settings};
 use std::net::TcpStream;
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 const STREAM: &str =
@@ -149,10 +149,16 @@ fn stream_that_outlasts_the_drain_timeout(connections_max: usize) {
     let hasty = Settings { drain_timeout: Duration::from_millis(100), connections_max, ..settings() };
     let gate = Gate::with(&to_service(&[endpoint.address]), hasty);
     let mut client = gate.client();
-    client.send(get("/", ""));
+    client.send(get("/", "x-request-id: streamed\r\n"));
     client.head();
     assert_eq!(client.chunk().unwrap(), b"data: 1\n\n");
+    let telemetry = Arc::clone(&gate.telemetry);
     assert_eq!(gate.drain().join().unwrap(), Drained { cut: 1 });
+    let last = String::from_utf8(client.chunk().unwrap()).unwrap();
+    assert!(last.starts_with("data: {\"error\":") && last.contains("the gateway stops"), "{last}");
     assert_eq!(client.chunk(), None);
+    let record = telemetry.record("streamed").unwrap();
+    let outcomes: Vec<_> = record.attempts.iter().map(|attempt| attempt.outcome).collect();
+    assert_eq!((record.status, record.cancelled, outcomes), (200, false, vec![Outcome::Stopped]));
     until("the endpoint sees it", || endpoint.heard().first().cloned());
 }

@@ -315,12 +315,13 @@ pub(crate) struct Connections {
 }
 
 /// Every outcome, in the order of [`outcome_place`].
-pub(crate) const OUTCOMES: [Outcome; 5] = [
+pub(crate) const OUTCOMES: [Outcome; 6] = [
     Outcome::Served,
     Outcome::ServerError { status: 0 },
     Outcome::Broken,
     Outcome::TimedOut,
     Outcome::Cancelled,
+    Outcome::Stopped,
 ];
 
 fn outcome_place(outcome: Outcome) -> usize {
@@ -330,6 +331,7 @@ fn outcome_place(outcome: Outcome) -> usize {
         Outcome::Broken => 2,
         Outcome::TimedOut => 3,
         Outcome::Cancelled => 4,
+        Outcome::Stopped => 5,
     }
 }
 
