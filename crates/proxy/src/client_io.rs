@@ -135,9 +135,11 @@ impl Watch {
         self.enter(Phase::Request);
     }
 
-    /// The request under way has been read whole.
+    /// The request under way has been read whole, or nobody reads on.
     pub(crate) fn request_is_whole(&self) {
-        self.reading.set(Reading::Whole);
+        if !self.request_is_broken_off() {
+            self.reading.set(Reading::Whole);
+        }
     }
 
     /// The request under way cannot be read whole: its body is badly framed, or its client has left.
