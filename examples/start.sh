@@ -1,6 +1,10 @@
 # Read by each example's `run`: goes to the repository's root, builds the program unless POINTSMAN names a ready one, and ends
 # what was started when the script ends.
 set -euo pipefail
+case "${POINTSMAN:-}" in
+  /* | '') ;;
+  */*) POINTSMAN="$PWD/$POINTSMAN" ;; # as it is where the script was called; a bare name is looked up in PATH
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if [ -z "${POINTSMAN:-}" ]; then

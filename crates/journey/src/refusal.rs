@@ -404,7 +404,7 @@ impl Refusal {
         }
     }
 
-    /// When to come back: the `Retry-After` header, in whole seconds.
+    /// When to come back: the `Retry-After` header, in whole seconds. `None` where a retry is useless, or need not wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::Saturated { retry_after, .. } => Some(*retry_after),
@@ -412,6 +412,7 @@ impl Refusal {
             | Refusal::NoReadyEndpoint { .. }
             | Refusal::EveryEndpointFiltered { .. }
             | Refusal::EmptyService { .. }
+            | Refusal::EveryEndpointFailed { .. }
             | Refusal::EndpointPickerFailed { .. }
             | Refusal::Stopping => Some(RETRY_AFTER_DEFAULT),
             _ => None,

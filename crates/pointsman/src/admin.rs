@@ -4,9 +4,10 @@
 //! what is known of them, the explanation of a past request.
 //! Never: a change to anything, a secret, a way to slow the data path beyond short locks of a pool's state.
 
+use crate::gateway::decimal;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -79,7 +80,10 @@ pub(crate) fn router(telemetry: Arc<Telemetry>, world: Arc<dyn World>) -> Router
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/endpoints", get(endpoints))
+        .route("/explain", get(explain_what))
+        .route("/explain/", get(explain_what))
         .route("/explain/{id}", get(explain))
+        .fallback(no_page)
         .with_state(Shared { telemetry, world })
 }
 
@@ -211,7 +215,7 @@ fn endpoint(status: &EndpointStatus) -> Value {
         "in_flight": status.in_flight,
         "waiting": signals.waiting,
         "running": signals.running,
-        "kv_used": signals.kv_used,
+        "kv_used": signals.kv_used.and_then(decimal),
         "block_tokens": signals.block_tokens,
         "blocks": signals.blocks,
         "adapters": signals.adapters.as_ref().map(|adapters| json!({
@@ -260,6 +264,14 @@ async fn explain(
         ExplainFormat::Json => Json(explanation).into_response(),
         ExplainFormat::Text => explanation.to_string().into_response(),
     }
+}
+
+async fn explain_what() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "which request? /explain/ID, where ID is the x-request-id of its answer\n")
+}
+
+async fn no_page(uri: Uri) -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, format!("no page {:?} here; / lists them\n", uri.path()))
 }
 
 /// The pool's name as records and labels have it.

@@ -9,11 +9,13 @@ mod offline;
 mod picker;
 mod request_log;
 mod settings;
+mod shown;
 
 pub(crate) use base_models::BaseModelMaps;
 pub(crate) use offline::Offline;
 pub(crate) use picker::{Picker, PickerSettings};
 pub(crate) use settings::{GatewaySettings, WorldSettings, fraction, queue_depth};
+pub(crate) use shown::decimal;
 
 use crate::admin::{self, Admin, Readiness};
 use control::Control;

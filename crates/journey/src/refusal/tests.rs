@@ -100,11 +100,15 @@ fn a_refusal_for_want_of_room_says_when_to_come_back() {
             | "no_ready_endpoint"
             | "every_endpoint_filtered"
             | "no_service_endpoint"
+            | "every_endpoint_failed"
             | "endpoint_picker_failed"
             | "stopping" => Some(1),
             _ => None,
         };
         assert_eq!(refusal.retry_after().map(|after| after.as_secs()), expected, "{refusal}");
+        assert!(refusal.may_retry() || expected.is_none(), "{refusal}");
+        let unavailable = matches!(refusal.status().as_u16(), 429 | 503);
+        assert_eq!(unavailable, expected.is_some(), "a status that asks to come back says when: {refusal}");
     }
 }
 

@@ -237,6 +237,18 @@ async fn the_configuration_is_told_with_its_settings() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_no_page_is_told_in_a_sentence() {
+    for (path, told) in [
+        ("/explain", "which request? /explain/ID, where ID is the x-request-id of its answer\n"),
+        ("/explain/", "which request? /explain/ID, where ID is the x-request-id of its answer\n"),
+        ("/other?a=b", "no page \"/other\" here; / lists them\n"),
+    ] {
+        let answer = ask(&Telemetry::new(1, 1), &world(), path).await;
+        assert_eq!(answer, (StatusCode::NOT_FOUND, told.to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_can_be_changed() {
     let pages = router(Telemetry::new(1, 1), world());
     let response = pages.oneshot(Request::post("/config").body(Body::empty()).unwrap()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::Done;
 use crate::gateway::Offline;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,12 @@ use std::time::Duration;
 /// With an ID (a response's `x-request-id`) it asks a running gateway's admin port. With --config and --request it decides
 /// offline, as a gateway that has just started would.
 #[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").args(["id", "request"]).required(true)),
+    override_usage = "pointsman explain [OPTIONS] <ID>\n       pointsman explain [OPTIONS] --config <PATH> --request <FILE>"
+)]
 pub(crate) struct Explain {
     /// The request's id: the `x-request-id` of its response.
-    #[arg(conflicts_with = "request")]
     id: Option<String>,
     /// The running gateway's admin address.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", env = "POINTSMAN_ADMIN")]
@@ -46,9 +49,7 @@ impl Explain {
         match (&self.id, &self.request) {
             (Some(id), _) => self.ask(id),
             (None, Some(file)) => self.decide(&OfflineRequest::read(file)?),
-            (None, None) => Err("what is to be explained? `pointsman explain ID` tells where a request went (ID: its x-request-id), \
-                 `pointsman explain --config MANIFESTS --request FILE` where one would go"
-                .into()),
+            (None, None) => Err("it is an ID or a --request that is explained".into()),
         }
     }
 

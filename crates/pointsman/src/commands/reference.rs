@@ -55,7 +55,11 @@ fn errors() -> String {
          | status | step | reason | whose fault | may a retry help | message, for example |\n|---|---|---|---|---|---|\n",
     );
     for refusal in journey::Refusal::table() {
-        let retry = if refusal.may_retry() { "yes" } else { "no" };
+        let retry = match (refusal.may_retry(), refusal.retry_after()) {
+            (false, _) => "no",
+            (true, None) => "yes, at once",
+            (true, Some(_)) => "yes, after `Retry-After`",
+        };
         let _ = writeln!(
             out,
             "| {} | {:?} | `{}` | {:?} | {retry} | {} |",

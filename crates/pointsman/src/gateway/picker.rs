@@ -5,6 +5,7 @@
 use super::control::Control;
 use super::request_log::RequestLog;
 use super::settings::WorldSettings;
+use super::shown::{self, decimal};
 use super::{StartError, Watched, administer, read, serve_page};
 use crate::admin::{self, Admin, Readiness};
 use extproc::epp::{Epp, EppSettings, PoolReference};
@@ -171,16 +172,16 @@ impl PickerSettings {
             "config": self.world.config,
             "admin": self.world.admin,
             "queue_depth_max": self.world.queue_depth_max,
-            "kv_used_max": self.world.kv_used_max,
+            "kv_used_max": decimal(self.world.kv_used_max),
             "scrape_interval_seconds": self.scrape.interval.as_secs_f64(),
             "scrape_port": self.scrape.port,
             "scrape_path": self.scrape.path.as_ref().map(ToString::to_string),
-            "scrape_names": format!("{:?}", self.scrape.names),
+            "scrape_names": shown::of_names(&self.scrape.names),
             "reports_fresh_seconds": self.reports_fresh.as_secs_f64(),
             "scrape_timeout_seconds": self.world.scrape_timeout.as_secs_f64(),
             "records": self.world.records,
             "pools": self.epp.pools.iter().map(|pool| pool.name.to_string()).collect::<Vec<_>>(),
-            "ext_proc": format!("{:?}", self.door),
+            "ext_proc": shown::of_ext_proc(&self.door),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The flags of a gateway. Each stands here or in the room that it steers, once: name, help, default and environment twin.
 
+use super::shown::{self, decimal};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use journey::AdmissionSettings;
@@ -165,11 +166,11 @@ impl GatewaySettings {
             "admin": self.world.admin,
             "missing_endpoint_picker": format!("{:?}", self.missing_endpoint_picker).to_lowercase(),
             "queue_depth_max": self.world.queue_depth_max,
-            "kv_used_max": self.world.kv_used_max,
+            "kv_used_max": decimal(self.world.kv_used_max),
             "scrape_interval_seconds": self.scrape_interval.as_secs_f64(),
             "scrape_timeout_seconds": self.world.scrape_timeout.as_secs_f64(),
             "records": self.world.records,
-            "proxy": format!("{:?}", self.proxy),
+            "proxy": shown::of_proxy(&self.proxy),
         })
     }
 }

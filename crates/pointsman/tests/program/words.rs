@@ -183,6 +183,12 @@ fn a_flag_with_one_dash_and_a_switch_without_its_sign_are_put_right() {
 
 #[test]
 fn explain_without_a_question_says_what_it_can_be_asked() {
-    let said = complaint(&["explain"]);
-    assert!(said.contains("explain ID") && said.contains("--config MANIFESTS --request FILE"), "{said}");
+    for arguments in [&["explain"][..], &["explain", "an-id", "--config", "folder", "--request", "a"]] {
+        let out = pointsman(arguments);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        let usage: Vec<&str> = said.lines().filter(|line| line.contains("pointsman explain")).collect();
+        assert!(usage[0].ends_with("pointsman explain [OPTIONS] <ID>"), "{said}");
+        assert!(usage[1].ends_with("pointsman explain [OPTIONS] --config <PATH> --request <FILE>"), "{said}");
+    }
 }
