@@ -32,7 +32,8 @@ pub enum Fault {
     DropAfterBytes(u64),
     /// `excess-bytes=10`: this many bytes follow the answer beyond its `Content-Length`.
     ExcessBytes(u32),
-    /// `refuse`: connections are reset as soon as they are accepted. `refuse=10`: only the next 10.
+    /// `refuse`: connections are reset with their first bytes, but for those that begin with `POST /sim/fault`, which heals.
+    /// `refuse=10`: the next 10 are reset as soon as they are accepted, whatever they are for.
     Refuse {
         /// How many connections; none means all.
         connections: Option<u32>,
@@ -186,17 +187,29 @@ impl Faults {
         })
     }
 
-    /// Whether to reset the connection just accepted; counts it.
-    pub(crate) fn refuses_next(&mut self) -> bool {
-        self.0.iter_mut().any(|fault| match fault {
-            Fault::Refuse { connections: None } => true,
+    /// What becomes of the connection just accepted; counts it.
+    pub(crate) fn welcome(&mut self) -> Welcome {
+        let welcome = self.0.iter_mut().find_map(|fault| match fault {
+            Fault::Refuse { connections: None } => Some(Welcome::ToHeal),
             Fault::Refuse { connections: Some(left) } if *left > 0 => {
                 *left -= 1;
-                true
+                Some(Welcome::Not)
             }
-            _ => false,
-        })
+            _ => None,
+        });
+        welcome.unwrap_or(Welcome::Yes)
     }
+}
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Welcome {
+    /// It is served.
+    Yes,
+    /// It is served if it begins by setting faults, and else reset.
+    ToHeal,
+    /// It is reset.
+    Not,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::connection::{Connection, reset_on_close};
 use crate::exchange::Exchange;
-use crate::fault::Fault;
+use crate::fault::{Fault, Welcome};
 use crate::instance::Instance;
 
 /// Serves one simulated model server on `listener` until `shutdown`; its open connections are then cut.
@@ -75,15 +75,20 @@ impl Simulator {
     }
 
     fn connect(&self, stream: TcpStream, connections: &mut JoinSet<()>) {
-        if self.instance.with_faults(|faults| faults.refuses_next()) {
+        let welcome = self.instance.with_faults(|faults| faults.welcome());
+        if welcome == Welcome::Not {
             reset_on_close(&stream);
             return;
         }
         // Tokens are small and each is wanted at once. Failing to say so only delays them.
         let _ = stream.set_nodelay(true);
-        let (connection, misbehaviour) = Connection::new(stream);
         let instance = self.instance.clone();
         connections.spawn(async move {
+            if welcome == Welcome::ToHeal && !sets_faults(&stream).await {
+                reset_on_close(&stream);
+                return;
+            }
+            let (connection, misbehaviour) = Connection::new(stream);
             let service = service_fn(|request| {
                 let exchange = Exchange { instance: instance.clone(), misbehaviour: misbehaviour.clone() };
                 async move { exchange.answer(request).await }
@@ -92,4 +97,12 @@ impl Simulator {
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(connection, service).await;
         });
     }
+}
+
+/// Whether a client's first bytes set faults. They stay unread.
+async fn sets_faults(stream: &TcpStream) -> bool {
+    const BEGINNING: &[u8] = b"POST /sim/fault ";
+    let mut first = [0; BEGINNING.len()];
+    // Whoever sends these few bytes in pieces is reset as any other.
+    stream.peek(&mut first).await.is_ok_and(|length| first[..length] == *BEGINNING)
 }

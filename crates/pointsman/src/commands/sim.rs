@@ -62,7 +62,7 @@ pub(crate) struct Sim {
     #[arg(long)]
     instant: bool,
     /// A fault from the start, as in `slow=3`; may be given several times. A wrong one lists them all. While it runs, POST
-    /// faults as JSON to /sim/fault.
+    /// faults as a JSON list of such texts to /sim/fault; `[]` heals, `refuse` too.
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
 }

@@ -125,6 +125,16 @@ async fn refuse_resets_the_next_connections_only() {
 }
 
 #[tokio::test]
+async fn refuse_without_a_count_resets_all_but_what_heals_it() {
+    let (_, address) = faulty("refuse").await;
+    for _ in 0..3 {
+        assert!(ask(address, http::Method::GET, "/health", "").await.is_err());
+    }
+    assert_eq!(post(address, "/sim/fault", "[]").await.status, StatusCode::OK);
+    assert_eq!(get(address, "/health").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_bad_fault_is_refused_and_says_what_there_is() {
     let (_, address) = start(fast()).await;
     for bad in [r#"["meteor"]"#, r#"["slow=fast"]"#, r#"["status=200"]"#, "{}"] {
