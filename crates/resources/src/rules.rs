@@ -118,6 +118,10 @@ const SERVED: &[Rule] = &[
         "endpoint-picker-without-endpoints",
         "a pool's endpoint picker cannot be asked: its `failureMode` decides",
     ),
+    (
+        "expression-never-met",
+        "a path's RegularExpression stands beside a rule of its route that matches everything, and PathPrefix goes first",
+    ),
     ("gateway-without-route", "no HTTPRoute names a Gateway: it answers 404 to everything"),
     ("group-missing", "a group-less InferencePool is taken for the inference one"),
     ("ignored-kind", "objects of kinds that are not read here"),

@@ -725,6 +725,31 @@ fn what_refers_to_a_refused_object_is_told_so() {
 }
 
 #[test]
+fn an_expression_beside_a_rule_of_everything_is_never_met() {
+    let codes = |all: &str| {
+        let backend = "backendRefs: [{name: service, port: 80}]";
+        let expression = "matches: [{path: {type: RegularExpression, value: '/v[12]/.*'}}]";
+        let route = format!(
+            "{ROUTE}  parentRefs: [{{name: gateway}}]\n  rules:\n  - {{{expression}, {backend}}}\n  - {{{all}{backend}}}"
+        );
+        in_world(&route)
+    };
+    let never = [("expression-never-met", "spec.rules[0].matches[0].path".to_owned(), 8)];
+    assert_eq!(codes(""), never);
+    assert_eq!(codes("matches: [{}], "), never);
+    assert_eq!(codes("matches: [{path: {type: PathPrefix, value: /}}], "), never);
+    for narrower in [
+        "path: {value: /v1}",
+        "method: GET",
+        "headers: [{name: a, value: b}]",
+        "queryParams: [{name: a, value: b}]",
+        "path: {type: RegularExpression, value: '.*'}",
+    ] {
+        assert_eq!(codes(&format!("matches: [{{{narrower}}}], ")), [], "{narrower}");
+    }
+}
+
+#[test]
 fn an_object_with_an_error_may_be_a_second_declaration_as_well() {
     let good = format!("{POOL}  selector: {{matchLabels: {{app: a}}}}\n  targetPorts: [{{number: 1}}]\n");
     let bad = good.replace("number: 1", "number: 0");

@@ -2,7 +2,8 @@
 //!
 //! Precedence is a chain of keys: hostname, path, method, header count, query count, age, name, place. The first two are
 //! the shape of the index (host -> path -> bucket), so a walk meets matching rules in the order of precedence while it
-//! looks only where a rule may match; the rest is the order inside a bucket. In a large bucket the rules that ask for a
+//! looks only where a rule may match; the rest is the order inside a bucket. Of paths Exact goes first, then the longest
+//! PathPrefix, then RegularExpression, whose place the Gateway API leaves open. In a large bucket the rules that ask for a
 //! model by name are found by that name. Nothing is allocated.
 //!
 //! Rules of a less specific hostname are still met after those of a more specific one: precedence is over *matching*

@@ -2,7 +2,9 @@
 
 use super::{References, names};
 use crate::backend::{Dangling, DeclaredBackend};
-use crate::http_route::{BackendKind, BackendRef, BackendTarget, Filter, HttpRoute, HttpRouteRule};
+use crate::http_route::{
+    BackendKind, BackendRef, BackendTarget, Filter, HttpRoute, HttpRouteMatch, HttpRouteRule, PathMatch,
+};
 use crate::refused::Refused;
 use crate::report::Report;
 use crate::store::Store;
@@ -18,10 +20,34 @@ impl References<'_> {
                     let message = "no parentRefs: the route is attached to no Gateway and matches nothing";
                     report.tell("no-parent", &field!["spec", "parentRefs"], message);
                 }
+                never_matched(route, report);
                 for (index, rule) in route.spec.rules.iter().enumerate() {
                     rule_of((store, refused), route, (rule, field!["spec", "rules", index]), report);
                 }
             });
+        }
+    }
+}
+
+/// Matches by a regular expression beside one of everything, which goes before them: a path's expression comes last.
+fn never_matched(route: &HttpRoute, report: &mut Report<'_>) {
+    let is_root = |path: &PathMatch| matches!(path, PathMatch::Prefix(prefix) if prefix == "/");
+    let takes_all = |m: &HttpRouteMatch| {
+        is_root(&m.path) && m.headers.is_empty() && m.query_params.is_empty() && m.method.is_none()
+    };
+    let of_all = |rule: &HttpRouteRule| rule.matches.is_empty() || rule.matches.iter().any(takes_all);
+    let rules = &route.spec.rules;
+    let Some(catch_all) = rules.iter().position(of_all) else { return };
+    for (index, rule) in rules.iter().enumerate() {
+        for (place, matched) in rule.matches.iter().enumerate() {
+            if matches!(matched.path, PathMatch::RegularExpression(_)) {
+                let message = format!(
+                    "never met: rule {catch_all} of this route matches every path, and a PathPrefix goes before every regular \
+                     expression; give rule {catch_all} a condition more, or a route of its own host"
+                );
+                let at = field!["spec", "rules", index, "matches", place, "path"];
+                report.tell("expression-never-met", &at, message);
+            }
         }
     }
 }
