@@ -22,6 +22,7 @@ pub(super) fn of_proxy(settings: &proxy::Settings) -> Value {
         "held_bytes_max": settings.held_bytes_max,
         "header_read_timeout_seconds": settings.header_read_timeout.as_secs_f64(),
         "body_stall_timeout_seconds": settings.body_stall_timeout.as_secs_f64(),
+        "body_rate_min": settings.body_rate_min,
         "keep_alive_timeout_seconds": settings.keep_alive_timeout.as_secs_f64(),
         "write_stall_timeout_seconds": settings.write_stall_timeout.as_secs_f64(),
         "connection_age_max_seconds": settings.connection_age_max.as_ref().map(Duration::as_secs_f64),
@@ -48,6 +49,7 @@ pub(super) fn of_ext_proc(settings: &extproc::Settings) -> Value {
         "grpc_message_bytes_max": settings.grpc_message_bytes_max,
         "grpc_message_timeout_seconds": settings.grpc_message_timeout.as_secs_f64(),
         "body_stall_timeout_seconds": settings.body_stall_timeout.as_secs_f64(),
+        "body_rate_min": settings.body_rate_min,
         "drain_timeout_seconds": settings.drain_timeout.as_secs_f64(),
     })
 }
