@@ -30,6 +30,8 @@ pub struct Explanation {
     place: String,
     picker: Option<Asked>,
     decision: Option<Decided>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    in_turn: Vec<SocketAddr>,
     attempts: Vec<Tried>,
     cached_tokens: CachedTokens,
     answer: Option<Answer>,
@@ -93,6 +95,7 @@ struct Passed {
 struct Tried {
     endpoint: SocketAddr,
     outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
 }
 
@@ -146,6 +149,7 @@ impl Explanation {
             place: record.place().to_owned(),
             picker: record.picker.as_deref().map(Asked::new),
             decision: record.decision.as_ref().map(|decision| Decided::new(record, decision, scorers)),
+            in_turn: Vec::new(),
             attempts: record.attempts.iter().map(Tried::new).collect(),
             cached_tokens: CachedTokens {
                 predicted: predicted_tokens(record),
@@ -154,6 +158,14 @@ impl Explanation {
             answer: Answer::new(record),
             refusal: why,
         }
+    }
+}
+
+impl Explanation {
+    /// Tells the endpoints of a Service, any of which a request that was not sent would go to.
+    #[must_use]
+    pub fn in_turn(self, endpoints: Vec<SocketAddr>) -> Explanation {
+        Explanation { in_turn: endpoints, ..self }
     }
 }
 
@@ -336,6 +348,10 @@ impl Display for Explanation {
         }
         if let Some(decision) = &self.decision {
             decision.fmt(f)?;
+        }
+        if !self.in_turn.is_empty() {
+            let endpoints: Vec<String> = self.in_turn.iter().map(ToString::to_string).collect();
+            writeln!(f, "in turn   {}", endpoints.join(", "))?;
         }
         for (number, tried) in self.attempts.iter().enumerate() {
             let status = tried.status.map_or(String::new(), |status| format!(" ({status})"));

@@ -77,7 +77,7 @@ impl Explain {
         let offline = Offline::load(&self.config)?;
         let explained = offline.explain(request, self.port)?;
         if self.json {
-            anstream::println!("{}", serde_json::to_string_pretty(&explained.json)?);
+            anstream::println!("{}", explained.json);
         } else {
             anstream::println!("{}", explained.text.trim_end());
         }

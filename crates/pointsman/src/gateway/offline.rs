@@ -13,6 +13,7 @@ use state::{
     Clock, Dispatch, EndpointPicker, Goal, Headed, Listener, Routed, World, dispatch, draw, leads_nowhere,
 };
 use std::error::Error;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,7 +24,7 @@ pub(crate) struct Offline(World);
 
 /// Where a request would go.
 pub(crate) struct Explained {
-    pub(crate) json: serde_json::Value,
+    pub(crate) json: String,
     pub(crate) text: String,
     pub(crate) served: bool,
 }
@@ -57,18 +58,18 @@ impl Offline {
             model_known: true,
             ..Record::blank()
         };
-        let mut scorers = Vec::new();
+        let mut beside = Beside::default();
         let host = host_of(request);
         let decided = match snapshot.listener(port, &host) {
-            Some(listener) => self.decide(request, (listener, &host), &mut record, &mut scorers),
+            Some(listener) => self.decide(request, (listener, &host), &mut record, &mut beside),
             None => Err(Refusal::NoListener { host }),
         };
         if let Err(refusal) = &decided {
             record.refuse(refusal);
         }
-        let explanation = Explanation::new(&record, &scorers);
+        let explanation = Explanation::new(&record, &beside.scorers).in_turn(beside.in_turn);
         Ok(Explained {
-            json: serde_json::to_value(&explanation)?,
+            json: serde_json::to_string_pretty(&explanation)?,
             text: explanation.to_string(),
             served: decided.is_ok(),
         })
@@ -80,7 +81,7 @@ impl Offline {
         request: &OfflineRequest,
         (listener, host): (&Listener, &str),
         record: &mut Record,
-        scorers: &mut Vec<&'static str>,
+        beside: &mut Beside,
     ) -> Result<(), Refusal> {
         let asked = RequestHead {
             method: &request.method,
@@ -114,8 +115,14 @@ impl Offline {
         let random = &mut fastrand::Rng::new();
         let (_, goal) = draw(rule, random)?;
         record.backend = Some(goal.name());
-        let Goal::Pool(pool) = goal else { return Ok(()) };
-        scorers.extend(pool.view.policy.scorer_names());
+        let pool = match goal {
+            Goal::Pool(pool) => pool,
+            Goal::Service(service) => {
+                beside.in_turn.extend(service.endpoints.iter().take(IN_TURN_TOLD_MAX));
+                return Ok(());
+            }
+        };
+        beside.scorers.extend(pool.view.policy.scorer_names());
         record.picker = pool.picker.as_deref().map(|picker| Box::new(not_asked(picker)));
         let parsed = parsed.as_ref().ok_or_else(|| leads_nowhere(rule, "its body was not read"))?;
         let body = Rope::from_iter([request.body.clone()]);
@@ -129,6 +136,18 @@ impl Offline {
         record.decision = Some(flight.decision.clone());
         Ok(())
     }
+}
+
+/// Endpoints of a Service that are told.
+const IN_TURN_TOLD_MAX: usize = 16;
+
+/// What an explanation tells beside the record.
+#[derive(Default)]
+struct Beside {
+    /// The scorers of the pool.
+    scorers: Vec<&'static str>,
+    /// The endpoints of the Service, which take turns.
+    in_turn: Vec<SocketAddr>,
 }
 
 /// A pool's own endpoint picker, which only a running gateway asks.

@@ -35,6 +35,7 @@ fn a_request_is_explained_by_the_id_of_its_response() {
         assert_eq!((&told["answer"]["status"], &told["answer"]["output_tokens"]), (&200.into(), &2.into()));
         assert!(!told.to_string().contains("color of the sky"), "never a prompt");
 
+        assert_eq!(told["attempts"][0].get("status"), None, "only an error's is told here: {told:#}");
         let text = pointsman(&["explain", id, "--admin", &admin]);
         let text = String::from_utf8(text.stdout).unwrap();
         assert!(text.contains("rule      default/routes-to-llms rule 0 match 0\n"), "{text}");
@@ -70,6 +71,33 @@ fn a_request_is_explained_by_the_manifests_alone() {
         let (dialect, reason) = (&told["dialect"], &told["refusal"]["reason"]);
         assert_eq!((dialect, reason), (&"chat_completions".into(), &"not_an_object".into()));
     });
+}
+
+#[test]
+fn the_endpoints_of_a_service_are_told_and_json_has_the_order_of_a_running_gateways() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifests = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g}, spec: {gatewayClassName: p,
+  listeners: [{name: http, port: 8080, protocol: HTTP}]}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: web}, spec: {parentRefs: [{name: g}],
+  rules: [{backendRefs: [{name: web, port: 80}]}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{name: http, port: 80}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: web, labels: {kubernetes.io/service-name: web}},
+  addressType: IPv4, endpoints: [{addresses: [10.0.0.1]}, {addresses: [10.0.0.2]}], ports: [{name: http, port: 8000}]}
+";
+    let file = folder.path().join("web.yaml");
+    std::fs::write(&file, manifests).unwrap();
+    let request = folder.path().join("request.json");
+    std::fs::write(&request, "{}").unwrap();
+    let words = ["explain", "--config", file.to_str().unwrap(), "--request", request.to_str().unwrap()];
+    let text = String::from_utf8(pointsman(&words).stdout).unwrap();
+    assert!(text.contains("backend   default/web\nin turn   10.0.0.1:8000, 10.0.0.2:8000\n"), "{text}");
+    let json = String::from_utf8(pointsman(&[&words[..], &["--json"]].concat()).stdout).unwrap();
+    assert!(json.starts_with("{\n  \"id\": \"offline\",\n  \"at\""), "{json}");
+    let told: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(told["in_turn"], serde_json::json!(["10.0.0.1:8000", "10.0.0.2:8000"]));
 }
 
 #[test]
