@@ -79,9 +79,8 @@ impl Account {
         let record = &mut self.record;
         record.priority = Some(flight.priority);
         record.target_model = flight.rewrite.clone();
-        let known = &flight.pool.known_models;
-        record.model_known =
-            record.model.as_ref().is_some_and(|model| known.iter().any(|name| **name == *model.0));
+        record.model_known = record.model.as_ref().is_some_and(|model| flight.pool.knows_model(&model.0));
+        record.target_chosen = flight.target_chosen(record.model.as_ref());
         record.rewritten_by = flight.rewritten_by.clone();
         self.running = Some(self.telemetry.running(&flight.pool.view.name, record));
         if let Some(runs) = &flight.plugin_runs {

@@ -5,12 +5,13 @@ use arrayvec::ArrayVec;
 use http::HeaderMap;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE};
 use journey::{Admission, Arrival, Decision, Now, Outcome, Refusal, Target, TargetModel};
-use payload::{InferenceRequest, Prompt, Rope, Usage};
+use payload::{InferenceRequest, ModelName, Prompt, Rope, Usage};
 use scheduling::plugins::PluginKind;
 use scheduling::{BlockIndex, ENDPOINTS_MAX, PluginRun, PluginRuns, Watch};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use telemetry::TargetChosen;
 
 /// Tokens are handed over to the domain in batches of this many: one short lock for each.
 const TOKENS_BATCH: u32 = 32;
@@ -234,6 +235,21 @@ pub struct Flight {
 }
 
 impl Flight {
+    /// Who chose the model that is sent instead of `asked`.
+    pub fn target_chosen(&self, asked: Option<&ModelName>) -> TargetChosen {
+        let (Some(target), None) = (&self.rewrite, &self.rewritten_by) else {
+            return TargetChosen::ByConfiguration;
+        };
+        let declared = asked.and_then(|asked| self.pool.policies.models.get(&asked.0));
+        if declared.is_some_and(|(_, targets)| targets.iter().any(|declared| declared.model == *target)) {
+            TargetChosen::ByConfiguration
+        } else if self.pool.knows_model(&target.0) {
+            TargetChosen::ByClient
+        } else {
+            TargetChosen::FromNowhere
+        }
+    }
+
     /// The endpoint that the request is at.
     pub fn at(&self) -> Target {
         self.decision.endpoints[self.at]

@@ -127,7 +127,7 @@ pub struct Pool {
     pub endpoints: Vec<(Slot, EndpointKey)>,
     /// Its models, objectives and rewrites.
     pub policies: ModelPolicies,
-    /// Model names that a metric's label may take: those of rules, objects and adapters.
+    /// Model names that a metric's label may take: those of rules and objects, in order.
     pub known_models: Vec<Arc<str>>,
     /// What was learnt about its endpoints.
     pub domain: Arc<Domain>,
@@ -135,6 +135,13 @@ pub struct Pool {
     pub blocks: Option<Arc<BlockIndex>>,
     /// Somebody else's endpoint picker, if it has one that is declared; else the built-in one picks.
     pub picker: Option<Arc<EndpointPicker>>,
+}
+
+impl Pool {
+    /// Whether the configuration names this model, so that a metric's label may.
+    pub(crate) fn knows_model(&self, model: &str) -> bool {
+        self.known_models.binary_search_by(|name| (**name).cmp(model)).is_ok()
+    }
 }
 
 /// An endpoint picker that is a Service: asked over ext_proc where each request goes.

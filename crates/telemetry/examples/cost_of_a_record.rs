@@ -9,7 +9,7 @@ use payload::{Dialect, ModelName, TokenSource, Usage};
 use scheduling::{CANDIDATES_MAX, ENDPOINTS_MAX, PASSED_OVER_MAX, Slot};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
-use telemetry::{Attempt, Record, RequestId, Telemetry};
+use telemetry::{Attempt, Record, RequestId, TargetChosen, Telemetry};
 
 const REQUESTS: u64 = 2_000_000;
 
@@ -80,6 +80,7 @@ fn record() -> Record {
         target_model: None,
         rewritten_by: None,
         model_known: true,
+        target_chosen: TargetChosen::ByConfiguration,
         priority: Some(0),
         stream: true,
         prompt_bytes: 1_000,

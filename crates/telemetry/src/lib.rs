@@ -18,6 +18,6 @@ pub use metrics::{
     BODIES_PER_SAMPLE, BbrCounts, BbrPlugin, Connection, Core, Cursor, Gauges, PoolGauges, Routed, Running,
     ScrapeResult, Side, Telemetry, reference,
 };
-pub use record::{AskedPicker, Attempt, PickerOutcome, Record, Refused, RequestId, request_id};
+pub use record::{AskedPicker, Attempt, PickerOutcome, Record, Refused, RequestId, TargetChosen, request_id};
 
 use ring::Ring;

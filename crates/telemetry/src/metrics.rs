@@ -148,7 +148,7 @@ impl Core {
     /// A request is at a model server until the guard is dropped.
     pub fn running(&self, pool: &str, record: &Record) -> Running {
         let mut handles = self.handles.borrow_mut();
-        let series = handles.request(&self.shard, RequestLabelsRef::of(record, pool));
+        let series = handles.request(&self.shard, RequestLabelsRef::of(record, pool), record.target_chosen);
         series.running.fetch_add(1, Relaxed);
         Running(Arc::clone(series))
     }

@@ -75,6 +75,18 @@ pub enum PickerOutcome {
     NotAsked,
 }
 
+/// Who chose the model that is sent, and so how far its name may be a metric's label.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TargetChosen {
+    /// The configuration gives it to the model asked for.
+    #[default]
+    ByConfiguration,
+    /// The client, out of the names that the configuration knows.
+    ByClient,
+    /// The client, and the configuration does not know it: no label.
+    FromNowhere,
+}
+
 /// What is kept of a request; never a prompt. Cheap to write: names are shared, the rest is plain data.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -96,6 +108,8 @@ pub struct Record {
     pub rewritten_by: Option<Arc<str>>,
     /// True if the model asked for may be a metric's label.
     pub model_known: bool,
+    /// Who chose the model sent, if it was rewritten.
+    pub target_chosen: TargetChosen,
     /// Its priority; `None` before it was weighed.
     pub priority: Option<i32>,
     /// The client asked for a stream.
@@ -144,6 +158,7 @@ impl Record {
             target_model: None,
             rewritten_by: None,
             model_known: false,
+            target_chosen: TargetChosen::default(),
             priority: None,
             stream: false,
             prompt_bytes: 0,
@@ -234,6 +249,7 @@ pub(crate) mod tests {
             target_model: Some(TargetModel("gemma3".into())),
             rewritten_by: Some("rollout".into()),
             model_known: true,
+            target_chosen: TargetChosen::ByConfiguration,
             priority: Some(0),
             stream: true,
             prompt_bytes: 1536,

@@ -5,6 +5,7 @@ use journey::{Outcome, Refusal};
 use payload::{Prompt, Usage};
 use scheduling::plugins::PluginKind;
 use state::{Alone, Dispatch, PICKS_PER_SAMPLE, assign, dispatch};
+use telemetry::TargetChosen;
 
 fn two_endpoints() -> String {
     [pool("p"), slice("a", "app: p", 1), slice("b", "app: p", 2)].concat()
@@ -224,6 +225,33 @@ spec: {{modelName: chatbot, criticality: Critical, poolRef: {{name: p}}, targetM
     assert!(crate::support::codes(&snapshot).contains(&"model-name-in-use"));
     let known: Vec<_> = snapshot.pools[0].known_models.iter().map(|model| &**model).collect();
     assert_eq!(known, ["chatbot", "old"]);
+}
+
+#[test]
+fn a_model_sent_that_the_client_chose_is_told_from_what_the_configuration_gives() {
+    let model = "
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceModel
+metadata: {name: a}
+spec: {modelName: chatbot, poolRef: {name: p}, targetModels: [{name: v1}, {name: v2}]}
+---
+";
+    let world = world(&[two_endpoints(), model.to_owned()].concat());
+    let snapshot = world.load();
+    for (asked, header, chosen) in [
+        ("chatbot", "v2", TargetChosen::ByConfiguration),
+        ("chatbot", "chatbot", TargetChosen::ByConfiguration),
+        ("other", "v2", TargetChosen::ByClient),
+        ("chatbot", "evil", TargetChosen::FromNowhere),
+        ("other", "v", TargetChosen::FromNowhere),
+    ] {
+        let (request, headers) = (request(asked), http::HeaderMap::new());
+        let at = Dispatch { rewrite: Some(header), ..Dispatch::told(&request, &headers) };
+        let random = &mut fastrand::Rng::with_seed(1);
+        let flight = dispatch(&snapshot.pools[0], &at, random, world.clock()).unwrap();
+        let asked = request.model.as_ref().map(|field| &field.name);
+        assert_eq!(flight.target_chosen(asked), chosen, "{header}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::metrics::families::{
     OUTPUT_TOKEN_COUNTS, PICKER_DURATION, PLUGIN_DURATION, PREFIX_BYTES, PREFIX_RATIO, REQUEST_DURATION,
     REQUEST_SIZES, RESPONSE_SIZES, SCHEDULER_DURATION, TIME_PER_OUTPUT_TOKEN, TTFT,
 };
-use crate::{AskedPicker, PickerOutcome, Record, Ring, names};
+use crate::{AskedPicker, PickerOutcome, Record, Ring, TargetChosen, names};
 use hashbrown::hash_map::EntryRef;
 use hashbrown::{Equivalent, HashMap};
 use journey::{Outcome, Step};
@@ -20,6 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Label sets of requests that a core keeps apart, each some 3 KB: more than any configuration names. What comes beyond
 /// counts as `unknown`.
 const LABEL_SETS_MAX: usize = 2_048;
+
+/// Label sets beside those whose model sent was a client's choice. They have places of their own, so that no client takes
+/// those of the others: known models and targets can be paired in many more ways than the configuration pairs them.
+const LABEL_SETS_BY_CLIENTS_MAX: usize = 256;
 
 /// The label of what the snapshot does not know.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -100,10 +104,14 @@ impl Equivalent<RequestLabels> for RequestLabelsRef<'_> {
 }
 
 impl<'a> RequestLabelsRef<'a> {
-    /// The labels of a request to `pool`; a model that the snapshot does not know is none.
+    /// The labels of a request to `pool`; a model that the snapshot does not know is none, whether it is asked for or sent.
     pub(crate) fn of(record: &'a Record, pool: &'a str) -> RequestLabelsRef<'a> {
         let model = record.model.as_ref().filter(|_| record.model_known).map_or(UNKNOWN, |model| &*model.0);
-        let target = record.target_model.as_ref().map_or(model, |target| &*target.0);
+        let target = match (&record.target_model, record.target_chosen) {
+            (None, _) => model,
+            (Some(_), TargetChosen::FromNowhere) => UNKNOWN,
+            (Some(target), _) => &*target.0,
+        };
         RequestLabelsRef { model, target, pool, priority: record.priority }
     }
 
@@ -391,6 +399,8 @@ type Map<K, V> = HashMap<K, Arc<V>, foldhash::fast::RandomState>;
 #[derive(Debug, Default)]
 pub(crate) struct Handles {
     requests: Map<RequestLabels, RequestSeries>,
+    /// How many of `requests` a client's choice made.
+    requests_by_clients: usize,
     refusals: Map<(Step, &'static str), Count>,
     responses: Map<u16, Count>,
     pickers: Map<Arc<str>, PickerSeries>,
@@ -399,14 +409,25 @@ pub(crate) struct Handles {
 }
 
 impl Handles {
-    /// The cells of a label set; those of `unknown` if there are too many.
-    pub(crate) fn request(&mut self, shard: &Shard, labels: RequestLabelsRef<'_>) -> &Arc<RequestSeries> {
-        let full = self.requests.len() >= LABEL_SETS_MAX;
+    /// The cells of a label set; those of `unknown` if there are too many of those that have the same origin.
+    pub(crate) fn request(
+        &mut self,
+        shard: &Shard,
+        labels: RequestLabelsRef<'_>,
+        chosen: TargetChosen,
+    ) -> &Arc<RequestSeries> {
+        let by_client = chosen != TargetChosen::ByConfiguration;
+        let full = if by_client {
+            self.requests_by_clients >= LABEL_SETS_BY_CLIENTS_MAX
+        } else {
+            self.requests.len() - self.requests_by_clients >= LABEL_SETS_MAX
+        };
         let unknown = RequestLabelsRef { model: UNKNOWN, target: UNKNOWN, pool: UNKNOWN, priority: None };
         let labels = if full && !self.requests.contains_key(&labels) { unknown } else { labels };
         match self.requests.entry_ref(&labels) {
             EntryRef::Occupied(known) => known.into_mut(),
             EntryRef::Vacant(place) => {
+                self.requests_by_clients += usize::from(by_client);
                 let cell = Arc::default();
                 shard.requests.put(labels.owned(), &cell);
                 place.insert_with_key(labels.owned(), cell)
@@ -473,7 +494,7 @@ impl Handles {
         }
         if let Some(pool) = &record.backend {
             let labels = RequestLabelsRef::of(record, pool);
-            self.request(shard, labels).count(record);
+            self.request(shard, labels, record.target_chosen).count(record);
             if let Some(rewrite) = &record.rewritten_by {
                 let RequestLabelsRef { model, target, .. } = labels;
                 self.rewritten(shard, RewriteLabelsRef { rewrite, model, target });

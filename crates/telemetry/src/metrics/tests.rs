@@ -1,8 +1,8 @@
 use super::families::{BBR_FAMILIES, FAMILIES};
 use super::{Core, Gauges, PoolGauges, ScrapeResult, Side, Telemetry, reference};
-use crate::Record;
 use crate::record::tests::{endpoint, picked_elsewhere, refused, served};
-use journey::{EndpointKey, EndpointStatus};
+use crate::{Record, TargetChosen};
+use journey::{EndpointKey, EndpointStatus, TargetModel};
 use payload::ModelName;
 use scheduling::PluginRun;
 use scheduling::plugins::PluginKind;
@@ -211,6 +211,48 @@ fn more_label_sets_than_the_limit_count_as_unknown() {
     let (labels, rest) = listed.last().expect("many were listed");
     assert_eq!((listed.len(), &*labels.model, &*labels.pool), (2_049, "unknown", "unknown"));
     assert_eq!(rest.requests.get(), 952);
+}
+
+/// A request whose client named the model to send.
+fn sent_by_choice(model: &str, target: &str, target_chosen: TargetChosen) -> Record {
+    let (model, target_model) = (Some(ModelName(model.into())), Some(TargetModel(target.into())));
+    Record { model, target_model, rewritten_by: None, target_chosen, ..served() }
+}
+
+#[test]
+fn a_target_that_only_the_client_knows_is_no_label() {
+    let telemetry = Telemetry::new(1, 1);
+    let core = telemetry.core(0);
+    for i in 0..3_000 {
+        finish(&core, sent_by_choice("chatbot", &format!("evil{i}"), TargetChosen::FromNowhere));
+    }
+    let labels = r#"{model_name="chatbot",target_model_name="unknown",inference_pool="default/gemma3"}"#;
+    let page = page(&telemetry);
+    assert_eq!(value(&page, &format!("inference_model_request_total{labels}")), Some(3_000.0));
+    assert!(!page.contains("evil"));
+}
+
+#[test]
+fn clients_choices_take_no_place_from_a_model_that_first_asks_after_them() {
+    for chosen in [TargetChosen::ByClient, TargetChosen::FromNowhere] {
+        let telemetry = Telemetry::new(1, 1);
+        let core = telemetry.core(0);
+        for i in 0..3_000 {
+            let (model, target) = (format!("m{i}"), format!("t{i}"));
+            drop(core.running("default/gemma3", &sent_by_choice(&model, &target, chosen)));
+            finish(&core, sent_by_choice(&model, &target, chosen));
+        }
+        assert_eq!(telemetry.shards[0].requests.list().len(), 257, "with the one of unknown");
+        let honest = (0..2_000).map(|i| Some(ModelName(format!("honest{i}").into())));
+        honest.for_each(|model| finish(&core, Record { model, target_model: None, ..served() }));
+        let page = page(&telemetry);
+        for name in ["honest0", "honest1999"] {
+            let labels = format!(
+                r#"{{model_name="{name}",target_model_name="{name}",inference_pool="default/gemma3"}}"#
+            );
+            assert_eq!(value(&page, &format!("inference_model_request_total{labels}")), Some(1.0));
+        }
+    }
 }
 
 #[test]
