@@ -133,8 +133,10 @@ pub(crate) fn metrics_text(telemetry: &Telemetry, world: &dyn World) -> String {
     telemetry.text(&Gauges {
         pools: pools
             .map(|pool| PoolGauges {
-                name: name(pool),
+                name: Arc::clone(&pool.name.name),
+                pool: name(pool),
                 endpoints: statuses(pool, now),
+                pods: Arc::clone(&pool.pods),
                 reports_fresh: Duration::from_secs_f32(pool.view.admission.reports_fresh_seconds),
             })
             .collect(),

@@ -6,7 +6,7 @@
 
 use crate::backends::{Backends, PoolId};
 use crate::domains::{Domains, Placed};
-use crate::endpoints::{EndpointReader, keys};
+use crate::endpoints::{EndpointReader, keys, pods_behind};
 use crate::findings::Findings;
 use crate::names::{Addresses, NAMES_MAX};
 use crate::pickers::picker_of;
@@ -111,6 +111,7 @@ fn compile_pool(
             admission: sources.settings.admission,
         },
         endpoints: placed.endpoints,
+        pods: Arc::new(pods_behind(pool, sources.store)),
         policies,
         blocks: sources.settings.policy.blocks().map(|settings| placed.domain.blocks(settings)),
         known_models: models.into_iter().collect(),

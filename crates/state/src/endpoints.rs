@@ -93,6 +93,20 @@ fn tell_of_too_many(endpoints: usize, object: (&str, &Meta), findings: &mut Find
     too_many
 }
 
+/// The Pods behind a pool's addresses, as the reference names an endpoint: `POD-rank-N`, N being the place of its port in the
+/// pool. A slice's address has none: a pool takes no endpoint of a slice that stands for a Pod.
+/// Source: GAIE v1.1 to v1.5, `pkg/epp/datastore`.
+pub(crate) fn pods_behind(pool: &InferencePool, store: &Store) -> BTreeMap<SocketAddr, Arc<str>> {
+    let mut names = BTreeMap::new();
+    for pod in store.pods_of(pool) {
+        for address in pod.addresses(&pool.target_ports) {
+            let rank = pool.target_ports.iter().position(|port| *port == address.port()).unwrap_or(0);
+            names.insert(address, format!("{}-rank-{rank}", pod.meta.name.name).into());
+        }
+    }
+    names
+}
+
 /// Makes one endpoint of one address over all pools: a Pod's says more.
 pub(crate) fn keys(pools: &[Endpoints]) -> Vec<Vec<EndpointKey>> {
     let mut uids = Endpoints::new();

@@ -5,6 +5,7 @@ use resources::{FailureMode, Finding, ObjectName, PoolVersion, takes};
 use routing::{Destination, DestinationKind, RouteTable};
 use scheduling::{BlockIndex, BlockSettings, PrefixIndex, Slot};
 use signals::Signals;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -125,6 +126,8 @@ pub struct Pool {
     pub view: PoolView,
     /// Its endpoints, with their places in the domain, in the order of their addresses.
     pub endpoints: Vec<(Slot, EndpointKey)>,
+    /// The Pods behind its addresses, as a metric's label names them; an address without a Pod has none.
+    pub pods: Arc<BTreeMap<SocketAddr, Arc<str>>>,
     /// Its models, objectives and rewrites.
     pub policies: ModelPolicies,
     /// Model names that a metric's label may take: those of rules and objects, in order.

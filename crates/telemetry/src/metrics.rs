@@ -18,6 +18,8 @@ use journey::EndpointStatus;
 use scheduling::PluginRun;
 use shard::{Handles, RequestLabelsRef, RequestSeries, Shard};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -64,10 +66,14 @@ pub struct Gauges {
 /// A pool at the moment of a scrape.
 #[derive(Debug, Clone)]
 pub struct PoolGauges {
-    /// The pool, as `namespace/name`.
+    /// The pool's name, as the reference tells it.
     pub name: Arc<str>,
+    /// The pool, as `namespace/name`.
+    pub pool: Arc<str>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
+    /// The Pods behind its addresses, as the reference names them.
+    pub pods: Arc<BTreeMap<SocketAddr, Arc<str>>>,
     /// After this long without a good scrape, an endpoint counts no more in the pool's means.
     pub reports_fresh: Duration,
 }

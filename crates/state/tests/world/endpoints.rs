@@ -69,6 +69,8 @@ status: {}
     assert_eq!(addresses(&snapshot.pools[0]), ["10.0.0.1:8000", "10.0.0.1:8001", "10.0.0.2:8001"]);
     let uid = |place: usize| snapshot.pools[0].endpoints[place].1.pod_uid.as_deref();
     assert_eq!((uid(0), uid(1), uid(2)), (Some("u1"), Some("u1"), None));
+    let pods: Vec<_> = snapshot.pools[0].pods.values().map(|pod| &**pod).collect();
+    assert_eq!(pods, ["both-rank-0", "both-rank-1", "one-rank-1"], "as the reference names endpoints");
     assert!(codes(&snapshot).contains(&"pod-without-address"));
 }
 

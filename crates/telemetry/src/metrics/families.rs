@@ -38,7 +38,8 @@ pub(crate) struct Family {
 /// The labels of a request. The reference runs one picker for each pool and tells the pool by the scrape's target; here
 /// one process serves many pools, so the pool is a label of its own.
 const REQUEST: &[&str] = &["model_name", "target_model_name", "inference_pool"];
-const POOL: &[&str] = &["name"];
+const POOL: &[&str] = &["name", "inference_pool"];
+const ENDPOINT: &[&str] = &["inference_pool", "endpoint"];
 const PLUGIN: &[&str] = &["extension_point", "plugin_type", "plugin_name"];
 
 /// The same family under another name.
@@ -190,8 +191,8 @@ families! {
         "[ALPHA] Requests being computed in a model server: the mean of the pool's endpoints that report it.");
     POOL_READY = gauge("inference_pool_ready_pods", POOL, "",
         "[ALPHA] Endpoints of the pool that may be picked.");
-    POD_QUEUE = gauge("inference_pool_per_pod_queue_size", &["name", "model_server_pod"], "",
-        "[ALPHA] Requests waiting in this model server, by its last report.");
+    POD_QUEUE = gauge("inference_pool_per_pod_queue_size", &["name", "inference_pool", "model_server_pod"], "",
+        "[ALPHA] Requests waiting in this model server, by its last report; `model_server_pod` is `POD-rank-N`, N being the place of the port, or `ip:port` where no Pod is known.");
     SCHEDULER_DURATION = histogram("inference_extension_scheduler_e2e_duration_seconds", &[], "seconds", DECISION,
         "[ALPHA] Time inside parse, route, admit and pick, without waiting for the body.");
     SCHEDULER_ATTEMPTS = counter("inference_extension_scheduler_attempts_total", &["status"],
@@ -247,13 +248,13 @@ families! {
         "Bytes of request bodies held for routing and retry.");
     SCRAPES = counter("pointsman_scrapes_total", &["result"],
         "Scrapes of model servers: read, missed, or of a server that has no metrics.");
-    ENDPOINT_IN_FLIGHT = gauge("pointsman_endpoint_in_flight_requests", &["name", "endpoint"], "",
+    ENDPOINT_IN_FLIGHT = gauge("pointsman_endpoint_in_flight_requests", ENDPOINT, "",
         "This process's own requests at the endpoint.");
-    ENDPOINT_RESTING = gauge("pointsman_endpoint_resting", &["name", "endpoint"], "",
+    ENDPOINT_RESTING = gauge("pointsman_endpoint_resting", ENDPOINT, "",
         "1 while the endpoint rests after failures.");
-    ENDPOINT_EJECTIONS = counter("pointsman_endpoint_ejections_total", &["name", "endpoint"],
+    ENDPOINT_EJECTIONS = counter("pointsman_endpoint_ejections_total", ENDPOINT,
         "Rests that the endpoint began: after failures in a row, a failed trial request, or missed scrapes.");
-    ENDPOINT_SCRAPE_AGE = gauge("pointsman_endpoint_scrape_age_seconds", &["name", "endpoint"], "seconds",
+    ENDPOINT_SCRAPE_AGE = gauge("pointsman_endpoint_scrape_age_seconds", ENDPOINT, "seconds",
         "Age of the endpoint's last good scrape.");
     SNAPSHOT_GENERATION = gauge("pointsman_snapshot_generation", &[], "",
         "Reloads of the configuration, from 1.");

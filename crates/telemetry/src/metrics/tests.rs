@@ -324,25 +324,46 @@ fn pools_are_shown_by_their_endpoints() {
         status(3, None, Some(9)),
         status(9, Some(70), None),
     ];
-    let pools = vec![PoolGauges { name: "default/gemma3".into(), endpoints, reports_fresh: seconds(8) }];
+    let pools = vec![PoolGauges {
+        name: "gemma3".into(),
+        pool: "default/gemma3".into(),
+        endpoints,
+        pods: Arc::new([(endpoint(1), "gemma3-0-rank-0".into())].into()),
+        reports_fresh: seconds(8),
+    }];
     let telemetry = Telemetry::new(1, 1);
     telemetry.scraped(ScrapeResult::Missed);
     let page = telemetry.text(&Gauges { pools, ..Gauges::default() });
-    assert_eq!(value(&page, r#"inference_pool_average_queue_size{name="default/gemma3"}"#), Some(2.5));
-    assert_eq!(value(&page, r#"inference_pool_ready_pods{name="default/gemma3"}"#), Some(3.0));
+    assert_eq!(
+        value(&page, r#"inference_pool_average_queue_size{name="gemma3",inference_pool="default/gemma3"}"#),
+        Some(2.5)
+    );
+    assert_eq!(
+        value(&page, r#"inference_pool_ready_pods{name="gemma3",inference_pool="default/gemma3"}"#),
+        Some(3.0)
+    );
     assert!(
-        page.contains("inference_pool_average_kv_cache_utilization{name=\"default/gemma3\"} 0\n"),
+        page.contains(
+            "inference_pool_average_kv_cache_utilization{name=\"gemma3\",inference_pool=\"default/gemma3\"} 0\n"
+        ),
         "{page}"
     );
-    let queue = "inference_pool_per_pod_queue_size{name=\"default/gemma3\",model_server_pod=\"127.0.0.1:";
-    assert_eq!(value(&page, &format!("{queue}1\"}}")), Some(4.0));
-    assert_eq!(value(&page, &format!("{queue}3\"}}")), None);
+    let queue = |pod: &str| {
+        let labels = format!(r#"{{name="gemma3",inference_pool="default/gemma3",model_server_pod="{pod}"}}"#);
+        value(&page, &format!("inference_pool_per_pod_queue_size{labels}"))
+    };
+    assert_eq!(queue("gemma3-0-rank-0"), Some(4.0));
+    assert_eq!(queue("127.0.0.1:2"), Some(1.0), "no Pod is known to stand there");
+    assert_eq!(queue("127.0.0.1:3"), None);
     assert_eq!(
-        value(&page, r#"pointsman_endpoint_resting{name="default/gemma3",endpoint="127.0.0.1:3"}"#),
+        value(&page, r#"pointsman_endpoint_resting{inference_pool="default/gemma3",endpoint="127.0.0.1:3"}"#),
         Some(1.0)
     );
     assert_eq!(
-        value(&page, r#"pointsman_endpoint_ejections_total{name="default/gemma3",endpoint="127.0.0.1:3"}"#),
+        value(
+            &page,
+            r#"pointsman_endpoint_ejections_total{inference_pool="default/gemma3",endpoint="127.0.0.1:3"}"#
+        ),
         Some(3.0)
     );
     assert_eq!(value(&page, r#"pointsman_scrapes_total{result="missed"}"#), Some(1.0));

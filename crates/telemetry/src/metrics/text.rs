@@ -134,9 +134,17 @@ fn pools(page: &mut Page, pools: &[PoolGauges]) {
     page.head(&family::POOL_READY);
     for pool in pools {
         let ready = pool.endpoints.iter().filter(|endpoint| endpoint.resting.is_none() && !endpoint.departed);
-        page.sample(&family::POOL_READY, &[&pool.name], ready.count());
+        page.sample(&family::POOL_READY, &[&pool.name, &pool.pool], ready.count());
     }
-    page.for_endpoints(&family::POD_QUEUE, pools, |endpoint| endpoint.signals.waiting);
+    page.head(&family::POD_QUEUE);
+    for pool in pools {
+        for endpoint in &pool.endpoints {
+            let Some(waiting) = endpoint.signals.waiting else { continue };
+            let address = endpoint.key.address;
+            let pod = pool.pods.get(&address).map_or_else(|| address.to_string(), |pod| pod.to_string());
+            page.sample(&family::POD_QUEUE, &[&pool.name, &pool.pool, &pod], waiting);
+        }
+    }
 }
 
 fn endpoints(page: &mut Page, pools: &[PoolGauges]) {
@@ -312,7 +320,7 @@ impl Page {
             let reported: Vec<f64> = pool.endpoints.iter().filter(fresh).filter_map(value).collect();
             let sum = reported.iter().fold(0.0, |sum, value| sum + value);
             let mean = sum / reported.len().max(1) as f64;
-            self.sample(family, &[&pool.name], mean);
+            self.sample(family, &[&pool.name, &pool.pool], mean);
         }
     }
 
@@ -327,7 +335,7 @@ impl Page {
         for pool in pools {
             for endpoint in &pool.endpoints {
                 if let Some(value) = value(endpoint) {
-                    self.sample(family, &[&pool.name, &endpoint.key.address.to_string()], value);
+                    self.sample(family, &[&pool.pool, &endpoint.key.address.to_string()], value);
                 }
             }
         }
