@@ -147,8 +147,10 @@ impl Server {
         &self.addresses
     }
 
-    /// Accepts no more connections and lets the streams under way end, up to the drain timeout.
+    /// Serves on for the lame-duck time; then accepts no more connections and lets the streams under way end, up to the drain
+    /// timeout.
     pub async fn drain(self) -> Drained {
+        tokio::time::sleep(self.settings.lame_duck).await;
         self.draining.send_replace(true);
         let all = u32::try_from(self.settings.connections_max).unwrap_or(u32::MAX);
         let ended = tokio::time::timeout(self.settings.drain_timeout, self.places.acquire_many(all)).await;

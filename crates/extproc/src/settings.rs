@@ -51,7 +51,11 @@ pub struct Settings {
     /// `--body-stall-timeout` gets 408, however fast it began. 0 sets no rate. From 0 to 1073741824.
     #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(0..=1_073_741_824), env = "POINTSMAN_BODY_RATE_MIN", default_value_t = Settings::default().body_rate_min)]
     pub body_rate_min: u64,
-    /// On shutdown: how long streams under way may take to end. From 0s to 24h.
+    /// On shutdown: how long connections and streams are still taken while health says NOT_SERVING, so that gateways learn to
+    /// send no more before the ports close. From 0s to 24h.
+    #[arg(long, value_name = "DURATION", env = "POINTSMAN_LAME_DUCK", value_parser = resources::durations("0s", "24h"), default_value = seconds(Settings::default().lame_duck))]
+    pub lame_duck: Duration,
+    /// On shutdown, after that: how long streams under way may take to end. From 0s to 24h.
     #[arg(long, value_name = "DURATION", env = "POINTSMAN_DRAIN_TIMEOUT", value_parser = resources::durations("0s", "24h"), default_value = seconds(Settings::default().drain_timeout))]
     pub drain_timeout: Duration,
 }
@@ -70,6 +74,7 @@ impl Default for Settings {
             grpc_message_timeout: Duration::from_secs(30),
             body_stall_timeout: Duration::from_secs(30),
             body_rate_min: 1 << 10,
+            lame_duck: Duration::ZERO,
             drain_timeout: Duration::from_secs(120),
         }
     }

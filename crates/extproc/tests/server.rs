@@ -388,6 +388,28 @@ async fn a_drain_lets_streams_end_and_takes_no_new_connection() {
     assert_eq!(drain.await.unwrap().cut, 0);
 }
 
+#[tokio::test]
+async fn a_lame_duck_serves_new_connections_until_its_time_is_over() {
+    let ports = [Port { health: Some(Arc::new(Health::of_any_name())), ..Port::default() }];
+    let settings = Settings { lame_duck: Duration::from_hours(1), ..settings() };
+    let server = Server::start(settings, &ports, Clock::start(), router(&Budget::new(1 << 20))).unwrap();
+    let address = server.addresses()[0];
+    let mut drain = tokio::spawn(server.drain());
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(59)).await;
+    tokio::time::resume();
+    let channel = channel(address).await;
+    let asked = ask(&channel, "/grpc.health.v1.Health/Check", HealthCheckRequest::default());
+    let told: HealthCheckResponse = asked.await.unwrap();
+    assert_eq!(told.status(), ServingStatus::NotServing);
+    assert!(!drain.is_finished());
+    drop(channel);
+    tokio::time::pause();
+    (&mut drain).await.unwrap();
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
 /// Panics at the word `panic`, and answers anything else with nothing.
 struct Fragile(Arc<Budget>);
 

@@ -108,7 +108,9 @@ impl BbrCommand {
 /// Serves until the process is told to stop, then drains; a second signal ends the drain.
 async fn until_stopped(server: Server, health: Arc<Health>, _metrics: Admin, _maps: BaseModelMaps) {
     stopped().await;
-    tracing::info!("stopping: streams under way end, no new connections are taken");
+    tracing::info!(
+        "stopping: health says NOT_SERVING; after the lame-duck time no connections are taken, and streams end"
+    );
     health.becomes(Serving::No);
     tokio::select! {
         drained = server.drain() => tracing::info!(cut = drained.cut, "stopped"),

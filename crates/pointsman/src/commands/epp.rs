@@ -323,7 +323,9 @@ async fn until_stopped(picker: Picker) {
         () = stopped() => {}
         () = picker.keep_health_told() => {}
     }
-    tracing::info!("stopping: streams under way end, no new connections are taken");
+    tracing::info!(
+        "stopping: health says NOT_SERVING; after the lame-duck time no connections are taken, and streams end"
+    );
     tokio::select! {
         drained = picker.drain() => tracing::info!(cut = drained.cut, "stopped"),
         () = stopped() => tracing::warn!("stopped at once"),

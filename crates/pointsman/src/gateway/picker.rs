@@ -123,7 +123,7 @@ impl Picker {
         }
     }
 
-    /// Accepts no more connections and lets the streams under way end.
+    /// Tells by health that it serves no more, and ends after its lame-duck time and the streams under way.
     pub(crate) async fn drain(self) -> Drained {
         self.health.becomes(Serving::No);
         self.watched.becomes(Readiness::Draining);
