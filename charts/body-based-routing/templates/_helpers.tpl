@@ -41,12 +41,37 @@ bbr-healthcheck
 
 {{- /* What a schema cannot say, or not well. */ -}}
 {{- define "bbr.validate" -}}
-{{- $own := dict "grpc-port" "bbr.port" "grpc-health-port" "bbr.healthCheckPort" "metrics-port" "bbr.metricsPort" "plugin" "bbr.plugins" "tracing" "bbr.tracing.enabled" "streaming" "nothing: the gateway streams" -}}
-{{- range $name, $value := .Values.bbr.flags -}}
-{{- with get $own $name }}{{ fail (printf "bbr.flags.%s: set %s instead" $name .) }}{{ end -}}
-{{- end -}}
+{{- include "bbr.validateFlags" . -}}
+{{- include "bbr.validatePorts" . -}}
 {{- $filter := .Values.provider.istio.envoyFilter -}}
 {{- if and (eq $filter.operation "INSERT_AFTER") (not $filter.anchorSubFilter) -}}
 {{- fail "provider.istio.envoyFilter.operation is INSERT_AFTER: name the filter in provider.istio.envoyFilter.anchorSubFilter" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Each flag is one of flags.yaml, which charts/test writes, and none that this chart sets; its value is of the flag's kind. */ -}}
+{{- define "bbr.validateFlags" -}}
+{{- $known := .Files.Get "flags.yaml" | fromYaml -}}
+{{- $own := dict "grpc-port" "bbr.port" "grpc-health-port" "bbr.healthCheckPort" "metrics-port" "bbr.metricsPort" "lame-duck" "bbr.lameDuck" "plugin" "bbr.plugins" "tracing" "bbr.tracing.enabled" "streaming" "nothing: the gateway streams" -}}
+{{- $whole := list "^[0-9]+$" "a whole number" -}}
+{{- $kinds := dict "COUNT" $whole "BYTES" $whole "REQUESTS" $whole "PORT" $whole "LEVEL" (list "^-?[0-9]+$" "a whole number") "FRACTION" (list "^[0-9]*[.]?[0-9]+$" "a number from 0 to 1") "DURATION" (list "^(0|([0-9]*[.]?[0-9]+(ns|us|µs|ms|s|m|h))+)$" "a time such as 30s") "SWITCH" (list "^(1|0|t|f|T|F|true|false|True|False|TRUE|FALSE)$" "true or false") "ALONE" (list "^true$" "true, or leave it out") -}}
+{{- range $name, $value := .Values.bbr.flags -}}
+{{- $flag := regexReplaceAll "([A-Z])" $name "-${1}" | lower | trimPrefix "-" -}}
+{{- with get $own $flag }}{{ fail (printf "bbr.flags.%s: set %s instead" $name .) }}{{ end -}}
+{{- if not (hasKey $known $flag) }}{{ fail (printf "bbr.flags.%s: `pointsman bbr` has no flag --%s" $name $flag) }}{{ end -}}
+{{- $text := kindIs "string" $value | ternary $value (toJson $value) -}}
+{{- with get $kinds (get $known $flag) -}}
+{{- if not (regexMatch (first .) $text) }}{{ fail (printf "bbr.flags.%s is %s: it must be %s" $name $text (last .)) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* One process listens on all of them. */ -}}
+{{- define "bbr.validatePorts" -}}
+{{- $taken := dict -}}
+{{- range $port := list (list "bbr.port" .Values.bbr.port) (list "bbr.healthCheckPort" .Values.bbr.healthCheckPort) (list "bbr.metricsPort" .Values.bbr.metricsPort) -}}
+{{- $number := last $port | toJson -}}
+{{- with get $taken $number }}{{ fail (printf "%s is %s, and so is %s: each takes a port of its own" (first $port) $number .) }}{{ end -}}
+{{- $_ := set $taken $number (first $port) -}}
 {{- end -}}
 {{- end -}}
