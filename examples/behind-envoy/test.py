@@ -45,6 +45,12 @@ schedulingProfiles:
 STREAMS = 2_000
 LONG = 5_000    # tokens of an answer that must not end by itself while it is watched
 CLIENTS = 16    # of the tests in which something fails
+ROUTER = "body-based-routing"
+SECOND_ROUTER = (9104, 9105, 9191)  # ports of ext_proc, health and metrics
+HEALTH_TIMES = {
+    "timeout": "1s", "interval": "0.1s", "unhealthy_interval": "0.1s", "no_traffic_interval": "0.1s",
+    "unhealthy_threshold": 1, "healthy_threshold": 1,
+}
 RUNNING = "inference_objective_running_requests"
 
 
@@ -315,6 +321,34 @@ class Failures(Recorded):
             soon(asked, "the picker is asked again", SOON_UNDER_LOAD_SECONDS)
         self.tell(f"epp killed and restarted, failing open, {change.__name__}", clients)
 
+    def test_one_of_two_routers_that_is_killed_costs_few_requests_as_the_chart_for_istio_has_it(self) -> None:
+        second = self.second_router()
+        knowing = {"outlier_detection": as_istio_detects(ROUTER)}
+        with Many(self.envoy(lambda configuration: two_routers(configuration, knowing)), CLIENTS, forever=True) as clients:
+            self.assert_well(clients)
+            second.kill()
+            second.wait()
+            self.until_well(clients)
+        self.tell("one of two bbr killed, failing closed", clients)
+        self.assertLess(clients.outcomes.total() - clients.outcomes[200], 4 * CLIENTS)
+
+    def test_one_of_two_routers_that_is_told_to_stop_costs_nothing(self) -> None:
+        second = self.second_router("--health-checking", "--lame-duck", "2s")
+        self.kill("bbr")
+        self.processors["bbr"] = self.parts.body_based_router("--health-checking")
+        knowing = {"health_checks": [HEALTH_TIMES | {"grpc_health_check": {}}]}
+        with Many(self.envoy(lambda configuration: two_routers(configuration, knowing)), CLIENTS, forever=True) as clients:
+            self.assert_well(clients)
+            second.terminate()
+            second.wait()
+            self.assert_well(clients)
+        self.tell("one of two bbr told to stop", clients)
+        self.assertEqual({200}, set(clients.outcomes))
+
+    def second_router(self, *flags: str) -> subprocess.Popen:
+        ports = self.parts.port_flags(*SECOND_ROUTER)
+        return self.parts.run("bbr", *ports, *flags, ready=self.parts.address(SECOND_ROUTER[2]))
+
     def kill(self, name: str) -> None:
         process = self.processors[name]
         process.kill()
@@ -416,15 +450,17 @@ def fail_open(configuration: envoy.Configuration, knowing: dict) -> None:
 
 
 def health_checked(configuration: envoy.Configuration) -> None:
-    times = {"timeout": "1s", "interval": "0.1s", "unhealthy_interval": "0.1s", "no_traffic_interval": "0.1s"}
-    check = times | {"unhealthy_threshold": 1, "healthy_threshold": 1, "tcp_health_check": {}}
-    fail_open(configuration, {"health_checks": [check]})
+    fail_open(configuration, {"health_checks": [HEALTH_TIMES | {"tcp_health_check": {}}]})
 
 
 def outliers_detected(configuration: envoy.Configuration) -> None:
-    """As Istio tells Envoy what the chart says."""
-    chart = next(envoy.found(for_istio("inferencepool"), "outlierDetection"))
-    detection = {
+    fail_open(configuration, {"outlier_detection": as_istio_detects("inferencepool")})
+
+
+def as_istio_detects(name: str) -> dict:
+    """As Istio tells Envoy what the chart of this name says."""
+    chart = next(envoy.found(for_istio(name), "outlierDetection"))
+    return {
         "split_external_local_origin_errors": chart["splitExternalLocalOriginErrors"],
         "consecutive_local_origin_failure": chart["consecutiveLocalOriginFailures"],
         "enforcing_consecutive_local_origin_failure": 100,
@@ -434,7 +470,14 @@ def outliers_detected(configuration: envoy.Configuration) -> None:
         "base_ejection_time": chart["baseEjectionTime"],
         "max_ejection_percent": chart["maxEjectionPercent"],
     }
-    fail_open(configuration, {"outlier_detection": detection})
+
+
+def two_routers(configuration: envoy.Configuration, knowing: dict) -> None:
+    """A second router beside the first; `knowing` is by what Envoy knows that one is gone."""
+    cluster = configuration.cluster("bbr")
+    cluster |= knowing | {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": SECOND_ROUTER[0]}}
+    cluster["load_assignment"]["endpoints"][0]["lb_endpoints"].append({"endpoint": {"address": address}})
 
 
 def for_istio(chart: str) -> list:
