@@ -6,7 +6,7 @@ mod gateway;
 mod log;
 mod terminal;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -36,12 +36,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let known = Cli::command();
-    let commands: Vec<String> =
-        known.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let arguments = commands::spelling::as_clap_knows_it(std::env::args_os(), &commands);
-    let cli = Cli::try_parse_from(&arguments)
-        .unwrap_or_else(|error| commands::spelling::hint(error, &arguments, &known).exit());
+    let known = commands::environment::as_it_counts(Cli::command());
+    let arguments = commands::spelling::as_clap_knows_it(std::env::args_os(), &known);
+    let matches = known.clone().try_get_matches_from(&arguments);
+    let parsed = matches.and_then(|matches| {
+        let command = matches.subcommand_name().map(str::to_owned);
+        Ok((Cli::from_arg_matches(&matches)?, command))
+    });
+    let (cli, command) =
+        parsed.unwrap_or_else(|error| commands::spelling::hint(error, &arguments, &known).exit());
     let level = match &cli.command {
         Command::Quickstart(_) => "error",
         Command::Bbr(bbr) => bbr.logging.level(),
@@ -49,6 +52,9 @@ fn main() -> ExitCode {
         _ => "info",
     };
     log::init(&cli.log, level);
+    if let Some(command) = command.and_then(|name| Cli::command().find_subcommand(name).cloned()) {
+        commands::environment::note_service_links(&command);
+    }
     let done = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Bbr(bbr) => bbr.execute(),

@@ -20,6 +20,7 @@ use telemetry::{BbrCounts, BbrPlugin};
 /// Answers Envoy's ext_proc: reads the model of each request's body into the header `X-Gateway-Model-Name`, so that routes
 /// can match on it. Takes the flags of the reference body-based router (GAIE v0.5.1 to v1.5) in each of their spellings.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub(crate) struct BbrCommand {
     /// Port of ext_proc, over gRPC.
     #[arg(long, value_name = "PORT", default_value_t = 9004, env = "GRPC_PORT")]
@@ -65,8 +66,7 @@ impl BbrCommand {
         let plugins = [BbrPlugin::BodyFieldToHeader, BbrPlugin::BaseModelToHeader];
         let counts = Arc::new(BbrCounts::new(plugins.map(|plugin| plugin_name(&self.plugin, plugin))));
         let page = Arc::clone(&counts);
-        let maps =
-            BaseModelMaps::start(&self.config, self.namespace.clone().filter(|name| !name.is_empty()))?;
+        let maps = BaseModelMaps::start(&self.config, self.namespace.clone())?;
         let (metrics, metrics_address) =
             serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;
         let (server, health) = self.serve(&maps, &counts)?;

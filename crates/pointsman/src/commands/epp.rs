@@ -24,6 +24,7 @@ use std::sync::Arc;
 /// Answers Envoy's ext_proc by the Endpoint Picker Protocol. Takes the flags and environment variables of the reference
 /// endpoint picker (GAIE v0.5.1 to v1.5) in each of their spellings.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub(crate) struct EppCommand {
     #[command(flatten)]
     world: WorldSettings,
@@ -217,7 +218,7 @@ impl EppCommand {
 
 impl OnePool {
     fn reference(&self) -> Option<PoolOnPort> {
-        let name = self.pool_name.as_deref().filter(|name| !name.is_empty())?;
+        let name = self.pool_name.as_deref()?;
         let version = self.pool_group.map(|Group(version)| version);
         Some(self.on_port(ObjectName::new(self.namespace(), name), version))
     }
@@ -227,7 +228,7 @@ impl OnePool {
     }
 
     fn namespace(&self) -> String {
-        let given = self.pool_namespace.clone().filter(|namespace| !namespace.is_empty());
+        let given = self.pool_namespace.clone();
         given
             .or_else(|| std::env::var("NAMESPACE").ok().filter(|namespace| !namespace.is_empty()))
             .unwrap_or_else(|| resources::NAMESPACE_DEFAULT.to_owned())
@@ -237,15 +238,14 @@ impl OnePool {
 impl OfReference {
     fn note(&self) {
         let engine = "an engine is told by its metrics page";
-        let given = |flag: &Option<String>| flag.as_ref().is_some_and(|value| !value.is_empty());
         for (_, flag, why) in [
             (
-                given(&self.refresh_prometheus_metrics_interval),
+                self.refresh_prometheus_metrics_interval.is_some(),
                 "refresh-prometheus-metrics-interval",
                 "gauges are made when they are asked for",
             ),
             (self.enable_multi_engine.is_some_and(Switch::is_on), "enable-multi-engine", engine),
-            (given(&self.engine_label_key), "engine-label-key", engine),
+            (self.engine_label_key.is_some(), "engine-label-key", engine),
         ]
         .into_iter()
         .filter(|(given, ..)| *given)
@@ -286,13 +286,13 @@ fn filter_defaults() -> Result<FilterDefaults, String> {
     Ok(FilterDefaults { lora_affinity, low_queue })
 }
 
-/// Reads the `EndpointPickerConfig`, if there is one. An empty file or text is none: charts pass it where nothing was set.
+/// Reads the `EndpointPickerConfig`, if there is one. An empty file is none: charts mount it where nothing was set.
 fn configured(
     file: Option<&Path>,
     text: Option<String>,
     tests: TestPlugins,
 ) -> Result<Option<Configured>, Box<dyn std::error::Error>> {
-    let (place, text) = match file.filter(|file| !file.as_os_str().is_empty()) {
+    let (place, text) = match file {
         Some(file) => {
             let place = file.display().to_string();
             let read = std::fs::read_to_string(file);

@@ -2,6 +2,7 @@
 
 pub(crate) mod bbr;
 pub(crate) mod check;
+pub(crate) mod environment;
 pub(crate) mod epp;
 pub(crate) mod explain;
 mod model_servers;

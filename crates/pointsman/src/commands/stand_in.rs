@@ -46,8 +46,8 @@ impl Transport {
             return Ok(None);
         }
         let certificates = match &self.cert_path {
-            Some(folder) if !folder.as_os_str().is_empty() => Certificates::of_folder(folder)?,
-            _ => Certificates::self_signed()?,
+            Some(folder) => Certificates::of_folder(folder)?,
+            None => Certificates::self_signed()?,
         };
         certificates.config().map(Some)
     }

@@ -171,14 +171,14 @@ fn no_model_server_is_ready_before_all_are() {
 }
 
 #[test]
-fn a_flag_with_one_dash_and_a_switch_without_its_sign_are_put_right() {
+fn a_flag_with_one_dash_and_a_value_that_is_none_are_put_right() {
     let said = complaint(&["run", "-config", "x"]);
     assert!(
         said.contains("unexpected argument '-config'") && said.contains("two dashes: --config"),
         "{said}"
     );
-    let said = complaint(&["bbr", "--streaming", "true"]);
-    assert!(said.contains("a switch has its value after `=`: --streaming=true"), "{said}");
+    let said = complaint(&["bbr", "--wait-for-body", "true"]);
+    assert!(said.contains("--wait-for-body stands alone: leave `true` out"), "{said}");
 }
 
 #[test]
@@ -191,4 +191,22 @@ fn explain_without_a_question_says_what_it_can_be_asked() {
         assert!(usage[0].ends_with("pointsman explain [OPTIONS] <ID>"), "{said}");
         assert!(usage[1].ends_with("pointsman explain [OPTIONS] --config <PATH> --request <FILE>"), "{said}");
     }
+}
+
+#[test]
+fn a_variable_that_says_nothing_is_passed_over_and_a_wrong_one_is_named() {
+    let said = complaint_of(
+        Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(["epp", "--config", "/no/such/folder", "--pool-name", "p"])
+            .envs([("METRICS_PORT", "tcp://10.0.0.1:9090"), ("CERT_PATH", ""), ("POOL_NAMESPACE", "")]),
+    );
+    assert!(said.contains("cannot read") || said.contains("/no/such/folder"), "{said}");
+    assert!(said.contains("METRICS_PORT") && said.contains("tcp://10.0.0.1:9090"), "{said}");
+    let said =
+        complaint_of(Command::new(env!("CARGO_BIN_EXE_pointsman")).args(["bbr"]).env("GRPC_PORT", "abc"));
+    assert!(said.contains("'abc' for 'GRPC_PORT (in the place of --grpc-port <PORT>)'"), "{said}");
+    let said = complaint_of(
+        Command::new(env!("CARGO_BIN_EXE_pointsman")).args(["epp", "--config", "m"]).env("POOL_NAME", ""),
+    );
+    assert!(said.contains("--pool-name <NAME>"), "{said}");
 }
