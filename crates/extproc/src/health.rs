@@ -2,7 +2,7 @@
 //!
 //! Source: the gRPC health checking protocol; which service names are known is GAIE's.
 
-use crate::grpc::{Code, Status};
+use crate::grpc::Status;
 use crate::replies::Replies;
 use crate::session::{Next, Session};
 use crate::wire::{
@@ -40,7 +40,7 @@ pub struct Health {
 enum Known {
     /// Every name is answered alike.
     Any,
-    /// These; another is not found.
+    /// These; another is `SERVICE_UNKNOWN`.
     Names { live: &'static [&'static str], ready: &'static [&'static str] },
 }
 
@@ -60,15 +60,15 @@ impl Health {
         self.serving.store(serving as u8, Relaxed);
     }
 
-    /// The status of a service; `None` if there is none of this name.
-    fn status(&self, service: &str) -> Option<ServingStatus> {
+    /// The status of a service.
+    fn status(&self, service: &str) -> ServingStatus {
         let serves = self.serving.load(Relaxed) == Serving::Yes as u8;
         let ready = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
         match self.known {
-            Known::Any => Some(ready),
-            Known::Names { live, .. } if live.contains(&service) => Some(ServingStatus::Serving),
-            Known::Names { ready: names, .. } if names.contains(&service) => Some(ready),
-            Known::Names { .. } => None,
+            Known::Any => ready,
+            Known::Names { live, .. } if live.contains(&service) => ServingStatus::Serving,
+            Known::Names { ready: names, .. } if names.contains(&service) => ready,
+            Known::Names { .. } => ServingStatus::ServiceUnknown,
         }
     }
 
@@ -77,10 +77,9 @@ impl Health {
             Known::Any => vec![crate::wire::SERVICE],
             Known::Names { live, ready } => [live, ready].concat(),
         };
-        let statuses = names.into_iter().filter_map(|name| {
-            let status = self.status(name)?;
-            Some((name.to_owned(), HealthCheckResponse { status: status as i32 }))
-        });
+        let statuses = names
+            .into_iter()
+            .map(|name| (name.to_owned(), HealthCheckResponse { status: self.status(name) as i32 }));
         HealthListResponse { statuses: statuses.collect() }
     }
 }
@@ -102,13 +101,8 @@ impl Session for Asked<HealthCheckRequest> {
     type Message = HealthCheckRequest;
 
     fn on(&mut self, asked: HealthCheckRequest, _now: Now, replies: &mut Replies) -> Next {
-        Next::End(match self.health.status(&asked.service) {
-            Some(status) => {
-                replies.send(&HealthCheckResponse { status: status as i32 });
-                Status::OK
-            }
-            None => Status::new(Code::NotFound, "unknown service"),
-        })
+        replies.send(&HealthCheckResponse { status: self.health.status(&asked.service) as i32 });
+        Next::End(Status::OK)
     }
 }
 
@@ -134,10 +128,10 @@ mod tests {
         {
             any.becomes(serving);
             named.becomes(serving);
-            assert_eq!(any.status("whatever"), Some(ready));
-            assert_eq!(named.status("liveness"), Some(ServingStatus::Serving));
-            assert_eq!(named.status(""), Some(ready));
-            assert_eq!(named.status("other"), None);
+            assert_eq!(any.status("whatever"), ready);
+            assert_eq!(named.status("liveness"), ServingStatus::Serving);
+            assert_eq!(named.status(""), ready);
+            assert_eq!(named.status("other"), ServingStatus::ServiceUnknown);
         }
         assert_eq!(named.list().statuses.len(), 3);
     }

@@ -359,7 +359,7 @@ async fn health_is_told_by_name() {
     assert_eq!(check("liveness").await.unwrap(), ServingStatus::Serving);
     health.becomes(Serving::Yes);
     assert_eq!(check("readiness").await.unwrap(), ServingStatus::Serving);
-    assert_eq!(check("other").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(check("other").await.unwrap(), ServingStatus::ServiceUnknown, "as GAIE from v1.0 on");
     let list: HealthListResponse =
         ask(&channel, "/grpc.health.v1.Health/List", HealthListRequest {}).await.unwrap();
     assert_eq!(list.statuses.len(), 2);

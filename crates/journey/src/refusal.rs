@@ -100,6 +100,16 @@ pub enum Refusal {
         /// The limit.
         limit: u64,
     },
+    /// The request alone needs more than may be held for all requests.
+    #[error(
+        "the request needs {needed} bytes, and the gateway holds at most {limit} for all requests together"
+    )]
+    BodyOverBudget {
+        /// Bytes that it needs: its body, or both while another takes its place.
+        needed: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// No listener of this port takes this host.
     #[error("no listener takes host {host:?}")]
     NoListener {
@@ -309,7 +319,12 @@ enum Retry {
 
 impl From<Spent> for Refusal {
     fn from(spent: Spent) -> Refusal {
-        Refusal::BodyBudgetSpent { held: spent.held, limit: spent.limit }
+        let Spent { held, limit, own } = spent;
+        if own > limit {
+            Refusal::BodyOverBudget { needed: own, limit }
+        } else {
+            Refusal::BodyBudgetSpent { held, limit }
+        }
     }
 }
 
@@ -344,6 +359,7 @@ impl Refusal {
             Refusal::BodyStalled { .. } => (408, Step::Parse, "body_stalled", Downstream, Helps),
             Refusal::BodyLate { .. } => (408, Step::Parse, "body_late", Downstream, Helps),
             Refusal::BodyBudgetSpent { .. } => (503, Step::Parse, "body_budget_spent", Ours, Helps),
+            Refusal::BodyOverBudget { .. } => (413, Step::Parse, "body_over_budget", Downstream, Useless),
             Refusal::NoListener { .. } => (404, Step::Route, "no_listener", Downstream, Useless),
             Refusal::NoRoute { .. } => (404, Step::Route, "no_route", Downstream, Useless),
             Refusal::ModelMissing { .. } => (400, Step::Route, "model_missing", Downstream, Useless),

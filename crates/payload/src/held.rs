@@ -28,6 +28,8 @@ pub struct Spent {
     pub held: u64,
     /// The limit.
     pub limit: u64,
+    /// What the one that asks would hold by itself: beyond the limit, it never can.
+    pub own: u64,
 }
 
 impl Budget {
@@ -47,7 +49,7 @@ impl Budget {
             return Ok(());
         }
         self.give_back(bytes);
-        Err(Spent { held, limit: self.limit })
+        Err(Spent { held, limit: self.limit, own: bytes })
     }
 
     fn give_back(&self, bytes: u64) {
@@ -98,8 +100,9 @@ impl Share {
     }
 
     fn take(&mut self, bytes: u64) -> Result<(), Spent> {
-        self.budget.take(bytes)?;
-        self.bytes += bytes;
+        let own = self.bytes + bytes;
+        self.budget.take(bytes).map_err(|spent| Spent { own, ..spent })?;
+        self.bytes = own;
         Ok(())
     }
 
@@ -233,7 +236,7 @@ mod tests {
         let mut second = Gathering::new(&budget);
         first.push(Bytes::from_static(b"123456")).unwrap();
         second.push(Bytes::from_static(b"1234")).unwrap();
-        assert_eq!(second.push(Bytes::from_static(b"5")), Err(Spent { held: 10, limit: 10 }));
+        assert_eq!(second.push(Bytes::from_static(b"5")), Err(Spent { held: 10, limit: 10, own: 5 }));
         drop(second);
         assert_eq!(budget.held(), 6);
         first.push(Bytes::from_static(b"7890")).unwrap();
@@ -252,7 +255,7 @@ mod tests {
         }
         let mut passing = share.another();
         passing.pass(11);
-        assert_eq!((passing.bytes(), share.hold(1)), (11, Err(Spent { held: 11, limit: 10 })));
+        assert_eq!((passing.bytes(), share.hold(1)), (11, Err(Spent { held: 11, limit: 10, own: 1 })));
         drop(passing);
         let mut gathering = Gathering::new(&budget);
         gathering.push(Bytes::from_static(b"body")).unwrap();

@@ -40,6 +40,6 @@ pub enum ServingStatus {
     Serving = 1,
     /// It does not.
     NotServing = 2,
-    /// There is no such service; only `Watch` answers it.
+    /// There is no such service.
     ServiceUnknown = 3,
 }

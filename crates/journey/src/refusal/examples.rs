@@ -32,7 +32,7 @@ fn parse_errors() -> [ParseError; 10] {
     ]
 }
 
-fn before_the_pool() -> [Refusal; 13] {
+fn before_the_pool() -> [Refusal; 14] {
     let models = vec!["gemma3".to_owned(), "llama3".to_owned()];
     let host = "models.example.com".to_owned();
     [
@@ -43,6 +43,7 @@ fn before_the_pool() -> [Refusal; 13] {
         Refusal::BodyStalled { received: 4096, stalled: Duration::from_secs(30) },
         Refusal::BodyLate { received: 4096, limit: Duration::from_secs(60) },
         Refusal::BodyBudgetSpent { held: 1 << 30, limit: 1 << 30 },
+        Refusal::BodyOverBudget { needed: 3 << 29, limit: 1 << 30 },
         Refusal::Stopping,
         Refusal::NoListener { host: host.clone() },
         Refusal::NoRoute { method: "POST".to_owned(), path: "/v1/chat/completions".to_owned(), host },

@@ -31,6 +31,7 @@ fn the_table_is_this() {
         "408 body_stalled: Parse, Downstream, retry",
         "408 body_late: Parse, Downstream, retry",
         "503 body_budget_spent: Parse, Ours, retry",
+        "413 body_over_budget: Parse, Downstream, no retry",
         "503 stopping: Route, Ours, retry",
         "404 no_listener: Route, Downstream, no retry",
         "404 no_route: Route, Downstream, no retry",
@@ -48,6 +49,12 @@ fn the_table_is_this() {
         "504 upstream_timeout: Upstream, Upstream, retry",
     ];
     assert_eq!(table, expected);
+}
+
+#[test]
+fn a_body_that_can_never_be_held_is_not_asked_to_come_again() {
+    let reason = |own| Refusal::from(Spent { held: 1_500, limit: 2_000, own }).reason();
+    assert_eq!((reason(2_000), reason(2_001)), ("body_budget_spent", "body_over_budget"));
 }
 
 #[test]

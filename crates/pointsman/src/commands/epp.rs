@@ -301,7 +301,12 @@ fn configured(
         }
         None => ("--config-text".to_owned(), text),
     };
-    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+        if file.is_some() {
+            tracing::warn!(place, "EndpointPickerConfig: the file is empty: the default policy picks");
+        }
+        return Ok(None);
+    };
     let configured = scheduling::config::read_with(&text, tests, filter_defaults()?)
         .map_err(|error| format!("{place}: {error}"))?;
     for note in &configured.notes {

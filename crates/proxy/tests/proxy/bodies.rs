@@ -206,7 +206,7 @@ fn what_a_coded_body_decodes_to_is_charged_before_the_body_is_whole() {
     client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-encoding: zstd\r\ncontent-length: 1000000\r\n\r\n");
     // A frame with a window of 128 KiB and a block of as many spaces; the rest does not come.
     client.send(b"\x28\xb5\x2f\xfd\x00\x38\x02\x00\x10 ");
-    assert_eq!(client.response().code(), "body_budget_spent");
+    assert_eq!(client.response().code(), "body_over_budget");
     until("everything is given back", || (gate.handle().budget().held() == 0).then_some(()));
 }
 

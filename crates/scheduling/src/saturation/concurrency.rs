@@ -1,5 +1,6 @@
 //! `concurrency-detector`: how many of the requests that may be in flight are.
 
+use super::endpoints_have;
 use crate::Load;
 
 /// Requests of this process in flight, as a share of how many all endpoints together may have. As a filter: the endpoints
@@ -38,7 +39,8 @@ impl ConcurrencyDetector {
 
     pub(super) fn why(&self, ready: u32) -> String {
         format!(
-            "{ready} ready endpoints have on average {} requests of this gateway in flight",
+            "its {} on average {} or more requests of this gateway in flight",
+            endpoints_have(ready),
             self.max_concurrency
         )
     }

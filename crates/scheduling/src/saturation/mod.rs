@@ -48,5 +48,13 @@ impl SaturationDetector {
     }
 }
 
+/// The subject of a reason.
+fn endpoints_have(ready: u32) -> String {
+    match ready {
+        1 => "one ready endpoint has".to_owned(),
+        _ => format!("{ready} ready endpoints have"),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,21 @@ fn concurrency_is_the_share_of_all_requests_that_may_be_in_flight() {
 }
 
 #[test]
+fn a_threshold_is_told_as_one_and_not_as_what_was_measured() {
+    let utilization = SaturationDetector::Utilization(UtilizationDetector::default());
+    assert_eq!(
+        utilization.why(3),
+        "its 3 ready endpoints have on average reached the limit of 5 requests waiting or KV use 0.8; one without a report \
+         of the last 0.2 s counts as full"
+    );
+    let concurrency = SaturationDetector::Concurrency(ConcurrencyDetector::default());
+    assert_eq!(
+        concurrency.why(1),
+        "its one ready endpoint has on average 100 or more requests of this gateway in flight"
+    );
+}
+
+#[test]
 fn a_detector_in_a_profile_keeps_who_has_room() {
     let left = |keep: &dyn Fn(&mut Vec<Load>), endpoints: &[Load]| {
         let mut candidates = endpoints.to_vec();

@@ -1,5 +1,6 @@
 //! `utilization-detector`: how full the endpoints are on average.
 
+use super::endpoints_have;
 use crate::Load;
 
 /// The mean over the endpoints of queue / threshold or KV use / threshold, whichever is more; an endpoint without a fresh
@@ -65,7 +66,9 @@ impl UtilizationDetector {
 
     pub(super) fn why(&self, ready: u32) -> String {
         format!(
-            "{ready} ready endpoints have on average {} requests waiting, KV use {} or no report within {}s",
+            "its {} on average reached the limit of {} requests waiting or KV use {}; one without a report of the last {} s \
+             counts as full",
+            endpoints_have(ready),
             self.queue_depth_threshold,
             self.kv_cache_util_threshold,
             self.metrics_staleness_threshold_seconds

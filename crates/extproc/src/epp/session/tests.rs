@@ -341,7 +341,7 @@ fn what_cannot_be_served_is_refused_in_the_apis_own_shape() {
     };
     assert_eq!(refused("[]"), ["immediate 400 not_an_object", "end Ok"]);
     assert_eq!(refused(r#"{"model":1}"#), ["immediate 400 model_not_a_string", "end Ok"]);
-    assert_eq!(refused(&" ".repeat(1001)), ["immediate 503 body_budget_spent", "end Ok"]);
+    assert_eq!(refused(&" ".repeat(1001)), ["immediate 413 body_over_budget", "end Ok"]);
     let mut coded = yard.stream(FullDuplexStreamed);
     let words = coded.headers(&[CHAT[0], CHAT[1], ("content-encoding", "br")], false);
     assert_eq!(words, ["immediate 415 unsupported_coding", "end Ok"]);
