@@ -43,6 +43,12 @@ impl Audience {
             Audience::Gateway | Audience::BodyBasedRouter => true,
         }
     }
+
+    /// Whether the reader picks for a pool of this name, declared or not.
+    fn picks_for(&self, pool: &ObjectName) -> bool {
+        let is = |(name, _): &(ObjectName, Option<PoolVersion>)| name == pool;
+        matches!(self, Audience::EndpointPicker(pools) if pools.iter().any(is))
+    }
 }
 
 /// Checks what everything refers to.

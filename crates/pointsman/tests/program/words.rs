@@ -1,6 +1,6 @@
 //! What the program says to one who slipped at the command line, and where it says that it listens.
 
-use crate::support::{PATIENCE, pointsman};
+use crate::support::{PATIENCE, logged_at_start, pointsman};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -209,4 +209,37 @@ fn a_variable_that_says_nothing_is_passed_over_and_a_wrong_one_is_named() {
         Command::new(env!("CARGO_BIN_EXE_pointsman")).args(["epp", "--config", "m"]).env("POOL_NAME", ""),
     );
     assert!(said.contains("--pool-name <NAME>"), "{said}");
+}
+
+#[test]
+fn a_picker_by_selector_takes_objects_of_its_own_pool_for_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let objective = |name: &str, pool: &str| {
+        format!(
+            "apiVersion: inference.networking.x-k8s.io/v1alpha2\nkind: InferenceObjective\nmetadata: {{name: {name}}}\nspec: {{priority: 1, poolRef: {{name: {pool}}}}}\n---\n"
+        )
+    };
+    let objects = objective("own", "endpoint-selector") + &objective("lost", "other");
+    fs::write(folder.path().join("objectives.yaml"), objects).unwrap();
+    let lines = logged_at_start(&[
+        "epp",
+        "--config",
+        folder.path().to_str().unwrap(),
+        "--endpoint-selector",
+        "app=vllm",
+        "--endpoint-target-ports",
+        "8000",
+        "--admin",
+        "127.0.0.1:0",
+        "--grpc-port",
+        "0",
+        "--grpc-health-port",
+        "0",
+        "--metrics-port",
+        "0",
+    ]);
+    let lost = lines.iter().filter(|line| line["code"] == "pool-not-found");
+    let lost: Vec<_> = lost.map(|line| line["object"].as_str().unwrap_or_default()).collect();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert!(lost[0].contains("lost"), "{lost:?}");
 }

@@ -42,8 +42,8 @@ impl References<'_> {
     /// The pools of models, objectives and rewrites are there.
     pub(super) fn pool_refs(&mut self) {
         let pools = || self.store.inference_pools.values();
+        let (store, audience) = (self.store, self.audience);
         let mut lost = Vec::new();
-        let store = self.store;
         for object in store.inference_models.values().filter(|o| !pools().any(|pool| o.is_of(pool))) {
             lost.push(("InferenceModel", &object.meta, &object.spec.pool_ref));
         }
@@ -54,6 +54,11 @@ impl References<'_> {
             lost.push(("InferenceModelRewrite", &object.meta, &object.spec.pool_ref));
         }
         let refused = self.refused;
+        // A picker may have made its pool itself, and tells of one that it lacks.
+        lost.retain(|(_, meta, pool_ref)| {
+            let pool = ObjectName::new(meta.name.namespace.clone(), pool_ref.name.clone());
+            refused.why_missing("InferencePool", &pool).is_some() || !audience.picks_for(&pool)
+        });
         for (kind, meta, pool_ref) in lost {
             self.about(kind, meta, |store, report| {
                 let here = |(_, pool): &&(PoolVersion, ObjectName)| pool.namespace == meta.name.namespace;
