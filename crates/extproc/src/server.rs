@@ -50,7 +50,9 @@ pub struct Port {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port is not to be had.
-    #[error("cannot listen on {address}: {error}")]
+    #[error(
+        "cannot listen on {address}: {error}; give another --grpc-port (or --pool) or --grpc-health-port"
+    )]
     Bind {
         /// The address.
         address: SocketAddr,

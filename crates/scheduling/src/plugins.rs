@@ -33,6 +33,8 @@ pub enum PluginKind {
     Extractor,
     /// Reads requests.
     Parser,
+    /// Looks at responses.
+    ResponsePlugin,
     /// Orders a queue.
     FlowControl,
 }
@@ -50,6 +52,7 @@ impl PluginKind {
             PluginKind::DataSource => "data source",
             PluginKind::Extractor => "extractor",
             PluginKind::Parser => "parser",
+            PluginKind::ResponsePlugin => "response plugin",
             PluginKind::FlowControl => "flow control",
         }
     }
@@ -79,6 +82,13 @@ pub struct PluginType {
     pub rule: &'static str,
     /// The first and the last release of the reference that has it, or whose it is.
     pub since: &'static str,
+}
+
+impl PluginType {
+    /// Whether it is taken only so that a file that names it need not be changed.
+    pub(crate) fn does_nothing(&self) -> bool {
+        [NOTHING_TO_DO, PASSED_THROUGH, SERVED_LEARNT].contains(&self.rule)
+    }
 }
 
 /// A type of the reference that is not taken.
@@ -132,11 +142,15 @@ const EXTRACTOR: &[Parameter] = &[
         "not needed: the engine is told by its page",
     ),
     parameter("defaultEngine", "vllm", "not needed, for the same reason"),
-    parameter("engineConfigs", "", "names of metrics by engine: as the engines document them"),
+    parameter(
+        "engineConfigs",
+        "",
+        "names of metrics by engine, as `name` or `name{label=value,…}`: where a page has such a metric it wins, where not the engine's own stands; which engine it is the page tells, and of one that nobody knows the first entry counts that it has a metric of",
+    ),
 ];
 
 use PluginKind::{
-    DataProducer, DataSource, Extractor, Filter, FlowControl, Parser, Picker, ProfileHandler,
+    DataProducer, DataSource, Extractor, Filter, FlowControl, Parser, Picker, ProfileHandler, ResponsePlugin,
     SaturationDetector, Scorer,
 };
 
@@ -313,9 +327,13 @@ pub static PLUGINS: &[PluginType] = &[
         ],
         "always there",
     ),
+    plugin("k8s-notification-source", DataSource, "v1.4 to v1.5", &[], NOTHING_TO_DO),
+    plugin("endpoint-notification-source", DataSource, "v1.5", &[], NOTHING_TO_DO),
     plugin("model-server-protocol-metrics", Extractor, "v1.4", EXTRACTOR, "always there"),
     plugin("core-metrics-extractor", Extractor, "v1.5", EXTRACTOR, "always there"),
     plugin("openai-parser", Parser, "v1.5", &[], "always there; the path tells the API"),
+    plugin("passthrough-parser", Parser, "v1.5", &[], PASSED_THROUGH),
+    plugin("destination-endpoint-served-verifier", ResponsePlugin, "v1.1 to v1.5", &[], SERVED_LEARNT),
     plugin(
         "fcfs-ordering-policy",
         FlowControl,
@@ -331,7 +349,11 @@ pub static PLUGINS: &[PluginType] = &[
 ];
 
 const LATENCIES: &str = "latencies are not predicted by a sidecar here; use prompt-backlog-scorer, uncached-prompt-scorer and in-flight-scorer, which are in seconds";
-const NOTHING_TO_DO: &str = "there is nothing to turn on here; leave it out";
+/// Why plugins do nothing here.
+const NOTHING_TO_DO: &str = "there is nothing to turn on here; it may be left out";
+const PASSED_THROUGH: &str =
+    "a body whose type or path is not known is passed through unread already; it may be left out";
+const SERVED_LEARNT: &str = "which endpoint served is learnt by itself; it may be left out";
 
 /// Every type of the reference that is not taken.
 pub static REFUSED: &[RefusedType] = &[
@@ -349,15 +371,8 @@ pub static REFUSED: &[RefusedType] = &[
         instead: "tokens in flight are not counted; use prompt-backlog-scorer or active-request-scorer",
     },
     RefusedType {
-        name: "destination-endpoint-served-verifier",
-        instead: "which endpoint served is learnt by itself; leave it out",
-    },
-    RefusedType { name: "request-attribute-reporter", instead: NOTHING_TO_DO },
-    RefusedType { name: "k8s-notification-source", instead: NOTHING_TO_DO },
-    RefusedType { name: "endpoint-notification-source", instead: NOTHING_TO_DO },
-    RefusedType {
-        name: "passthrough-parser",
-        instead: "a body whose type or path is not known is passed through unread already; leave it out",
+        name: "request-attribute-reporter",
+        instead: "what a response used is not reported to the gateway; leave it out",
     },
     RefusedType {
         name: "vllmgrpc-parser",
@@ -416,7 +431,8 @@ policy picks (`in-flight-scorer` 1, `prompt-backlog-scorer` 1, `uncached-prompt-
 - An endpoint that never reported counts by this process's own requests in flight, where the reference takes it to be empty.
 - `prefix-cache-scorer` cuts the bytes of the prompt's value as it was sent, not its characters. Its score is that of v1.5:
   v0.5.1 also counted a block for the model.
-- `saturationDetector` takes thresholds (to v1.4) and a `pluginRef` (from v1.5). Without it the process's own settings hold.
+- `saturationDetector` takes thresholds (to v1.4) and a `pluginRef` (from v1.5). Without it `utilization-detector`
+  judges, as in the reference, by the process's own settings (`--queue-depth-max`, `--kv-used-max`).
   `metricsStalenessThreshold` must be longer than the time between two scrapes, or every endpoint counts as full.
 - The feature gates `dataLayer`, `enableLegacyMetrics` and `prepareDataPlugins` turn on nothing that is not there; the gate
   `flowControl` is refused: there are no queues yet.

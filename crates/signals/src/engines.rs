@@ -89,8 +89,8 @@ pub(crate) struct Readings {
     pub(crate) waiting: Gauge,
     pub(crate) running: Gauge,
     pub(crate) kv_used: Gauge,
-    block_tokens: Gauge,
-    blocks: Gauge,
+    pub(crate) block_tokens: Gauge,
+    pub(crate) blocks: Gauge,
     served: Total,
 }
 

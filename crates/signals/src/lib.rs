@@ -13,7 +13,7 @@ pub mod page;
 mod scrape;
 
 pub use engines::Engine;
-pub use named::{MetricName, MetricNames, NotAMetric};
+pub use named::{EngineNames, MetricName, MetricNames, NotAMetric};
 pub use scrape::{Scrape, ScrapeError, ScrapeSettings, Scraper, Sink};
 
 /// What one scrape told. A field is `None` if the page does not have it: the last known value stands.

@@ -1,7 +1,8 @@
 //! Metrics under names that an operator gives, in the place of those that the engines document.
 //!
 //! In: a page, and what its engine's own names told. Out: the same [`Signals`], where a given name was found by that one.
-//! Source: GAIE v0.5.1 to v1.5, flags `--total-queued-requests-metric` and its like: `name{label=value,…}`, empty for none.
+//! Source: GAIE v0.5.1 to v1.5, flags `--total-queued-requests-metric` and its like: `name{label=value,…}`, empty for none; from
+//! v1.4 on `engineConfigs` of an `EndpointPickerConfig`.
 
 use crate::engines::{Lora, Readings};
 use crate::page::{Line, Sample, lines};
@@ -85,19 +86,54 @@ pub struct MetricNames {
     pub kv_used: Option<MetricName>,
     /// LoRA adapters, in the labels that vLLM uses.
     pub adapters: Option<MetricName>,
-    /// Tokens of a KV block and the number of blocks, in the labels that vLLM uses.
+    /// Tokens of a KV block and the number of blocks, in the labels that vLLM uses, or in these.
     pub cache: Option<MetricName>,
+    /// The label of `cache` that tells the tokens of a block.
+    pub block_tokens_label: Option<String>,
+    /// The label of `cache` that tells the number of blocks.
+    pub blocks_label: Option<String>,
+    /// Tokens of a KV block, as a metric of its own.
+    pub block_tokens: Option<MetricName>,
+    /// The number of blocks, as a metric of its own.
+    pub blocks: Option<MetricName>,
+}
+
+/// The names that one engine's metrics have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineNames {
+    /// What the engine is called: as [`Engine::name`] has it, or as its operator does.
+    pub engine: String,
+    /// Its names.
+    pub names: MetricNames,
+}
+
+/// What the page tells, of `engine` if it is of one: by the engine's own names, over them by those that `engines` has for it,
+/// and over these by `names`. `None` if nothing is told.
+pub(crate) fn read(
+    names: &MetricNames,
+    engines: &[EngineNames],
+    engine: Option<Engine>,
+    page: &[u8],
+) -> Option<Signals> {
+    let rank = engine.map_or("", Engine::rank_label);
+    let told = engine.map(|engine| engine.read(page));
+    let of_engine = engines.iter().find(|known| engine.is_some_and(|engine| engine.name() == known.engine));
+    let of_page = || engines.iter().find(|known| known.names.find(rank, page) != Signals::default());
+    let told = match of_engine.or_else(of_page) {
+        Some(known) => known.names.over(told, rank, page),
+        None => told,
+    };
+    names.over(told, rank, page)
 }
 
 impl MetricNames {
-    /// What the page tells, of `engine` if it is of one. Where a name was given and is on the page, it wins; where it is
-    /// not there, the engine's own name stands. `None` if neither tells anything.
-    pub(crate) fn read(&self, engine: Option<Engine>, page: &[u8]) -> Option<Signals> {
-        let told = engine.map(|engine| engine.read(page));
+    /// Where a name was given and is on the page, it wins; where it is not there, what was told stands. `None` if neither
+    /// tells anything.
+    fn over(&self, told: Option<Signals>, rank: &str, page: &[u8]) -> Option<Signals> {
         if *self == MetricNames::default() {
             return told;
         }
-        let named = self.find(engine.map_or("", Engine::rank_label), page);
+        let named = self.find(rank, page);
         if told.is_none() && named == Signals::default() {
             return None;
         }
@@ -119,6 +155,10 @@ impl MetricNames {
 
     fn find(&self, rank: &str, page: &[u8]) -> Signals {
         let (mut readings, mut lora) = (Readings::default(), Lora::default());
+        let labels = (
+            self.block_tokens_label.as_deref().unwrap_or("block_size"),
+            self.blocks_label.as_deref().unwrap_or("num_gpu_blocks"),
+        );
         let takes = |name: &Option<MetricName>, line: &Line<'_>| {
             name.as_ref().is_some_and(|name| name.takes(line).is_some())
         };
@@ -127,6 +167,8 @@ impl MetricNames {
                 (&self.waiting, &mut readings.waiting),
                 (&self.running, &mut readings.running),
                 (&self.kv_used, &mut readings.kv_used),
+                (&self.block_tokens, &mut readings.block_tokens),
+                (&self.blocks, &mut readings.blocks),
             ] {
                 if takes(name, &line) {
                     gauge.take(&line, rank);
@@ -136,7 +178,7 @@ impl MetricNames {
                 lora.take(&line);
             }
             if takes(&self.cache, &line) {
-                readings.take_cache_config(&line, rank, ("block_size", "num_gpu_blocks"));
+                readings.take_cache_config(&line, rank, labels);
             }
         }
         Signals { adapters: lora.adapters(), ..readings.signals() }
@@ -187,7 +229,7 @@ mod tests {
     fn a_name_that_is_on_the_page_wins_over_the_engines_own_and_one_that_is_not_leaves_it() {
         let page = b"vllm:num_requests_waiting 7\nvllm:num_requests_running 3\nmy:queue{of=\"a\"} 2\nmy:queue{of=\"b\"} 4\n";
         let read = |names: MetricNames| {
-            let signals = names.read(Some(Engine::Vllm), page).unwrap();
+            let signals = super::read(&names, &[], Some(Engine::Vllm), page).unwrap();
             (signals.waiting, signals.running)
         };
         let of = |waiting| MetricNames { waiting: name(waiting), ..MetricNames::default() };
@@ -206,17 +248,68 @@ mod tests {
             kv_used: name("vllm:kv_cache_usage_perc"),
             adapters: name("vllm:lora_requests_info"),
             cache: name("vllm:cache_config_info"),
+            ..MetricNames::default()
         };
-        assert_eq!(names.read(Some(Engine::Vllm), page), Some(Engine::Vllm.read(page)));
+        assert_eq!(read(&names, &[], Some(Engine::Vllm), page), Some(Engine::Vllm.read(page)));
         let ranks = b"vllm:num_requests_waiting{engine=\"0\"} 3\nvllm:num_requests_waiting{engine=\"1\"} 4\n";
-        assert_eq!(names.read(Some(Engine::Vllm), ranks).unwrap().waiting, Some(7), "ranks are one endpoint");
+        assert_eq!(
+            read(&names, &[], Some(Engine::Vllm), ranks).unwrap().waiting,
+            Some(7),
+            "ranks are one endpoint"
+        );
     }
 
     #[test]
     fn an_engine_that_nobody_knows_is_read_by_the_names_alone() {
         let names = MetricNames { waiting: name("tgi_queue_size"), ..MetricNames::default() };
-        assert_eq!(names.read(None, b"tgi_queue_size 3\n").unwrap().waiting, Some(3));
-        assert_eq!(names.read(None, b"other 3\n"), None);
-        assert_eq!(MetricNames::default().read(None, b"tgi_queue_size 3\n"), None);
+        assert_eq!(read(&names, &[], None, b"tgi_queue_size 3\n").unwrap().waiting, Some(3));
+        assert_eq!(read(&names, &[], None, b"other 3\n"), None);
+        assert_eq!(read(&MetricNames::default(), &[], None, b"tgi_queue_size 3\n"), None);
+    }
+
+    #[test]
+    fn a_page_is_read_by_the_names_of_its_engine_or_of_the_first_that_it_has_a_metric_of() {
+        let of = |engine: &str, waiting: &str| EngineNames {
+            engine: engine.to_owned(),
+            names: MetricNames { waiting: name(waiting), ..MetricNames::default() },
+        };
+        let usual = MetricNames::default();
+        let engines = [of("mine", "my:queue{of=b}"), of("other", "other_queue"), of("vllm", "vllm:queue")];
+        for (engine, page, waiting) in [
+            (None, "my:queue{of=\"a\"} 1\nmy:queue{of=\"b\"} 2\n", Some(2)),
+            (None, "other_queue 3\n", Some(3)),
+            (None, "nobodys_queue 3\n", None),
+            (Some(Engine::Vllm), "vllm:num_requests_waiting 4\nvllm:queue 5\nother_queue 6\n", Some(5)),
+            (Some(Engine::Vllm), "vllm:num_requests_waiting 4\nother_queue 6\n", Some(4)),
+            (Some(Engine::Sglang), "sglang:num_queue_reqs 4\nother_queue 6\n", Some(6)),
+        ] {
+            let told = read(&usual, &engines, engine, page.as_bytes());
+            assert_eq!(told.and_then(|signals| signals.waiting), waiting, "{page}");
+        }
+        let given = MetricNames { waiting: name("other_queue"), ..MetricNames::default() };
+        let told = read(&given, &engines, None, b"my:queue{of=\"b\"} 2\nother_queue 3\n");
+        assert_eq!(told.unwrap().waiting, Some(3), "a flag wins");
+    }
+
+    #[test]
+    fn blocks_are_read_from_labels_and_metrics_of_other_names() {
+        let labels = MetricNames {
+            cache: name("my:cache"),
+            block_tokens_label: Some("tokens".to_owned()),
+            blocks_label: Some("count".to_owned()),
+            ..MetricNames::default()
+        };
+        let metrics = MetricNames {
+            block_tokens: name("my:cache{of=tokens}"),
+            blocks: name("my:cache{of=count}"),
+            ..MetricNames::default()
+        };
+        for (names, page) in [
+            (labels, "my:cache{tokens=\"32\",count=\"100\"} 1\n"),
+            (metrics, "my:cache{of=\"tokens\"} 32\nmy:cache{of=\"count\"} 100\n"),
+        ] {
+            let told = read(&names, &[], None, page.as_bytes()).unwrap();
+            assert_eq!((told.block_tokens, told.blocks), (Some(32), Some(100)), "{page}");
+        }
     }
 }

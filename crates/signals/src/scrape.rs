@@ -6,7 +6,7 @@
 
 use crate::client::{Client, Fetch, Fetched};
 use crate::page::PAGE_BYTES_MAX;
-use crate::{Engine, MetricNames, Signals};
+use crate::{Engine, EngineNames, MetricNames, Signals, named};
 use http::uri::PathAndQuery;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -44,6 +44,8 @@ pub struct ScrapeSettings {
     pub tls: Option<Arc<ClientConfig>>,
     /// Metrics under other names than those that the engines document.
     pub names: MetricNames,
+    /// The same for one engine each.
+    pub engines: Vec<EngineNames>,
 }
 
 impl Default for ScrapeSettings {
@@ -58,6 +60,7 @@ impl Default for ScrapeSettings {
             port: None,
             tls: None,
             names: MetricNames::default(),
+            engines: Vec::new(),
         }
     }
 }
@@ -227,7 +230,8 @@ impl<'s> Endpoint<'s> {
                 Err(missed) => return Scrape::Missed(missed),
                 Ok(Fetched::Page) => {
                     let engine = self.settings.engine.or_else(|| Engine::detect(&self.page));
-                    if let Some(signals) = self.settings.names.read(engine, &self.page) {
+                    let ScrapeSettings { names, engines, .. } = self.settings;
+                    if let Some(signals) = named::read(names, engines, engine, &self.page) {
                         self.read_as = engine;
                         return Scrape::Read(signals);
                     }

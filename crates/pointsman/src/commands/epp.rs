@@ -310,7 +310,7 @@ fn configured(
     let configured = scheduling::config::read_with(&text, tests, filter_defaults()?)
         .map_err(|error| format!("{place}: {error}"))?;
     for note in &configured.notes {
-        tracing::info!(place, "EndpointPickerConfig: {note}");
+        tracing::warn!(place, "EndpointPickerConfig: {note}");
     }
     Ok(Some(configured))
 }

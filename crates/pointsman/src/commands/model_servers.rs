@@ -7,6 +7,7 @@ use super::stand_in::Switch;
 use clap::{Args, ValueEnum};
 use http::uri::PathAndQuery;
 use signals::{MetricName, MetricNames, ScrapeSettings};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -20,11 +21,12 @@ pub(super) struct ModelServers {
     refresh_metrics_interval: Duration,
     /// After this long without a good scrape, the load that an endpoint reported counts no more: neither in a pick nor in
     /// the means of its pool. From 1ms to 24h.
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = go_duration, env = "METRICS_STALENESS_THRESHOLD")]
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = staleness, env = "METRICS_STALENESS_THRESHOLD")]
     metrics_staleness_threshold: Duration,
     /// Where no file names a saturation detector: an endpoint whose last report is older than this, or that never reported,
-    /// counts as full. From 1ms to 24h. Default: one that does not report is judged by the requests in flight there.
-    #[arg(long, value_name = "DURATION", value_parser = go_duration, env = "SD_METRICS_STALENESS_THRESHOLD")]
+    /// counts as full. From 1ms to 24h. Default: with a file 200ms; without, one that does not report is
+    /// judged by the requests in flight there.
+    #[arg(long, value_name = "DURATION", value_parser = staleness, env = "SD_METRICS_STALENESS_THRESHOLD")]
     saturation_staleness_threshold: Option<Duration>,
     /// Port of the model servers' metrics; 0 is each endpoint's own.
     #[arg(long, value_name = "PORT", default_value_t = 0, env = "MODEL_SERVER_METRICS_PORT")]
@@ -121,6 +123,7 @@ impl From<Names> for MetricNames {
             kv_used: names.kv_cache_usage_percentage_metric,
             adapters: names.lora_info_metric,
             cache: names.cache_info_metric,
+            ..MetricNames::default()
         }
     }
 }
@@ -157,17 +160,23 @@ const UNITS: [(&str, f64); 8] = [
     ("s", 1.0),
 ];
 
-/// The longest duration that is taken: a day.
-const DURATION_SECONDS_MAX: f64 = 86_400.0;
-
 /// From one scrape to the next, as a flag has it.
 fn interval(text: &str) -> Result<Duration, String> {
-    let fits = |interval: &Duration| (0.01..=3_600.0).contains(&interval.as_secs_f64());
-    Some(go_duration(text)?).filter(fits).ok_or_else(|| "it must be from 10ms to 1h".to_owned())
+    within(0.01..=3_600.0, "10ms to 1h", text)
 }
 
-/// Reads a duration as the reference writes it: `50ms`, `1.5s`, `1m30s`. At least a millisecond, at most a day.
-fn go_duration(text: &str) -> Result<Duration, String> {
+/// How long a report is believed, as a flag has it.
+fn staleness(text: &str) -> Result<Duration, String> {
+    within(0.001..=86_400.0, "1ms to 24h", text)
+}
+
+fn within(range: RangeInclusive<f64>, told: &str, text: &str) -> Result<Duration, String> {
+    let seconds = Some(go_seconds(text)?).filter(|seconds| range.contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("it must be from {told}"))
+}
+
+/// Reads a duration as the reference writes it: `50ms`, `1.5s`, `1m30s`, in seconds.
+fn go_seconds(text: &str) -> Result<f64, String> {
     let (mut rest, mut seconds) = (text, 0.0);
     while !rest.is_empty() {
         let number =
@@ -182,10 +191,7 @@ fn go_duration(text: &str) -> Result<Duration, String> {
         seconds += value * unit;
         rest = after;
     }
-    if !(0.001..=DURATION_SECONDS_MAX).contains(&seconds) {
-        return Err("it must be from 1ms to 24h".to_owned());
-    }
-    Ok(Duration::from_secs_f64(seconds))
+    Ok(seconds)
 }
 
 #[cfg(test)]
@@ -248,10 +254,13 @@ mod tests {
         for (text, seconds) in
             [("50ms", 0.05), ("1.5s", 1.5), ("1m30s", 90.0), ("2h", 7200.0), ("2000us", 0.002)]
         {
-            assert_eq!(go_duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+            assert_eq!(staleness(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }
         for text in ["", "0", "5", "s", "1x", "-1s", "1.2.3s", "25h", "1us"] {
-            assert!(go_duration(text).is_err(), "{text}");
+            assert!(staleness(text).is_err(), "{text}");
+        }
+        for (text, told) in [("100us", "10ms to 1h"), ("5ms", "10ms to 1h"), ("2h", "10ms to 1h")] {
+            assert!(interval(text).unwrap_err().contains(told), "{text}");
         }
     }
 }

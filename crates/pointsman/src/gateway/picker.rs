@@ -11,11 +11,11 @@ use crate::admin::{self, Admin, Readiness};
 use extproc::epp::{Epp, EppSettings, PoolReference};
 use extproc::{Drained, Health, Port, Server, Serving};
 use payload::Budget;
-use resources::{Audience, InferencePool};
+use resources::{Audience, InferencePool, PoolVersion};
 use scheduling::Policy;
 use scheduling::config::Configured;
-use scheduling::saturation::SaturationDetector;
-use signals::ScrapeSettings;
+use scheduling::saturation::{SaturationDetector, UtilizationDetector};
+use signals::{EngineNames, ScrapeSettings};
 use state::{Clock, World};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -114,7 +114,17 @@ impl Picker {
             if let Some(missing) = missing {
                 let declared: Vec<String> = snapshot.declared_pools.iter().map(ToString::to_string).collect();
                 let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
-                tracing::warn!(pool = %missing.name, declared, "not ready: the InferencePool is not declared");
+                let of_group = missing.version.filter(|_| snapshot.pool(&missing.name, None).is_some());
+                match of_group.map(PoolVersion::group) {
+                    Some(group) => tracing::warn!(
+                        pool = %missing.name,
+                        group,
+                        "not ready: the InferencePool is declared in another group than --pool-group names"
+                    ),
+                    None => {
+                        tracing::warn!(pool = %missing.name, declared, "not ready: the InferencePool is not declared")
+                    }
+                }
             }
             self.health.becomes(if missing.is_none() { Serving::Yes } else { Serving::No });
             if changes.changed().await.is_err() {
@@ -151,15 +161,29 @@ impl PickerSettings {
         }
         if let Some(configured) = &self.configured {
             world.policy = Arc::new(configured.policy.clone());
-            if let Some(detector) = configured.detector {
-                world.admission.detector = detector;
-            }
+            world.admission.detector =
+                configured.detector.unwrap_or_else(|| self.detector_of_file_without_one());
         }
         world
     }
 
+    /// The reference's default, with the thresholds of the process.
+    fn detector_of_file_without_one(&self) -> SaturationDetector {
+        let default = UtilizationDetector::default();
+        SaturationDetector::Utilization(UtilizationDetector {
+            // At a threshold of 0 any queue is more than is taken.
+            queue_depth_threshold: self.world.queue_depth_max.max(1),
+            kv_cache_util_threshold: self.world.kv_used_max.max(f32::MIN_POSITIVE),
+            metrics_staleness_threshold_seconds: self
+                .report_age_max
+                .map_or(default.metrics_staleness_threshold_seconds, |age| age.as_secs_f32()),
+            ..default
+        })
+    }
+
     fn scrape(&self) -> Result<ScrapeSettings, StartError> {
-        let scrape = self.scrape.clone();
+        let mut scrape = self.scrape.clone();
+        scrape.engines = self.configured.as_ref().map_or(Vec::new(), |configured| configured.engines.clone());
         let path = self.configured.as_ref().and_then(|configured| configured.metrics_path.clone());
         let Some(path) = path else { return Ok(scrape) };
         let parsed = path.parse().map_err(|_| StartError::MetricsPath(path))?;
@@ -177,6 +201,10 @@ impl PickerSettings {
             "scrape_port": self.scrape.port,
             "scrape_path": self.scrape.path.as_ref().map(ToString::to_string),
             "scrape_names": shown::of_names(&self.scrape.names),
+            "scrape_names_of_engines": self.configured.as_ref().map(|configured| {
+                let of = |known: &EngineNames| (known.engine.clone(), shown::of_names(&known.names));
+                configured.engines.iter().map(of).collect::<serde_json::Map<_, _>>()
+            }),
             "reports_fresh_seconds": self.reports_fresh.as_secs_f64(),
             "scrape_timeout_seconds": self.world.scrape_timeout.as_secs_f64(),
             "records": self.world.records,
@@ -215,4 +243,50 @@ fn serve(
         tracing::info!(%address, "health is told");
     }
     Ok(server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::GatewaySettings;
+    use scheduling::config::{TestPlugins, read};
+
+    #[test]
+    fn a_file_without_a_saturation_detector_has_the_references() {
+        let of = |rest: &str| {
+            let head = "apiVersion: inference.networking.x-k8s.io/v1alpha1\nkind: EndpointPickerConfig\n";
+            let text = format!("{head}plugins: [{{type: queue-scorer}}]\n{rest}");
+            let world =
+                GatewaySettings::of_folder("manifests".into(), ([127, 0, 0, 1], 0).into(), true).world;
+            let settings = PickerSettings {
+                world,
+                configured: Some(read(&text, TestPlugins::Refused).expect("a sound file")),
+                endpoints_max: 1,
+                scrape: ScrapeSettings::default(),
+                reports_fresh: Duration::from_secs(2),
+                report_age_max: None,
+                own_pool: None,
+                ports: Vec::new(),
+                health_port: 0,
+                metrics_port: 0,
+                tls: None,
+                health_on_process_ports: false,
+                epp: EppSettings {
+                    test_plugins: TestPlugins::Refused,
+                    pools: Vec::new(),
+                    destination_key: "".into(),
+                    destination_namespace: "".into(),
+                    subset_hint: extproc::epp::SubsetHint::Obeyed,
+                    body_bytes_max: 1,
+                    body_pace: extproc::Settings::default().body_pace(),
+                },
+                door: extproc::Settings::default(),
+            };
+            settings.of_world().admission.detector
+        };
+        let default = UtilizationDetector::default();
+        assert_eq!(of(""), SaturationDetector::Utilization(default));
+        let told = UtilizationDetector { queue_depth_threshold: 9, ..default };
+        assert_eq!(of("saturationDetector: {queueDepthThreshold: 9}"), SaturationDetector::Utilization(told));
+    }
 }

@@ -1,13 +1,14 @@
 //! `engineConfigs`: the names of metrics, by engine.
 //!
-//! An engine is told by its page, and its metrics are read by the names that it documents. A file may say the same; what it
-//! says otherwise cannot be obeyed.
+//! In: an extractor's parameters. Out: of each engine what is named otherwise than the engine documents it: an engine is told
+//! by its page, and read by the names that it documents, where a file has no others.
 //! Source: GAIE v1.5, `core-metrics-extractor`.
 
-use super::fields::not_among;
 use super::plugins::Parameters;
-use signals::Engine;
-use yaml::shorten;
+use signals::{Engine, EngineNames, MetricName, MetricNames};
+
+/// Engines that a file may configure: a page that no engine is known by is compared with each.
+const ENGINES_MAX: usize = 16;
 
 /// The metrics of an engine, as the reference writes them: field, specification.
 type Specifications = &'static [(&'static str, &'static [&'static str])];
@@ -63,33 +64,68 @@ fn specifications(engine: Engine) -> Specifications {
     }
 }
 
-/// Tells what of an extractor's parameters cannot be obeyed.
-pub(super) fn check(parameters: Parameters<'_, '_>) {
+/// Reads the names that an extractor's parameters give.
+pub(super) fn read(parameters: Parameters<'_, '_>) -> Vec<EngineNames> {
     let Parameters { tree, path, reader } = parameters;
-    let known: Vec<&str> = Engine::ALL.into_iter().map(Engine::name).collect();
     for name in ["engineLabelKey", "defaultEngine"] {
         if reader.text(tree, &path, name).is_some() {
             reader.note(&path.then(name), "is not needed: an engine is told by its metrics page");
         }
     }
-    for (index, config) in reader.list(tree, &path, "engineConfigs").iter().enumerate() {
-        let path = path.then("engineConfigs").then(index);
-        let Some(entries) = reader.object(config, &path, FIELDS) else { continue };
-        let Some(name) = reader.required(config, &path, "name") else { continue };
-        let Some(engine) = Engine::ALL.into_iter().find(|engine| engine.name() == name) else {
-            reader.problem(&path.then("name"), not_among("engine", name, &known));
-            continue;
-        };
-        for entry in entries.iter().filter(|entry| entry.name != "name" && FIELDS.contains(&&*entry.name)) {
-            let Some(written) = reader.text(config, &path, &entry.name) else { continue };
-            let named = specifications(engine).iter().find(|(field, _)| *field == entry.name);
-            let documented = named.map_or(&[][..], |(_, documented)| documented);
-            if !documented.contains(&written) {
-                let read = if documented.is_empty() { "nothing" } else { documented[0] };
-                let message =
-                    format!("`{}` cannot be had: of {name}, {read} is read; leave it out", shorten(written));
-                reader.problem(&path.then(&*entry.name), message);
-            }
-        }
+    let configs = reader.list(tree, &path, "engineConfigs");
+    let path = path.then("engineConfigs");
+    if configs.len() > ENGINES_MAX {
+        reader.problem(&path, format!("are more than {ENGINES_MAX}"));
     }
+    let mut engines = Vec::new();
+    for (index, config) in configs.iter().enumerate().take(ENGINES_MAX) {
+        let mut one = Parameters { tree: config, path: path.then(index), reader: &mut *reader };
+        engines.extend(engine_names(&mut one));
+    }
+    engines
+}
+
+fn engine_names<'t>(config: &mut Parameters<'_, 't>) -> Option<EngineNames> {
+    config.reader.object(config.tree, &config.path, FIELDS)?;
+    let name = config.reader.required(config.tree, &config.path, "name")?;
+    let engine = Engine::ALL.into_iter().find(|engine| engine.name() == name);
+    let documented = engine.map_or(&[][..], specifications);
+    let mut names = MetricNames {
+        waiting: own_name(config, documented, "queuedRequestsSpec"),
+        running: own_name(config, documented, "runningRequestsSpec"),
+        kv_used: own_name(config, documented, "kvUsageSpec"),
+        adapters: own_name(config, documented, "loraSpec"),
+        cache: own_name(config, documented, "cacheInfoSpec"),
+        block_tokens: own_name(config, documented, "cacheBlockSizeSpec"),
+        blocks: own_name(config, documented, "cacheNumBlocksSpec"),
+        ..MetricNames::default()
+    };
+    let labels = ["cacheBlockSizeLabelName", "cacheNumBlocksLabelName"];
+    let own_labels = labels.map(|field| own(config, documented, field));
+    if own_labels.iter().any(Option::is_some) && names.cache.is_none() {
+        names.cache = usual(documented, "cacheInfoSpec").first().and_then(|usual| usual.parse().ok());
+    }
+    if names.cache.is_some() {
+        let usual = labels.map(|field| usual(documented, field).first().copied());
+        let [tokens, count] = [own_labels[0].or(usual[0]), own_labels[1].or(usual[1])];
+        (names.block_tokens_label, names.blocks_label) =
+            (tokens.map(str::to_owned), count.map(str::to_owned));
+    }
+    Some(EngineNames { engine: name.to_owned(), names })
+}
+
+/// What the engine documents for a field; the name that is read stands first.
+fn usual(documented: Specifications, field: &str) -> &'static [&'static str] {
+    documented.iter().find(|(name, _)| *name == field).map_or(&[][..], |(_, usual)| usual)
+}
+
+/// What is written in a field, if the engine does not document it.
+fn own<'t>(config: &mut Parameters<'_, 't>, documented: Specifications, field: &str) -> Option<&'t str> {
+    let written = config.reader.text(config.tree, &config.path, field)?;
+    (!usual(documented, field).contains(&written)).then_some(written)
+}
+
+fn own_name(config: &mut Parameters<'_, '_>, documented: Specifications, field: &str) -> Option<MetricName> {
+    let name = own(config, documented, field)?.parse::<MetricName>();
+    name.map_err(|error| config.reader.problem(&config.path.then(field), error.to_string())).ok()
 }

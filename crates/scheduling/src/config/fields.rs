@@ -122,8 +122,11 @@ impl<'t> Reader<'t> {
             Value::Integer(number) if range.contains(&number) => Some(number),
             _ => {
                 let (least, most) = range.into_inner();
-                let message =
-                    format!("must be a whole number from {least} to {most}, and is {}", value.what());
+                let range = match least {
+                    i64::MIN => format!("of at most {most}"),
+                    least => format!("from {least} to {most}"),
+                };
+                let message = format!("must be a whole number {range}, and is {}", value.what());
                 self.problem(&path.then(name), message);
                 None
             }

@@ -17,6 +17,7 @@ use crate::filters::{LoraAffinityFilter, LowQueueFilter};
 use crate::saturation::SaturationDetector;
 use fields::Reader;
 use plugins::Declared;
+use signals::EngineNames;
 use std::fmt;
 use yaml::{FieldPath, Tree, field};
 
@@ -50,10 +51,12 @@ pub struct FilterDefaults {
 pub struct Configured {
     /// How the pool picks.
     pub policy: Policy,
-    /// When it is saturated; `None` if the file leaves that to the process.
+    /// When it is saturated; `None` if the file leaves that to the default detector.
     pub detector: Option<SaturationDetector>,
     /// Where model servers have their metrics; `None` if the file leaves that to the process.
     pub metrics_path: Option<String>,
+    /// Under which names the engines have their metrics, where the file names others than they document.
+    pub engines: Vec<EngineNames>,
     /// What a person should know, none of it an error.
     pub notes: Vec<Problem>,
 }
@@ -165,7 +168,8 @@ fn read_tree<'t>(tree: &'t Tree, tests: TestPlugins, reader: &mut Reader<'t>) ->
     let detector = sections::saturation_detector(tree, &declared, reader);
     let metrics_path = sections::data_layer(tree, &declared, reader);
     sections::parser(tree, &declared, reader);
-    Some(Configured { policy: policy?, detector, metrics_path, notes: Vec::new() })
+    let engines = declared.engines();
+    Some(Configured { policy: policy?, detector, metrics_path, engines, notes: Vec::new() })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::scorers::{
     UncachedPromptScorer,
 };
 use crate::{BlockSettings, ENDPOINTS_MAX};
+use signals::EngineNames;
 use yaml::{FieldPath, Tree, field};
 
 /// Plugins of one file: the reference has three dozen types.
@@ -34,6 +35,8 @@ pub(super) enum Made<'t> {
     Blocks(BlockSettings),
     /// A data source, and its path if it is told.
     Source(Option<String>),
+    /// An extractor, and the names of metrics that it was told.
+    Extractor(Vec<EngineNames>),
     /// One that is always there, or never in force.
     Inert,
 }
@@ -92,6 +95,15 @@ impl<'t> Declared<'t> {
         plugin
     }
 
+    /// The names of metrics that extractors were told.
+    pub(super) fn engines(&self) -> Vec<EngineNames> {
+        let told = self.0.iter().filter_map(|plugin| match &plugin.made {
+            Made::Extractor(engines) => Some(engines.iter().cloned()),
+            _ => None,
+        });
+        told.flatten().collect()
+    }
+
     /// There is one index: the data producer's parameters count, if it is declared, and else the scorer's.
     fn let_the_producer_cut(&mut self) {
         let cut = self.0.iter().find_map(|plugin| match plugin.made {
@@ -124,11 +136,13 @@ fn plugin<'t>(
         return None;
     };
     if kind == HeaderBasedTestingFilter::NAME && tests == TestPlugins::Refused {
-        let message = format!(
-            "`{kind}` lets a client choose its endpoint: it is taken only where the process allows test plugins"
-        );
+        let message =
+            format!("`{kind}` lets a client choose its endpoint: it is taken only with --test-plugins");
         reader.problem(&path.then("type"), message);
         return None;
+    }
+    if of.does_nothing() {
+        reader.note(&path.then("type"), format!("`{kind}` does nothing here: {}", of.rule));
     }
     let path = path.then("parameters");
     let known: Vec<&str> = of.parameters.iter().map(|parameter| parameter.name).collect();
@@ -184,13 +198,12 @@ fn make<'t>(of: &PluginType, parameters: Parameters<'_, 't>) -> Made<'t> {
         PluginKind::Picker => picker(of.name, parameters),
         PluginKind::SaturationDetector => Made::Detector(detector(of.name, parameters)),
         PluginKind::DataProducer if !of.parameters.is_empty() => Made::Blocks(blocks(parameters)),
-        PluginKind::DataSource => source(parameters),
-        PluginKind::Extractor => {
-            engines::check(parameters);
-            Made::Inert
-        }
+        PluginKind::DataSource if !of.parameters.is_empty() => source(parameters),
+        PluginKind::Extractor => Made::Extractor(engines::read(parameters)),
         PluginKind::ProfileHandler
+        | PluginKind::ResponsePlugin
         | PluginKind::DataProducer
+        | PluginKind::DataSource
         | PluginKind::Parser
         | PluginKind::FlowControl => Made::Inert,
     }

@@ -106,13 +106,8 @@ pub(super) fn data_layer<'t>(
     let path = field![name];
     reader.object(section, &path, &["sources"])?;
     let sources = reader.list(section, &path, "sources");
-    if sources.is_empty() {
-        reader.problem(
-            &path,
-            "turns metrics off, which cannot be had; leave it out, or name metrics-data-source among its sources",
-        );
-    }
-    let mut metrics_path = None;
+    let before = reader.problems.len();
+    let (mut metrics_path, mut reads_metrics) = (None, false);
     for (index, source) in sources.iter().enumerate() {
         let path = path.then("sources").then(index);
         if reader.object(source, &path, &["pluginRef", "extractors"]).is_none() {
@@ -120,11 +115,21 @@ pub(super) fn data_layer<'t>(
         }
         if let Some(plugin) = declared.referred(source, &path, reader) {
             match &plugin.made {
-                Made::Source(path) => metrics_path = metrics_path.or(path.clone()),
+                Made::Source(path) => {
+                    reads_metrics = true;
+                    metrics_path = metrics_path.or(path.clone());
+                }
+                Made::Inert if plugin.of.kind == PluginKind::DataSource => {}
                 _ => wrong_kind(plugin.name, plugin.of.kind, PluginKind::DataSource, &path, reader),
             }
         }
         extractors(source, &path, declared, reader);
+    }
+    if !reads_metrics && reader.problems.len() == before {
+        reader.problem(
+            &path,
+            "turns metrics off, which cannot be had; leave it out, or name metrics-data-source among its sources",
+        );
     }
     metrics_path
 }

@@ -4,6 +4,7 @@ use crate::pickers::{Picker, RandomPicker};
 use crate::plugins::{PLUGINS, PluginKind, REFUSED};
 use crate::saturation::{ConcurrencyDetector, UtilizationDetector};
 use crate::{BlockSettings, FILTERS_MAX, SCORERS_MAX};
+use signals::MetricNames;
 
 const HEAD: &str = "apiVersion: inference.networking.x-k8s.io/v1alpha1\nkind: EndpointPickerConfig\n";
 
@@ -154,21 +155,83 @@ fn what_is_wrong_is_told_with_its_line_and_field() {
         "parser.pluginRef",
         "there is no plugin `passthrough`. There are: none",
     );
+}
+
+#[test]
+fn a_parameter_that_cannot_be_obeyed_is_told_with_what_to_write() {
     let engine = |config: &str| {
         format!("plugins: [{{type: core-metrics-extractor, parameters: {{engineConfigs: [{config}]}}}}]")
     };
     refused(
-        &engine("{name: vlm}"),
-        3,
-        "plugins[0].parameters.engineConfigs[0].name",
-        "there is no engine `vlm`; did you mean `vllm`?",
-    );
-    refused(
-        &engine("{name: vllm, queuedRequestsSpec: my_queue}"),
+        &engine("{name: vllm, queuedRequestsSpec: 'my queue'}"),
         3,
         "plugins[0].parameters.engineConfigs[0].queuedRequestsSpec",
-        "`my_queue` cannot be had: of vllm, vllm:num_requests_waiting is read",
+        "\"my queue\" names no metric; write name or name{label=value,…}",
     );
+    refused(
+        &engine("{queuedRequestsSpec: a}"),
+        3,
+        "plugins[0].parameters.engineConfigs[0].name",
+        "is required",
+    );
+    refused(
+        "plugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: 9}}]",
+        3,
+        "plugins[0].parameters.maxNumOfEndpoints",
+        "must be a whole number of at most 4, and is",
+    );
+    refused(
+        "plugins: [{type: header-based-testing-filter}]",
+        3,
+        "plugins[0].type",
+        "`header-based-testing-filter` lets a client choose its endpoint: it is taken only with --test-plugins",
+    );
+    refused(
+        "plugins: [{type: k8s-notification-source}]
+dataLayer: {sources: [{pluginRef: k8s-notification-source}]}",
+        4,
+        "dataLayer",
+        "turns metrics off",
+    );
+}
+
+#[test]
+fn engines_have_the_names_that_a_file_gives_them_and_else_their_own() {
+    let of = |config: &str| {
+        let plugin = format!("{{type: core-metrics-extractor, parameters: {{engineConfigs: [{config}]}}}}");
+        taken(&format!("plugins: [{plugin}]")).engines.remove(0)
+    };
+    let name = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(
+        of("{name: vllm, queuedRequestsSpec: 'vllm:num_requests_waiting'}").names,
+        MetricNames::default()
+    );
+    let triton = of("{name: triton, queuedRequestsSpec: 'nv_trt_llm_request_metrics{request_type=waiting}'}");
+    assert_eq!(triton.engine, "triton");
+    assert_eq!(triton.names.waiting, name("nv_trt_llm_request_metrics{request_type=waiting}"));
+    let rank =
+        of("{name: vllm, queuedRequestsSpec: 'vllm:num_requests_waiting{engine=0}', loraSpec: my_lora}");
+    assert_eq!(rank.names.waiting, name("vllm:num_requests_waiting{engine=0}"));
+    assert_eq!(rank.names.adapters, name("my_lora"));
+    let labels = of("{name: sglang, cacheNumBlocksLabelName: count}").names;
+    assert_eq!(labels.cache, name("sglang:cache_config_info"));
+    let told = (labels.block_tokens_label.as_deref(), labels.blocks_label.as_deref());
+    assert_eq!(told, (Some("page_size"), Some("count")));
+    let metrics = of("{name: mine, cacheBlockSizeSpec: tokens, cacheNumBlocksSpec: blocks}").names;
+    assert_eq!((metrics.block_tokens, metrics.blocks), (name("tokens"), name("blocks")));
+}
+
+#[test]
+fn what_does_nothing_here_is_taken_with_a_word() {
+    let configured = taken(
+        "plugins: [{type: passthrough-parser, name: p}, {type: k8s-notification-source, parameters: {kind: Pod}}, {type: destination-endpoint-served-verifier}, {type: metrics-data-source}]
+parser: {pluginRef: p}
+dataLayer: {sources: [{pluginRef: k8s-notification-source}, {pluginRef: metrics-data-source}]}",
+    );
+    for field in ["plugins[0].type", "plugins[1].type", "plugins[2].type"] {
+        let note = configured.notes.iter().find(|note| note.field == field).expect(field);
+        assert!(note.message.contains("does nothing here"), "{note}");
+    }
 }
 
 #[test]
