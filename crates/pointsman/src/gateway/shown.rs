@@ -50,6 +50,7 @@ pub(super) fn of_ext_proc(settings: &extproc::Settings) -> Value {
         "grpc_message_timeout_seconds": settings.grpc_message_timeout.as_secs_f64(),
         "body_stall_timeout_seconds": settings.body_stall_timeout.as_secs_f64(),
         "body_rate_min": settings.body_rate_min,
+        "lame_duck_seconds": settings.lame_duck.as_secs_f64(),
         "drain_timeout_seconds": settings.drain_timeout.as_secs_f64(),
     })
 }
