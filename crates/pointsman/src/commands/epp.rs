@@ -175,9 +175,6 @@ impl EppCommand {
         let first = first.or_else(|| self.pool.reference());
         let (pools, ports): (Vec<_>, Vec<_>) =
             first.into_iter().chain(self.pools).map(|pool| (pool.0, pool.1)).unzip();
-        if pools.is_empty() {
-            return Err("--pool-name is empty: name the InferencePool to pick for, or its endpoints by --endpoint-selector".into());
-        }
         if let Some(twice) = named_twice(&pools) {
             return Err(
                 format!("the InferencePool {} is named twice by --pool-name and --pool", twice.name).into()
