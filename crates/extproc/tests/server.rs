@@ -23,7 +23,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use journey::{BodyPace, Now};
-use payload::Budget;
+use payload::{Budget, Share};
 use state::Clock;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -129,12 +129,16 @@ async fn a_message_that_is_never_whole_is_charged_and_its_client_gets_408() {
 }
 
 #[tokio::test]
-async fn a_message_that_the_budget_has_no_room_for_gets_its_client_503() {
-    let budget = Budget::new(3);
-    let (_server, address) = start_impatient(&budget, Duration::from_secs(30));
-    let ended = process_cut(address, b"\0\0\0\0\x09half").await;
-    assert_eq!(ended.await.unwrap(), (Some(503), "0".to_owned()));
-    assert_eq!(budget.held(), 0);
+async fn a_message_that_the_budget_has_no_room_for_gets_its_client_503_and_one_that_never_will_have_413() {
+    for (of_others, status) in [(6, 503), (0, 413)] {
+        let budget = Budget::new(if of_others > 0 { 8 } else { 3 });
+        let mut others = Share::new(&budget);
+        others.hold(of_others).unwrap();
+        let (_server, address) = start_impatient(&budget, Duration::from_secs(30));
+        let ended = process_cut(address, b"\0\0\0\0\x09half").await;
+        assert_eq!(ended.await.unwrap(), (Some(status), "0".to_owned()));
+        assert_eq!(budget.held(), of_others);
+    }
 }
 
 #[tokio::test]
