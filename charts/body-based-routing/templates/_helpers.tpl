@@ -54,7 +54,7 @@ bbr-healthcheck
 {{- $known := .Files.Get "flags.yaml" | fromYaml -}}
 {{- $own := dict "grpc-port" "bbr.port" "grpc-health-port" "bbr.healthCheckPort" "metrics-port" "bbr.metricsPort" "lame-duck" "bbr.lameDuck" "plugin" "bbr.plugins" "tracing" "bbr.tracing.enabled" "streaming" "nothing: the gateway streams" -}}
 {{- $whole := list "^[0-9]+$" "a whole number" -}}
-{{- $kinds := dict "COUNT" $whole "BYTES" $whole "REQUESTS" $whole "PORT" $whole "LEVEL" (list "^-?[0-9]+$" "a whole number") "FRACTION" (list "^[0-9]*[.]?[0-9]+$" "a number from 0 to 1") "DURATION" (list "^(0|([0-9]*[.]?[0-9]+(ns|us|µs|ms|s|m|h))+)$" "a time such as 30s") "SWITCH" (list "^(1|0|t|f|T|F|true|false|True|False|TRUE|FALSE)$" "true or false") "ALONE" (list "^true$" "true, or leave it out") -}}
+{{- $kinds := dict "COUNT" $whole "BYTES" $whole "REQUESTS" $whole "PORT" $whole "LEVEL" (list "^-?[0-9]+$" "a whole number") "FRACTION" (list "^[0-9]*[.]?[0-9]+$" "a number from 0 to 1") "DURATION" (list "^([0-9]{1,5}(h|m|s|ms)){1,4}$" "a time such as 30s or 1m30s, in whole h, m, s and ms") "SWITCH" (list "^(1|0|t|f|T|F|true|false|True|False|TRUE|FALSE)$" "true or false") "ALONE" (list "^true$" "true, or leave it out") -}}
 {{- range $name, $value := .Values.bbr.flags -}}
 {{- $flag := regexReplaceAll "([A-Z])" $name "-${1}" | lower | trimPrefix "-" -}}
 {{- with get $own $flag }}{{ fail (printf "bbr.flags.%s: set %s instead" $name .) }}{{ end -}}

@@ -52,11 +52,12 @@ impl File {
 }
 
 impl Declared {
-    /// What makes it one object with another: group, kind and name.
-    pub(crate) fn identity(&self) -> String {
+    /// What makes it one object with another: group, kind and name. `None` if it has no name.
+    pub(crate) fn identity(&self) -> Option<String> {
+        self.tree.get("metadata")?.text("name")?;
         let api_version = self.tree.text("apiVersion").unwrap_or_default();
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-        format!("{group} {}", self.shown)
+        Some(format!("{group} {}", self.shown))
     }
 
     /// That `first` has its name already.

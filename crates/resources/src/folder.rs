@@ -84,12 +84,18 @@ impl Load {
     ) -> Load {
         let (mut store, mut places) = (Store::default(), Places::default());
         let mut ignored = Ignored::default();
-        for (file, good) in files.clone() {
+        for (file, _) in files.clone() {
             findings.extend(file.findings.iter().cloned());
             ignored.add(file);
+        }
+        // What an emptied file held may stand in another by now, which counts then.
+        let is_kept = |(file, good): (&File, &File)| file.is_empty() && !good.is_empty();
+        let kept = files.clone().filter(|pair| is_kept(*pair));
+        for (file, good) in files.clone().filter(|pair| !is_kept(*pair)).chain(kept) {
             for (typed, object) in good.usable() {
                 match typed.put(&mut store) {
                     Ok(()) => places.add(object.origin.clone(), Arc::clone(&object.tree)),
+                    Err(_) if file.is_empty() => {}
                     Err(first) => findings.extend(object.is_a_second(&first)),
                 }
             }

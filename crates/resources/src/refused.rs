@@ -50,7 +50,9 @@ impl Refused {
 pub(crate) fn duplicates<'f>(files: impl IntoIterator<Item = &'f File>) -> Vec<Finding> {
     let mut written: BTreeMap<String, Vec<&Declared>> = BTreeMap::new();
     for object in files.into_iter().flat_map(|file| &file.objects) {
-        written.entry(object.identity()).or_default().push(object);
+        if let Some(identity) = object.identity() {
+            written.entry(identity).or_default().push(object);
+        }
     }
     let mut findings = Vec::new();
     for objects in written.values() {

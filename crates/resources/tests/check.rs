@@ -763,6 +763,8 @@ fn an_object_with_an_error_may_be_a_second_declaration_as_well() {
     assert_eq!(duplicates([&bad, &bad]), [second]);
     let other = good.replace("inference.networking.k8s.io/v1", "inference.networking.x-k8s.io/v1alpha2");
     assert_eq!(duplicates([&bad, &other]), [""; 0], "another group");
+    let nameless = "kind: Service\nspec: {}\n";
+    assert_eq!(duplicates([nameless, nameless]), [""; 0], "without a name");
 }
 
 #[test]

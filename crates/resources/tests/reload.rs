@@ -93,6 +93,13 @@ async fn a_file_that_is_emptied_keeps_its_last_good_objects_until_it_has_others_
     fs::write(&a, "# being written\n").unwrap();
     fs::write(&b, config_map("b4")).unwrap();
     until(&mut watch, |load| names(load) == ["a3", "b4"]).await;
+    // What it kept has moved: where it stands now it counts.
+    fs::write(&b, config_map("a3") + "data: {moved: 'yes'}\n").unwrap();
+    let is_moved = |load: &Load| load.store.config_maps.values().any(|map| !map.data.is_empty());
+    let load = until(&mut watch, is_moved).await;
+    assert_eq!(load.findings.iter().map(|found| found.code).collect::<Vec<_>>(), ["empty-file"]);
+    fs::write(&b, config_map("b4")).unwrap();
+    until(&mut watch, |load| names(load) == ["a3", "b4"]).await;
     fs::remove_file(&a).unwrap();
     until(&mut watch, |load| names(load) == ["b4"]).await;
 }

@@ -119,7 +119,7 @@ pub(crate) fn read(
     let told = engine.map(|engine| engine.read(page));
     let of_engine = engines.iter().find(|known| engine.is_some_and(|engine| engine.name() == known.engine));
     let of_page = || engines.iter().find(|known| known.names.find(rank, page) != Signals::default());
-    let told = match of_engine.or_else(of_page) {
+    let told = match of_engine.or_else(|| if engine.is_none() { of_page() } else { None }) {
         Some(known) => known.names.over(told, rank, page),
         None => told,
     };
@@ -281,7 +281,7 @@ mod tests {
             (None, "nobodys_queue 3\n", None),
             (Some(Engine::Vllm), "vllm:num_requests_waiting 4\nvllm:queue 5\nother_queue 6\n", Some(5)),
             (Some(Engine::Vllm), "vllm:num_requests_waiting 4\nother_queue 6\n", Some(4)),
-            (Some(Engine::Sglang), "sglang:num_queue_reqs 4\nother_queue 6\n", Some(6)),
+            (Some(Engine::Sglang), "sglang:num_queue_reqs 4\nother_queue 6\n", Some(4)),
         ] {
             let told = read(&usual, &engines, engine, page.as_bytes());
             assert_eq!(told.and_then(|signals| signals.waiting), waiting, "{page}");

@@ -24,8 +24,8 @@ pub(super) struct ModelServers {
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = staleness, env = "METRICS_STALENESS_THRESHOLD")]
     metrics_staleness_threshold: Duration,
     /// Where no file names a saturation detector: an endpoint whose last report is older than this, or that never reported,
-    /// counts as full. From 1ms to 24h. Default: with a file 200ms; without, one that does not report is
-    /// judged by the requests in flight there.
+    /// counts as full. From 1ms to 24h. Default: with a file what `--metrics-staleness-threshold` says; without,
+    /// one that does not report is judged by the requests in flight there.
     #[arg(long, value_name = "DURATION", value_parser = staleness, env = "SD_METRICS_STALENESS_THRESHOLD")]
     saturation_staleness_threshold: Option<Duration>,
     /// Port of the model servers' metrics; 0 is each endpoint's own.

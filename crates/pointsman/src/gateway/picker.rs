@@ -167,16 +167,18 @@ impl PickerSettings {
         world
     }
 
-    /// The reference's default, with the thresholds of the process.
+    /// The reference's default, with the thresholds of the process; a report counts at least as long as in a pick: not
+    /// every engine is scraped several times within the reference's 200 ms.
     fn detector_of_file_without_one(&self) -> SaturationDetector {
         let default = UtilizationDetector::default();
         SaturationDetector::Utilization(UtilizationDetector {
             // At a threshold of 0 any queue is more than is taken.
             queue_depth_threshold: self.world.queue_depth_max.max(1),
             kv_cache_util_threshold: self.world.kv_used_max.max(f32::MIN_POSITIVE),
-            metrics_staleness_threshold_seconds: self
-                .report_age_max
-                .map_or(default.metrics_staleness_threshold_seconds, |age| age.as_secs_f32()),
+            metrics_staleness_threshold_seconds: self.report_age_max.map_or(
+                default.metrics_staleness_threshold_seconds.max(self.reports_fresh.as_secs_f32()),
+                |age| age.as_secs_f32(),
+            ),
             ..default
         })
     }

@@ -203,7 +203,9 @@ pub(crate) async fn send(
         let Some(endpoint) = destination.endpoint(account) else {
             return Err(no_endpoint(&destination));
         };
-        limits.leave_time(core.clock)?;
+        if tried == 0 {
+            limits.leave_time(core.clock)?;
+        }
         tried += 1;
         account.attempts(endpoint);
         let (outcome, failed) = match attempt(core, endpoint, &mut outbound, limits).await {
