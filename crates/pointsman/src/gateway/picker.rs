@@ -287,7 +287,8 @@ mod tests {
             settings.of_world().admission.detector
         };
         let default = UtilizationDetector::default();
-        assert_eq!(of(""), SaturationDetector::Utilization(default));
+        let fresh = UtilizationDetector { metrics_staleness_threshold_seconds: 2.0, ..default };
+        assert_eq!(of(""), SaturationDetector::Utilization(fresh));
         let told = UtilizationDetector { queue_depth_threshold: 9, ..default };
         assert_eq!(of("saturationDetector: {queueDepthThreshold: 9}"), SaturationDetector::Utilization(told));
     }
