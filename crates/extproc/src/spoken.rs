@@ -10,6 +10,7 @@ use crate::wire::{
 };
 use bytes::Bytes;
 use journey::{Now, Refusal};
+use std::time::Duration;
 
 /// One stream, and what it says in words.
 pub(crate) struct Stream<S> {
@@ -75,6 +76,19 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
 
     pub(crate) fn body(&mut self, body: &str, end_of_stream: bool) -> Vec<String> {
         self.say(Request::RequestBody(http_body(body, end_of_stream)))
+    }
+
+    /// A body of which a byte comes each second, and what is said when it is waited for no longer.
+    pub(crate) fn body_in_drops(&mut self) -> Vec<String> {
+        self.body("{", false);
+        for seconds in 1..30 {
+            self.now = Now(0).plus(Duration::from_secs(seconds));
+            assert!(self.session.deadline() > Some(self.now));
+            self.body(" ", false);
+        }
+        let deadline = self.session.deadline().expect("it is waited for");
+        assert_eq!(deadline.since(Now(0)).as_secs(), 30, "each byte gives it a millisecond");
+        self.wait()
     }
 
     pub(crate) fn trailers(&mut self) -> Vec<String> {

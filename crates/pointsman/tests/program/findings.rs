@@ -1,6 +1,6 @@
 //! What is wrong with manifests is one list: `check` prints it, and who runs with them logs the same.
 
-use crate::support::{Bench, chat, logged_at_start, on_a_runtime, pointsman, until};
+use crate::support::{Bench, FREE_PORTS, chat, logged_at_start, on_a_runtime, pointsman, until};
 use http::StatusCode;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -199,18 +199,8 @@ fn check_and_who_runs_with_the_manifests_tell_the_same() {
         let path = folder.path().to_str().unwrap();
         let run = ["run", "--free-ports", "--bind", "127.0.0.1", "--admin", "127.0.0.1:0", "--config", path];
         assert_eq!(of_log(&logged_at_start(&run)), expected, "run with {files:?}");
-        let bbr = [
-            "bbr",
-            "--bind",
-            "127.0.0.1",
-            "--grpc-port",
-            "0",
-            "--grpc-health-port",
-            "0",
-            "--metrics-port",
-            "0",
-        ];
-        let bbr = of_log(&logged_at_start(&[&bbr[..], &["--config", path]].concat()));
+        let bbr = [&["bbr", "--config", path][..], &FREE_PORTS].concat();
+        let bbr = of_log(&logged_at_start(&bbr));
         let missed: Vec<_> = expected.difference(&bbr).map(|told| &*told.2).collect();
         let of_gateways = ["no-listener", "gateway-without-route", "pool-without-route"];
         assert!(
@@ -224,18 +214,8 @@ fn check_and_who_runs_with_the_manifests_tell_the_same() {
 fn an_endpoint_picker_tells_the_same_but_of_other_pools_and_of_itself() {
     let folder = folder(&[("gateway.yaml", GATEWAY), ("routes.yaml", ROUTES), ("pools.yaml", POOLS)]);
     let path = folder.path().to_str().unwrap();
-    let epp = [
-        "epp",
-        "--bind",
-        "127.0.0.1",
-        "--admin",
-        "127.0.0.1:0",
-        "--grpc-port",
-        "0",
-        "--grpc-health-port",
-        "0",
-    ];
-    let epp = [&epp[..], &["--metrics-port", "0", "--pool-name", "pool", "--config", path]].concat();
+    let epp = ["epp", "--admin", "127.0.0.1:0", "--pool-name", "pool", "--config", path];
+    let epp = [&epp[..], &FREE_PORTS].concat();
     let (told, checked) = (of_log(&logged_at_start(&epp)), checked(folder.path()));
     assert!(told.is_subset(&checked));
     let left_out = checked.difference(&told).map(|(_, _, code, object, _)| (&**code, &**object));

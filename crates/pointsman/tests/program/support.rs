@@ -97,6 +97,10 @@ impl Drop for Bench {
     }
 }
 
+/// Ports of ext_proc, health and metrics that are free.
+pub(crate) const FREE_PORTS: [&str; 8] =
+    ["--bind", "127.0.0.1", "--grpc-port", "0", "--grpc-health-port", "0", "--metrics-port", "0"];
+
 /// Where the endpoint of the example's picker is declared.
 pub(crate) const PICKERS_ENDPOINTS: &str = "gemma3-epp-endpoints.yaml";
 
@@ -132,8 +136,8 @@ impl Bench {
     /// Starts an endpoint picker of a pool of these manifests.
     pub(crate) fn picker(&self, pool: &str) -> Picker {
         let mut process = Command::new(PROGRAM)
-            .args(["epp", "--log-format", "json", "--bind", "127.0.0.1", "--admin", "127.0.0.1:0"])
-            .args(["--grpc-port", "0", "--grpc-health-port", "0", "--metrics-port", "0"])
+            .args(["epp", "--log-format", "json", "--admin", "127.0.0.1:0"])
+            .args(FREE_PORTS)
             .args(["--pool-name", pool, "--config"])
             .arg(self.folder.path())
             .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
 //! What the program says to one who slipped at the command line, and where it says that it listens.
 
-use crate::support::{PATIENCE, logged_at_start, pointsman};
+use crate::support::{FREE_PORTS, PATIENCE, logged_at_start, pointsman};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -56,8 +56,8 @@ impl Running {
     fn start(arguments: &[&str]) -> Running {
         let mut process = Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .args(arguments)
-            .args(["--log-format", "json", "--bind", "127.0.0.1", "--grpc-port", "0"])
-            .args(["--grpc-health-port", "0", "--metrics-port", "0"])
+            .args(["--log-format", "json"])
+            .args(FREE_PORTS)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");

@@ -254,15 +254,20 @@ fn a_client_that_does_not_read_holds_its_endpoint_back() {
     assert!(sent < 64 << 20, "{sent} bytes of 1 GB were taken in for a client that reads nothing");
 }
 
-#[test]
-fn a_response_that_a_client_takes_too_slowly_ends_with_its_time_limit() {
-    let endpoint = Endpoint::start(|mut connection| {
+/// An endpoint whose stream goes on until it is cut.
+fn without_end() -> Endpoint {
+    Endpoint::start(|mut connection| {
         connection.request();
         connection.send(STREAM);
         let piece = chunk(&event(&"x".repeat(64 << 10)));
         while connection.send(&piece) {}
         connection.hear("cut");
-    });
+    })
+}
+
+#[test]
+fn a_response_that_a_client_takes_too_slowly_ends_with_its_time_limit() {
+    let endpoint = without_end();
     let rule = "{backendRefs: [{name: web, port: 80}], timeouts: {request: 300ms}}";
     let patient = Settings { write_stall_timeout: Duration::from_secs(600), ..settings() };
     let gate = Gate::with(&[GATEWAY, &route(rule), &service("web", &[endpoint.address])].concat(), patient);
@@ -274,13 +279,7 @@ fn a_response_that_a_client_takes_too_slowly_ends_with_its_time_limit() {
 
 #[test]
 fn a_client_that_takes_nothing_for_too_long_is_let_go_with_its_request() {
-    let endpoint = Endpoint::start(|mut connection| {
-        connection.request();
-        connection.send(STREAM);
-        let piece = chunk(&event(&"x".repeat(64 << 10)));
-        while connection.send(&piece) {}
-        connection.hear("cut");
-    });
+    let endpoint = without_end();
     let hasty = Settings { write_stall_timeout: Duration::from_millis(200), ..settings() };
     let gate = Gate::with(&to_pool(&[endpoint.address]), hasty);
     let mut client = gate.client();
