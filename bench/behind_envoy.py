@@ -13,6 +13,12 @@ import reference_bbr
 
 from proxies import Place, Proxy, example, family, free_port
 
+# What the reference's chart asks for besides the request; ours asks for none of it.
+RESPONSES = {
+    "response_header_mode": "SEND",
+    "response_body_mode": "FULL_DUPLEX_STREAMED",
+    "response_trailer_mode": "SEND",
+}
 # The ports of examples/behind-envoy/envoy.yaml.
 GATEWAY, BBR, EPP = 8080, 9004, 9002
 PROCESSOR_FLAGS = ("--secure-serving=false",)
@@ -32,7 +38,14 @@ def both(place: Place, stack: contextlib.ExitStack, binary: pathlib.Path) -> Pro
 
 
 def reference(place: Place, stack: contextlib.ExitStack) -> Proxy:
+    """The reference at its cheapest: with one plugin, no log of requests, and asked for no responses."""
     return behind_envoy("envoy+reference", place, stack, bbr=reference_bbr.command(place.folder, *PROCESSOR_FLAGS))
+
+
+def installed(place: Place, stack: contextlib.ExitStack) -> Proxy:
+    """The reference as its own chart installs it."""
+    command = reference_bbr.command(place.folder, *PROCESSOR_FLAGS, *reference_bbr.OF_ITS_CHART)
+    return behind_envoy("envoy+installed", place, stack, RESPONSES, bbr=command)
 
 
 def epp_command(place: Place, binary: pathlib.Path) -> list:
@@ -40,8 +53,10 @@ def epp_command(place: Place, binary: pathlib.Path) -> list:
     return [binary, "epp", *own, "--config", proxies.manifests(place, GATEWAY), *PROCESSOR_FLAGS]
 
 
-def behind_envoy(name: str, place: Place, stack: contextlib.ExitStack, **processors: list) -> Proxy:
-    """Starts the processors, by the name of their filter, and Envoy in front of them."""
+def behind_envoy(
+    name: str, place: Place, stack: contextlib.ExitStack, asked: dict[str, str] | None = None, **processors: list
+) -> Proxy:
+    """Starts the processors, by the name of their filter, and Envoy in front of them; `asked`: more of the filter's modes."""
     ports = {GATEWAY: free_port(), BBR: free_port(), EPP: free_port()}
     pids = {}
     for kind, command in processors.items():
@@ -50,7 +65,9 @@ def behind_envoy(name: str, place: Place, stack: contextlib.ExitStack, **process
         flags = [f"{flag}={value}" for flag, value in ({"--grpc-port": port} | others).items()]
         process = proxies.ready(kind, [*command, *flags], lambda: accepts(port), place, stack)
         pids[kind] = family(process)
-    file = configuration(ports, place.endpoints, set(processors)).write(place.folder)
+    cut = configuration(ports, place.endpoints, set(processors))
+    cut.filters[0]["typed_config"]["processing_mode"] |= asked or {}
+    file = cut.write(place.folder)
     envoy = proxies.started("envoy", proxies.envoy_command(file), ports[GATEWAY], place, stack)
     return Proxy(name, envoy.addresses, envoy.pids | pids)
 

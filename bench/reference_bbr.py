@@ -21,6 +21,8 @@ KUBECONFIG = {
     "users": [{"name": "none", "user": {}}],
 }
 PLUGIN = 'body-field-to-header:model:{"fieldName":"model","headerName":"X-Gateway-Model-Name"}'
+# What the values of its chart add to that.
+OF_ITS_CHART = ("--plugin", "base-model-to-header:base-model-mapper", "--v", "3")
 
 
 def command(folder: pathlib.Path, *flags: str) -> list:
