@@ -155,6 +155,8 @@ impl Core {
     pub fn running(&self, pool: &str, record: &Record) -> Running {
         let mut handles = self.handles.borrow_mut();
         let series = handles.request(&self.shard, RequestLabelsRef::of(record, pool), record.target_chosen);
+        // Shown from 0 on, so that whoever looks at increases sees the first one.
+        series.requests.of(record.priority);
         series.running.fetch_add(1, Relaxed);
         Running(Arc::clone(series))
     }

@@ -15,7 +15,7 @@ use payload::TokenSource;
 use scheduling::PluginRun;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Label sets of requests that a core keeps apart, each some 3 KB: more than any configuration names. What comes beyond
 /// counts as `unknown`.
@@ -24,6 +24,10 @@ const LABEL_SETS_MAX: usize = 2_048;
 /// Label sets beside those whose model sent was a client's choice. They have places of their own, so that no client takes
 /// those of the others: known models and targets can be paired in many more ways than the configuration pairs them.
 const LABEL_SETS_BY_CLIENTS_MAX: usize = 256;
+
+/// Priorities that a label set keeps apart, more than anybody grades a model's requests by. What comes beyond counts for the
+/// same model as `unknown`: a client that may name any InferenceObjective takes no model's place by it.
+const PRIORITIES_MAX: usize = 16;
 
 /// The label of what the snapshot does not know.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -81,8 +85,6 @@ pub(crate) struct RequestLabels {
     pub(crate) model: Box<str>,
     pub(crate) target: Box<str>,
     pub(crate) pool: Box<str>,
-    /// `None` is told as `unknown`.
-    pub(crate) priority: Option<i32>,
 }
 
 /// The same, to look up with. Must hash as [`RequestLabels`] does: the same fields in the same order.
@@ -91,15 +93,11 @@ pub(crate) struct RequestLabelsRef<'a> {
     pub(crate) model: &'a str,
     pub(crate) target: &'a str,
     pub(crate) pool: &'a str,
-    pub(crate) priority: Option<i32>,
 }
 
 impl Equivalent<RequestLabels> for RequestLabelsRef<'_> {
     fn equivalent(&self, key: &RequestLabels) -> bool {
-        *self.model == *key.model
-            && *self.target == *key.target
-            && *self.pool == *key.pool
-            && self.priority == key.priority
+        *self.model == *key.model && *self.target == *key.target && *self.pool == *key.pool
     }
 }
 
@@ -112,12 +110,12 @@ impl<'a> RequestLabelsRef<'a> {
             (Some(_), TargetChosen::FromNowhere) => UNKNOWN,
             (Some(target), _) => &*target.0,
         };
-        RequestLabelsRef { model, target, pool, priority: record.priority }
+        RequestLabelsRef { model, target, pool }
     }
 
     fn owned(&self) -> RequestLabels {
-        let RequestLabelsRef { model, target, pool, priority } = *self;
-        RequestLabels { model: model.into(), target: target.into(), pool: pool.into(), priority }
+        let RequestLabelsRef { model, target, pool } = *self;
+        RequestLabels { model: model.into(), target: target.into(), pool: pool.into() }
     }
 }
 
@@ -153,16 +151,39 @@ impl RewriteLabelsRef<'_> {
 /// What is counted for one label set.
 #[derive(Debug)]
 pub(crate) struct RequestSeries {
-    pub(crate) requests: Count,
+    pub(crate) requests: ByPriority,
     pub(crate) errors: [Count; ERROR_CODES.len()],
     pub(crate) running: AtomicI64,
     pub(crate) histograms: [Histogram; REQUEST_HISTOGRAMS.len()],
 }
 
+/// Requests, each priority apart, in the order in which they were first seen.
+#[derive(Debug, Default)]
+pub(crate) struct ByPriority {
+    places: [(OnceLock<i32>, Count); PRIORITIES_MAX],
+    /// Of no priority: refused before they were weighed; and of those that found no place.
+    unknown: Count,
+}
+
+impl ByPriority {
+    /// The count of a priority, shown from here on.
+    pub(crate) fn of(&self, priority: Option<i32>) -> &Count {
+        let place = priority
+            .and_then(|priority| self.places.iter().find(|(of, _)| *of.get_or_init(|| priority) == priority));
+        place.map_or(&self.unknown, |(_, count)| count)
+    }
+
+    /// What was counted, by priority; `None` is told as `unknown`.
+    pub(crate) fn list(&self) -> impl Iterator<Item = (Option<i32>, u64)> {
+        let seen = self.places.iter().map_while(|(of, count)| Some((Some(*of.get()?), count.get())));
+        seen.chain(Some((None, self.unknown.get())).filter(|(_, count)| *count > 0))
+    }
+}
+
 impl Default for RequestSeries {
     fn default() -> RequestSeries {
         RequestSeries {
-            requests: Count::default(),
+            requests: ByPriority::default(),
             errors: Default::default(),
             running: AtomicI64::new(0),
             histograms: REQUEST_HISTOGRAMS.map(|family| Histogram::new(family.bounds)),
@@ -172,7 +193,7 @@ impl Default for RequestSeries {
 
 impl RequestSeries {
     fn count(&self, record: &Record) {
-        self.requests.add(1);
+        self.requests.of(record.priority).add(1);
         self.observe(Measure::RequestBytes, record.request_bytes as f64);
         if let Some(code) = error_code(record) {
             self.errors[code].add(1);
@@ -422,7 +443,7 @@ impl Handles {
         } else {
             self.requests.len() - self.requests_by_clients >= LABEL_SETS_MAX
         };
-        let unknown = RequestLabelsRef { model: UNKNOWN, target: UNKNOWN, pool: UNKNOWN, priority: None };
+        let unknown = RequestLabelsRef { model: UNKNOWN, target: UNKNOWN, pool: UNKNOWN };
         let labels = if full && !self.requests.contains_key(&labels) { unknown } else { labels };
         match self.requests.entry_ref(&labels) {
             EntryRef::Occupied(known) => known.into_mut(),

@@ -210,7 +210,35 @@ fn more_label_sets_than_the_limit_count_as_unknown() {
     let listed = telemetry.shards[0].requests.list();
     let (labels, rest) = listed.last().expect("many were listed");
     assert_eq!((listed.len(), &*labels.model, &*labels.pool), (2_049, "unknown", "unknown"));
-    assert_eq!(rest.requests.get(), 952);
+    assert_eq!(rest.requests.of(Some(0)).get(), 952);
+}
+
+#[test]
+fn priorities_take_no_place_from_a_model_and_beyond_their_own_count_as_unknown_of_theirs() {
+    let telemetry = Telemetry::new(1, 1);
+    let core = telemetry.core(0);
+    let asks = |model: &str, priority| Record {
+        model: Some(ModelName(model.into())),
+        target_model: None,
+        priority: Some(priority),
+        ..served()
+    };
+    for priority in 0..3_000 {
+        drop(core.running("default/gemma3", &asks("chatbot", priority)));
+        finish(&core, asks("chatbot", priority));
+    }
+    finish(&core, asks("honest", -1));
+    assert_eq!(telemetry.shards[0].requests.list().len(), 2);
+    let page = page(&telemetry);
+    for (model, priority, requests) in
+        [("chatbot", "15", 1.0), ("chatbot", "unknown", 2_984.0), ("honest", "-1", 1.0)]
+    {
+        let labels = format!(
+            r#"{{model_name="{model}",target_model_name="{model}",inference_pool="default/gemma3",priority="{priority}"}}"#
+        );
+        assert_eq!(value(&page, &format!("inference_objective_request_total{labels}")), Some(requests));
+    }
+    assert!(!page.contains(r#"priority="16""#), "{page}");
 }
 
 /// A request whose client named the model to send.

@@ -31,7 +31,7 @@ pub(super) fn render(shards: &[Arc<Shard>], scrapes: [u64; 3], gauges: &Gauges) 
     page.into_text()
 }
 
-/// The cells of one label set, added up over cores and priorities.
+/// The cells of one label set, added up over cores.
 struct RequestTotals {
     /// By priority; `None` is `unknown`.
     requests: BTreeMap<Option<i32>, u64>,
@@ -53,9 +53,11 @@ type Totals = BTreeMap<[Box<str>; 3], RequestTotals>;
 fn request_totals(shards: &[Arc<Shard>]) -> Totals {
     let mut totals = Totals::new();
     for (labels, series) in shards.iter().flat_map(|shard| shard.requests.list()) {
-        let RequestLabels { model, target, pool, priority } = labels;
+        let RequestLabels { model, target, pool } = labels;
         let total = totals.entry([model, target, pool]).or_default();
-        *total.requests.entry(priority).or_default() += series.requests.get();
+        for (priority, count) in series.requests.list() {
+            *total.requests.entry(priority).or_default() += count;
+        }
         total.running += series.running.load(Relaxed);
         for (sum, count) in total.errors.iter_mut().zip(&series.errors) {
             *sum += count.get();
