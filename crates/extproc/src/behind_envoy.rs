@@ -1,8 +1,9 @@
 //! For tests: every journey and every example, played through this door.
 //!
 //! Here an Envoy-based gateway stands in front, as far as it asks: it asks the router, routes by the header that it was told
-//! as soon as it was told, and asks the pool's picker. No model server stands behind it: what one would answer is not held
-//! against the table. The route's filters are Envoy's own and are not played.
+//! as soon as it was told, and asks the pool's picker, to which it shows what the endpoint answers; after a 503 it goes on to
+//! the next endpoint of the picker's list. No simulated model server stands behind it: what one would answer is not held
+//! against the table. The route's filters and times are Envoy's own and are not played.
 
 use crate::BodyMode;
 use crate::bbr::{Bbr, BbrSettings, PassOn};
@@ -11,25 +12,29 @@ use crate::replies::Replies;
 use crate::replies::tests::read;
 use crate::session::{Door as _, Next, Session};
 use crate::wire::{
-    BodySendMode, HeaderMutation, HeaderValue, HttpBody, HttpHeaders, ImmediateResponse, Mutation,
-    ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request, Response,
+    BodySendMode, HeaderMutation, HeaderValue, HttpBody, HttpHeaders, HttpTrailers, ImmediateResponse,
+    Metadata, Mutation, Phase, ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request,
+    Response, Struct, Value,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
-use journey::headers::{DESTINATION_ENDPOINT, MODEL_NAME};
+use journey::headers::{
+    DESTINATION_ENDPOINT, DESTINATION_ENDPOINT_SERVED, DESTINATION_ENDPOINT_SUBSET, MODEL_NAME, REQUEST_ID,
+};
 use journey::{BodyPace, Now};
-use journeys::{Answer, Door, Given, Journey, SIDE_BY_SIDE, Sent};
+use journeys::{Answer, Door, Ends, Journey, PerEndpoint, Report, SIDE_BY_SIDE, Sent, Step};
 use payload::Budget;
 use resources::Folder;
 use routing::{Model, RequestHead, Walk};
 use signals::Engine;
 use state::{Backend, Clock, Pool, Settings, World};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use telemetry::Telemetry;
+use telemetry::{Explanation, Telemetry};
 
 /// How a gateway asks.
 #[derive(Debug, Clone, Copy)]
@@ -75,20 +80,36 @@ fn play(folder: &Path, asking: Asking, door: Door) {
         let mut answers = Vec::new();
         while answers.len() < step.times {
             let count = SIDE_BY_SIDE.min(step.times - answers.len());
-            // Side by side: what a picker reserved is given back when all have been sent.
-            let (more, _flights): (Vec<_>, Vec<_>) = (0..count).map(|_| gateway.send(&step.request)).unzip();
-            answers.extend(more);
+            // Side by side: all have been sent before the first is answered.
+            let sent: Vec<_> = (0..count).map(|_| gateway.send(&step.request)).collect();
+            answers.extend(sent.into_iter().map(|sent| match sent {
+                ControlFlow::Continue(under_way) => gateway.answer(&journey, step, under_way),
+                ControlFlow::Break(answer) => answer,
+            }));
         }
         playing.hold(step, &answers);
     }
+    gateway.hold_that_nothing_is_reserved();
 }
 
 /// An Envoy-based gateway, as far as it asks.
 struct Gateway {
     asking: Asking,
     world: World,
+    telemetry: Arc<Telemetry>,
     bbr: Rc<Bbr>,
     epp: Rc<Epp>,
+}
+
+/// A request that was sent to an endpoint, and not answered yet.
+struct UnderWay {
+    sent: Sent,
+    /// The endpoints of its backend.
+    endpoints: Vec<SocketAddr>,
+    /// Where it may go, best first: places among them.
+    list: Vec<usize>,
+    /// What the picker reserved is given back when this is dropped. A Service has none.
+    picker: Option<EppSession>,
 }
 
 impl Gateway {
@@ -115,13 +136,14 @@ impl Gateway {
             body_pace,
         };
         let budget = Budget::new(64 << 20);
-        let epp = Epp::new(&Arc::new(settings), &budget, &world, &Telemetry::new(1, 1), 0);
+        let telemetry = Telemetry::new(1, SIDE_BY_SIDE);
+        let epp = Epp::new(&Arc::new(settings), &budget, &world, &telemetry, 0);
         let bbr = Bbr::new(router, Arc::default(), budget, Arc::default());
-        Gateway { asking, world, bbr: Rc::new(bbr), epp: Rc::new(epp) }
+        Gateway { asking, world, telemetry, bbr: Rc::new(bbr), epp: Rc::new(epp) }
     }
 
     /// The endpoints of a pool report something.
-    fn report(&self, pool: &str, given: &Given) {
+    fn report(&self, pool: &str, given: &PerEndpoint<Report>) {
         let snapshot = self.world.load();
         let pool = snapshot.pools.iter().find(|known| *known.name.name == *pool).expect("a pool");
         for (place, (slot, _)) in pool.endpoints.iter().enumerate() {
@@ -130,52 +152,108 @@ impl Gateway {
         }
     }
 
-    /// Sends a request; what its picker reserved is given back when the session is dropped.
-    fn send(&self, request: &journeys::Request) -> (Answer, Option<EppSession>) {
+    /// Sends a request to an endpoint, unless somebody answers it before.
+    fn send(&self, request: &journeys::Request) -> ControlFlow<Answer, UnderWay> {
         let body = request.body();
         let mut headers = request.headers();
-        if !body.is_empty() {
+        if !body.is_empty() && request.trailers().is_none() {
             headers.insert(header::CONTENT_LENGTH, body.len().into());
         }
-        let mut pool = None;
+        let mut backend = None;
         let route = |headers: &HeaderMap| match self.route(request, headers) {
             Ok(found) => {
-                pool = Some(found);
+                backend = Some(found);
                 ControlFlow::Continue(())
             }
             Err(status) => ControlFlow::Break(by_envoy(status)),
         };
         let body_mode = self.asking.body_mode;
-        let mut asked = Asked { request, headers: &mut headers, body_mode };
-        let body = match asked.process(&mut self.bbr.open(0), &body, route) {
-            ControlFlow::Continue(body) => body,
-            ControlFlow::Break(answer) => return (answer, None),
-        };
-        let pool = pool.expect("a request is routed when the router has answered");
-        let place = self.world.load().pools.iter().position(|known| Arc::ptr_eq(known, &pool));
-        let mut picker = self.epp.open(place.expect("a pool of the snapshot"));
-        let body = match asked.process(&mut picker, &body, |_| ControlFlow::Continue(())) {
-            ControlFlow::Continue(body) => body,
-            ControlFlow::Break(answer) => return (answer, None),
-        };
-        let destination = headers.remove(DESTINATION_ENDPOINT).expect("an endpoint");
-        let best = destination.to_str().unwrap().split(',').next().unwrap_or_default();
-        let sent = Sent {
-            pool: pool.name.name.to_string(),
-            endpoint: pool
-                .endpoints
-                .iter()
-                .position(|(_, key)| key.address.to_string() == best)
-                .expect("an endpoint of the pool"),
-            path: request.path.clone(),
-            headers,
-            body,
-        };
-        (Answer { response: None, sent: Some(sent) }, Some(picker))
+        let mut asked = Asked { request, headers: &mut headers, body_mode, subset: None };
+        let body = asked.process(&mut self.bbr.open(0), &body, route)?;
+        match backend.expect("a request is routed when the router has answered") {
+            Backend::Pool(pool) => self.ask_picker(request, &pool, headers, &body),
+            Backend::Service(service) => ControlFlow::Continue(UnderWay {
+                sent: sent(&service.name, request, headers, body),
+                endpoints: service.endpoints.clone(),
+                list: vec![0],
+                picker: None,
+            }),
+            Backend::Broken(_) => ControlFlow::Break(by_envoy(500)),
+        }
     }
 
-    /// The pool of a request, or the status that the gateway answers for want of one.
-    fn route(&self, request: &journeys::Request, headers: &HeaderMap) -> Result<Arc<Pool>, u16> {
+    /// Asks a pool's picker where a request goes.
+    fn ask_picker(
+        &self,
+        request: &journeys::Request,
+        pool: &Arc<Pool>,
+        mut headers: HeaderMap,
+        body: &Bytes,
+    ) -> ControlFlow<Answer, UnderWay> {
+        let endpoints: Vec<SocketAddr> = pool.endpoints.iter().map(|(_, key)| key.address).collect();
+        let hint = |place: &usize| Value::string(endpoints[*place].to_string());
+        let subset = request.subset.as_ref().map(|places| Value::list(places.iter().map(hint).collect()));
+        let place = self.world.load().pools.iter().position(|known| Arc::ptr_eq(known, pool));
+        let mut picker = self.epp.open(place.expect("a pool of the snapshot"));
+        let mut asked = Asked { request, headers: &mut headers, body_mode: self.asking.body_mode, subset };
+        let body = asked.process(&mut picker, body, |_| ControlFlow::Continue(()))?;
+        let destination = headers.remove(DESTINATION_ENDPOINT).expect("an endpoint");
+        let place = |picked: &str| endpoints.iter().position(|endpoint| endpoint.to_string() == picked);
+        let list = destination.to_str().unwrap().split(',');
+        let list = list.map(|picked| place(picked).expect("an endpoint of the pool")).collect();
+        let sent = sent(&pool.name, request, headers, body);
+        ControlFlow::Continue(UnderWay { sent, endpoints, list, picker: Some(picker) })
+    }
+
+    /// The endpoint answers, or after its 503 the next of the list.
+    fn answer(&self, journey: &Journey, step: &Step, under_way: UnderWay) -> Answer {
+        let UnderWay { mut sent, endpoints, list, mut picker } = under_way;
+        let serves = list.iter().find(|place| step.reply(**place).status != 503);
+        sent.endpoint = *serves.or(list.last()).expect("an endpoint");
+        let reply = step.reply(sent.endpoint);
+        let response = journey.model_servers[&sent.pool].is_null().then(|| match &mut picker {
+            Some(picker) => self.show(picker, &reply, endpoints[sent.endpoint]),
+            None => journeys::Response { status: reply.status, headers: reply.headers(), body: reply.body() },
+        });
+        drop(picker);
+        let id = sent.headers.get(REQUEST_ID).filter(|_| step.asks_why());
+        let record = id.and_then(|id| self.telemetry.record(id.to_str().unwrap()));
+        let explained = record.map(|record| serde_json::to_value(Explanation::new(&record, &[])).unwrap());
+        Answer { response, sent: Some(sent), explained }
+    }
+
+    /// Shows a picker what the endpoint `served` answers; gives what the client gets.
+    fn show(
+        &self,
+        picker: &mut EppSession,
+        reply: &journeys::Reply,
+        served: SocketAddr,
+    ) -> journeys::Response {
+        let mut headers = reply.headers();
+        let (body, trailers) = (reply.body(), reply.trailers());
+        let is_whole = reply.ends == Ends::Whole && trailers.is_none();
+        let head = head(&[(":status", &reply.status.to_string())], &headers, is_whole && body.is_empty());
+        let is_streamed = self.asking.body_mode == BodySendMode::FullDuplexStreamed;
+        let mut passed = if is_streamed { Vec::new() } else { body.to_vec() };
+        let served = Value::string(served.to_string());
+        let first = ProcessingRequest {
+            request: Some(Request::ResponseHeaders(head)),
+            metadata_context: said("envoy.lb", &DESTINATION_ENDPOINT_SERVED, served),
+            ..ProcessingRequest::default()
+        };
+        let pieces = pieces(&body, Phase::Response, is_streamed, is_whole);
+        let last = trailers.map(|_| message(Request::ResponseTrailers(HttpTrailers::default())));
+        for message in [first].into_iter().chain(pieces).chain(last) {
+            for reply in say(picker, message) {
+                let taken = take(reply, &mut headers, &mut passed);
+                assert!(taken.is_continue(), "a response that has begun is not refused");
+            }
+        }
+        journeys::Response { status: reply.status, headers, body: passed.into() }
+    }
+
+    /// The backend of a request, or the status that the gateway answers for want of one.
+    fn route(&self, request: &journeys::Request, headers: &HeaderMap) -> Result<Backend, u16> {
         let snapshot = self.world.load();
         let listener = snapshot.listener(8080, &request.host).ok_or(404_u16)?;
         let (path, query) =
@@ -186,17 +264,37 @@ impl Gateway {
         let Walk::Rule(rule) = listener.routes.walk(&asked, model.map_or(Model::Absent, Model::Named)) else {
             return Err(404);
         };
-        match &rule.draw(&mut fastrand::Rng::new()).ok_or(500_u16)?.backend {
-            Backend::Pool(pool) => Ok(Arc::clone(pool)),
-            _ => Err(500),
+        Ok(rule.draw(&mut fastrand::Rng::new()).ok_or(500_u16)?.backend.clone())
+    }
+
+    /// Everything that was reserved was given back.
+    fn hold_that_nothing_is_reserved(&self) {
+        for pool in &self.world.load().pools {
+            let endpoints = pool.domain.lock().endpoints(self.world.clock().now());
+            assert!(endpoints.iter().all(|endpoint| endpoint.in_flight == 0), "{endpoints:?}");
         }
     }
+}
+
+/// What the endpoints of a backend are sent; which of them is not known yet.
+fn sent(
+    backend: &resources::ObjectName,
+    request: &journeys::Request,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Sent {
+    Sent { pool: backend.name.to_string(), endpoint: 0, path: request.path.clone(), headers, body }
 }
 
 /// What Envoy answers in its own words.
 fn by_envoy(status: u16) -> Answer {
     let headers = [(header::SERVER, http::HeaderValue::from_static("envoy"))].into_iter().collect();
-    Answer { response: Some(journeys::Response { status, headers, body: Bytes::new() }), sent: None }
+    by_itself(status, headers, Bytes::new())
+}
+
+/// What was answered before an endpoint was sent anything.
+fn by_itself(status: u16, headers: HeaderMap, body: Bytes) -> Answer {
+    Answer { response: Some(journeys::Response { status, headers, body }), sent: None, explained: None }
 }
 
 /// A request on its way through the processors.
@@ -204,6 +302,8 @@ struct Asked<'r> {
     request: &'r journeys::Request,
     headers: &'r mut HeaderMap,
     body_mode: BodySendMode,
+    /// The endpoints that the gateway would take.
+    subset: Option<Value>,
 }
 
 /// The least bytes of a piece of a body: cut anywhere.
@@ -223,13 +323,12 @@ impl Asked<'_> {
     ) -> ControlFlow<Answer, Bytes> {
         let is_streamed = self.body_mode == BodySendMode::FullDuplexStreamed;
         let mut passed = if is_streamed { Vec::new() } else { body.to_vec() };
-        let mut replies = Replies::default();
-        for message in [self.first(body.is_empty())].into_iter().chain(pieces(body, is_streamed)) {
-            let mut next = session.on(message, Now(0), &mut replies);
-            while next == Next::Again {
-                next = session.again(&mut replies);
-            }
-            for reply in read(&mut replies) {
+        let has_trailers = self.request.trailers().is_some();
+        let first = self.first(body.is_empty() && !has_trailers);
+        let pieces = pieces(body, Phase::Request, is_streamed, !has_trailers);
+        let last = has_trailers.then(|| message(Request::RequestTrailers(HttpTrailers::default())));
+        for message in [first].into_iter().chain(pieces).chain(last) {
+            for reply in say(session, message) {
                 let is_of_headers = matches!(reply.response, Some(Response::RequestHeaders(_)));
                 take(reply, self.headers, &mut passed)?;
                 if is_streamed && is_of_headers {
@@ -245,18 +344,14 @@ impl Asked<'_> {
 
     /// The message that opens a stream.
     fn first(&self, end_of_stream: bool) -> ProcessingRequest {
-        let Asked { request, headers, body_mode } = self;
-        let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-        let pseudo = [(":method", &request.method), (":path", &request.path), (":authority", &request.host)];
-        let mut map: Vec<HeaderValue> =
-            pseudo.into_iter().map(|(name, value)| HeaderValue::raw(copy(name), copy(value))).collect();
-        let real = headers.iter().filter(|(name, _)| **name != header::HOST);
-        map.extend(real.map(|(name, value)| {
-            HeaderValue::raw(copy(name.as_str()), Bytes::copy_from_slice(value.as_bytes()))
-        }));
-        let head = HttpHeaders { headers: Some(crate::wire::HeaderMap { headers: map }), end_of_stream };
+        let Asked { request, headers, body_mode, subset } = self;
+        let pseudo = [(":method", &*request.method), (":path", &request.path), (":authority", &request.host)];
+        let head = head(&pseudo, headers, end_of_stream);
+        let subset = subset.clone();
         ProcessingRequest {
             request: Some(Request::RequestHeaders(head)),
+            metadata_context: subset
+                .and_then(|subset| said("envoy.lb.subset_hint", &DESTINATION_ENDPOINT_SUBSET, subset)),
             protocol_config: Some(ProtocolConfiguration {
                 request_body_mode: *body_mode as i32,
                 response_body_mode: *body_mode as i32,
@@ -267,14 +362,57 @@ impl Asked<'_> {
     }
 }
 
-/// The messages of a body.
-fn pieces(body: &Bytes, is_streamed: bool) -> impl Iterator<Item = ProcessingRequest> {
+/// The head of a request or a response; the host stands in `:authority`.
+fn head(pseudo: &[(&str, &str)], headers: &HeaderMap, end_of_stream: bool) -> HttpHeaders {
+    let copy = Bytes::copy_from_slice;
+    let pseudo =
+        pseudo.iter().map(|(name, value)| HeaderValue::raw(copy(name.as_bytes()), copy(value.as_bytes())));
+    let real = headers.iter().filter(|(name, _)| **name != header::HOST);
+    let real =
+        real.map(|(name, value)| HeaderValue::raw(copy(name.as_str().as_bytes()), copy(value.as_bytes())));
+    let headers = Some(crate::wire::HeaderMap { headers: pseudo.chain(real).collect() });
+    HttpHeaders { headers, end_of_stream }
+}
+
+fn message(request: Request) -> ProcessingRequest {
+    ProcessingRequest { request: Some(request), ..ProcessingRequest::default() }
+}
+
+/// What the gateway says in metadata.
+fn said(namespace: &str, key: &HeaderName, value: Value) -> Option<Metadata> {
+    Some(Metadata { filter_metadata: [(namespace.to_owned(), Struct::of(key.as_str(), value))].into() })
+}
+
+/// Says a message; gives the replies.
+fn say<S>(session: &mut S, message: ProcessingRequest) -> Vec<ProcessingResponse>
+where
+    S: Session<Message = ProcessingRequest>,
+{
+    let mut replies = Replies::default();
+    let mut next = session.on(message, Now(0), &mut replies);
+    while next == Next::Again {
+        next = session.again(&mut replies);
+    }
+    read(&mut replies)
+}
+
+/// The messages of a body; `ends` with the last of them.
+fn pieces(
+    body: &Bytes,
+    phase: Phase,
+    is_streamed: bool,
+    ends: bool,
+) -> impl Iterator<Item = ProcessingRequest> {
     let bytes = if is_streamed { body.len().div_ceil(PIECES_MAX).max(PIECE_BYTES_MIN) } else { usize::MAX };
     let pieces = body.chunks(bytes);
     let count = pieces.len();
     pieces.enumerate().map(move |(place, piece)| {
-        let body = HttpBody { body: Bytes::copy_from_slice(piece).into(), end_of_stream: place + 1 == count };
-        ProcessingRequest { request: Some(Request::RequestBody(body)), ..ProcessingRequest::default() }
+        let end_of_stream = ends && place + 1 == count;
+        let body = HttpBody { body: Bytes::copy_from_slice(piece).into(), end_of_stream };
+        message(match phase {
+            Phase::Request => Request::RequestBody(body),
+            Phase::Response => Request::ResponseBody(body),
+        })
     })
 }
 
@@ -282,8 +420,8 @@ fn pieces(body: &Bytes, is_streamed: bool) -> impl Iterator<Item = ProcessingReq
 fn take(reply: ProcessingResponse, headers: &mut HeaderMap, passed: &mut Vec<u8>) -> ControlFlow<Answer> {
     let common = match reply.response {
         Some(Response::ImmediateResponse(refused)) => return ControlFlow::Break(refusal(&refused)),
-        Some(Response::RequestHeaders(headers)) => headers.response,
-        Some(Response::RequestBody(body)) => body.response,
+        Some(Response::RequestHeaders(headers) | Response::ResponseHeaders(headers)) => headers.response,
+        Some(Response::RequestBody(body) | Response::ResponseBody(body)) => body.response,
         _ => None,
     };
     let common = common.unwrap_or_default();
@@ -311,5 +449,5 @@ fn refusal(refused: &ImmediateResponse) -> Answer {
     let mut headers = HeaderMap::new();
     change(&mut headers, &refused.headers.clone().unwrap_or_default());
     let status = refused.status.as_ref().expect("a status").code as u16;
-    Answer { response: Some(journeys::Response { status, headers, body: refused.body.clone() }), sent: None }
+    by_itself(status, headers, refused.body.clone())
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
+use serde_json::Value;
 
 /// What became of a request.
 #[derive(Debug)]
@@ -10,6 +11,8 @@ pub struct Answer {
     pub response: Option<Response>,
     /// What an endpoint was sent; `None` if nothing was forwarded.
     pub sent: Option<Sent>,
+    /// What `explain` tells of it, if the step asks.
+    pub explained: Option<Value>,
 }
 
 /// What a client got.
@@ -19,14 +22,14 @@ pub struct Response {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, whole.
+    /// The body, or what came of it.
     pub body: Bytes,
 }
 
 /// What an endpoint was sent.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    /// Its InferencePool.
+    /// Its InferencePool or Service.
     pub pool: String,
     /// Its place in the pool, in the order of the manifests' ports.
     pub endpoint: usize,
@@ -52,6 +55,6 @@ impl Answer {
 
 /// The model that a JSON body names.
 pub(crate) fn model(body: &[u8]) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let body: Value = serde_json::from_slice(body).ok()?;
     body["model"].as_str().map(str::to_owned)
 }

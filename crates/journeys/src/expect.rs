@@ -1,7 +1,7 @@
 //! Answers held against what is expected of them.
 
 use crate::request::bytes;
-use crate::{Answer, Request, Response, Sent};
+use crate::{Answer, Ends, Response, Sent, Step};
 use http::HeaderMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -28,6 +28,7 @@ pub(crate) struct Expect {
     headers_sent: BTreeMap<String, Option<String>>,
     headers: BTreeMap<String, Option<String>>,
     fields: BTreeMap<String, Value>,
+    explained: BTreeMap<String, Value>,
     stream: bool,
     pools: Shares,
     endpoints: Shares,
@@ -41,12 +42,7 @@ fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 
 impl Expect {
     /// Holds the answers to a request against this; `endpoints` are those of earlier steps.
-    pub(crate) fn hold(
-        &self,
-        request: &Request,
-        answers: &[Answer],
-        endpoints: &HashMap<&str, usize>,
-    ) -> Held {
+    pub(crate) fn hold(&self, step: &Step, answers: &[Answer], endpoints: &HashMap<&str, usize>) -> Held {
         let same_as = self.endpoint_same_as.as_deref().map(|step| {
             *endpoints.get(step).unwrap_or_else(|| panic!("no step {step:?} before reached an endpoint"))
         });
@@ -62,7 +58,7 @@ impl Expect {
             let model = self.model_sent.clone().map(Some);
             equal("model sent", &answer.model_sent(), model.as_ref()).map_err(|why| told(why, answer))?;
             match sent {
-                Some(sent) => self.hold_sent(request, sent)?,
+                Some(sent) => self.hold_sent(step, sent)?,
                 None if self.path_sent.is_some() || self.body_sent.is_some() => {
                     return Err("nothing was sent".to_owned());
                 }
@@ -70,7 +66,9 @@ impl Expect {
             }
             if let Some(response) = &answer.response {
                 self.hold_response(response).map_err(|why| told(why, answer))?;
+                sent.map_or(Ok(()), |sent| passed_on(step, sent, response))?;
             }
+            fields(answer.explained.as_ref().unwrap_or(&Value::Null), &self.explained)?;
         }
         let sent = || answers.iter().filter_map(|answer| answer.sent.as_ref());
         shares("pools", &self.pools, sent().map(|sent| sent.pool.clone()))?;
@@ -78,25 +76,24 @@ impl Expect {
         shares("models sent", &self.models_sent, answers.iter().filter_map(Answer::model_sent))
     }
 
-    fn hold_sent(&self, request: &Request, sent: &Sent) -> Held {
+    fn hold_sent(&self, step: &Step, sent: &Sent) -> Held {
         equal("path sent", &sent.path, self.path_sent.as_ref())?;
         headers("header sent", &sent.headers, &self.headers_sent)?;
         let lengths = sent.headers.get_all(http::header::CONTENT_LENGTH).iter();
         for length in lengths.filter_map(|length| length.to_str().ok()) {
             equal("Content-Length sent", &length.to_owned(), Some(&sent.body.len().to_string()))?;
         }
-        let as_sent = || request.body();
         let expected = match &self.body_sent {
             Some(body) => Some(bytes(body).into()),
-            None if self.rewrites(request) => None,
-            None => Some(as_sent()),
+            None if self.rewrites(step) => None,
+            None => Some(step.request.body()),
         };
         equal("body sent", &sent.body, expected.as_ref())
     }
 
     /// Whether another model than the one asked for is sent: then the body is another, too.
-    fn rewrites(&self, request: &Request) -> bool {
-        !self.models_sent.is_empty() || (self.model_sent.is_some() && self.model_sent != request.model())
+    fn rewrites(&self, step: &Step) -> bool {
+        !self.models_sent.is_empty() || (self.model_sent.is_some() && self.model_sent != step.request.model())
     }
 
     fn hold_response(&self, response: &Response) -> Held {
@@ -104,18 +101,36 @@ impl Expect {
         let text = String::from_utf8_lossy(&response.body);
         if !self.fields.is_empty() {
             let body: Value = serde_json::from_slice(&response.body).map_err(|error| error.to_string())?;
-            for (pointer, value) in &self.fields {
-                let there = body.pointer(pointer).ok_or_else(|| format!("there is no {pointer}"))?;
-                if !matches(there, value) {
-                    return Err(format!("{pointer} is {there}, not {value}"));
-                }
-            }
+            fields(&body, &self.fields)?;
         }
         if self.stream && !(text.starts_with("data: ") && text.trim_end().ends_with("data: [DONE]")) {
             return Err("it is no stream of events with an end".to_owned());
         }
         Ok(())
     }
+}
+
+/// A described reply reaches the client byte for byte, as far as it came; a gateway may add a word to one that broke.
+fn passed_on(step: &Step, sent: &Sent, response: &Response) -> Held {
+    if step.replies.is_none() || step.request.method == "HEAD" {
+        return Ok(());
+    }
+    let reply = step.reply(sent.endpoint);
+    let came = &response.body[..response.body.len().min(reply.body().len())];
+    let whole = reply.ends == Ends::Broken || response.body.len() == came.len();
+    equal("body of the answer", &came, Some(&&reply.body()[..]))?;
+    if whole { Ok(()) } else { Err("more came than the endpoint answered".to_owned()) }
+}
+
+/// What stands in a JSON text at each pointer.
+fn fields(body: &Value, expected: &BTreeMap<String, Value>) -> Held {
+    for (pointer, value) in expected {
+        let there = body.pointer(pointer).unwrap_or(&Value::Null);
+        if !matches(there, value) {
+            return Err(format!("{pointer} is {there}, not {value}"));
+        }
+    }
+    Ok(())
 }
 
 /// The reason with what the client got.

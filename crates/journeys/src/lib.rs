@@ -7,12 +7,14 @@
 
 mod answer;
 mod expect;
+mod reply;
 mod request;
 mod script;
 
 pub use answer::{Answer, Response, Sent};
+pub use reply::{Ends, Reply};
 pub use request::Request;
-pub use script::{Door, Given, Journey, Playing, Report, Step, examples, tables};
+pub use script::{Door, Journey, PerEndpoint, Playing, Report, Step, examples, tables};
 
 /// Requests that a step sends side by side, at most.
 pub const SIDE_BY_SIDE: usize = 16;

@@ -23,35 +23,24 @@ pub struct Request {
     #[serde(default)]
     body: Value,
     coded: Option<Coding>,
+    #[serde(default)]
+    trailers: BTreeMap<String, String>,
+    /// The places of the endpoints that the gateway in front would take; `None` if it says nothing.
+    pub subset: Option<Vec<usize>>,
 }
 
 /// How a body is coded before it is sent.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Coding {
+pub(crate) enum Coding {
     Gzip,
     Zstd,
 }
 
-fn localhost() -> String {
-    "localhost".to_owned()
-}
-
-impl Request {
-    /// The headers, `Host` among them.
-    pub fn headers(&self) -> HeaderMap {
-        let header = |(name, value): (&String, &String)| {
-            (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
-        };
-        let mut headers: HeaderMap = self.headers.iter().map(header).collect();
-        headers.insert(http::header::HOST, self.host.parse().unwrap());
-        headers
-    }
-
-    /// The body, coded as it is sent.
-    pub fn body(&self) -> Bytes {
-        let body = bytes(&self.body);
-        match self.coded {
+impl Coding {
+    /// The body as it is sent.
+    pub(crate) fn code(coding: Option<Coding>, body: Vec<u8>) -> Bytes {
+        match coding {
             None => body.into(),
             Some(Coding::Gzip) => {
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -61,11 +50,42 @@ impl Request {
             Some(Coding::Zstd) => zstd::encode_all(&body[..], 0).unwrap().into(),
         }
     }
+}
+
+fn localhost() -> String {
+    "localhost".to_owned()
+}
+
+impl Request {
+    /// The headers, `Host` among them.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = headers(&self.headers);
+        headers.insert(http::header::HOST, self.host.parse().unwrap());
+        headers
+    }
+
+    /// The body, coded as it is sent.
+    pub fn body(&self) -> Bytes {
+        Coding::code(self.coded, bytes(&self.body))
+    }
+
+    /// The trailers; `None` if there are none.
+    pub fn trailers(&self) -> Option<HeaderMap> {
+        (!self.trailers.is_empty()).then(|| headers(&self.trailers))
+    }
 
     /// The model that an uncoded JSON body asks for.
     pub(crate) fn model(&self) -> Option<String> {
         crate::answer::model(&bytes(&self.body))
     }
+}
+
+/// Headers by their names.
+pub(crate) fn headers(described: &BTreeMap<String, String>) -> HeaderMap {
+    let header = |(name, value): (&String, &String)| {
+        (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+    };
+    described.iter().map(header).collect()
 }
 
 /// The bytes of a described body: compact JSON of an object, a string's own, or pieces behind each other.

@@ -1,7 +1,7 @@
 //! A journey's folder as it is read, and how it is played.
 
 use crate::expect::Expect;
-use crate::{Answer, Request};
+use crate::{Answer, Reply, Request};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
@@ -56,7 +56,9 @@ pub struct Step {
     pub name: String,
     /// What the endpoints of a pool report just before.
     #[serde(default)]
-    pub given: BTreeMap<String, Given>,
+    pub given: BTreeMap<String, PerEndpoint<Report>>,
+    /// What the endpoints answer to it.
+    pub replies: Option<PerEndpoint<Reply>>,
     /// How often it is sent.
     #[serde(default = "once")]
     pub times: usize,
@@ -76,22 +78,22 @@ fn once() -> usize {
     1
 }
 
-/// What endpoints report: each its own, in the order of the manifests' ports, or all the same.
-#[derive(Debug, Deserialize)]
+/// What endpoints do: each its own, in the order of the manifests' ports, or all the same.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-pub enum Given {
+pub enum PerEndpoint<T> {
     /// Each its own.
-    Each(Vec<Report>),
+    Each(Vec<T>),
     /// All the same.
-    All(Report),
+    All(T),
 }
 
-impl Given {
-    /// What the endpoint at this place reports.
-    pub fn of(&self, endpoint: usize) -> &Report {
+impl<T> PerEndpoint<T> {
+    /// What the endpoint at this place does.
+    pub fn of(&self, endpoint: usize) -> &T {
         match self {
-            Given::Each(reports) => &reports[endpoint],
-            Given::All(report) => report,
+            PerEndpoint::Each(each) => &each[endpoint],
+            PerEndpoint::All(all) => all,
         }
     }
 }
@@ -204,7 +206,7 @@ impl<'j> Playing<'j> {
             Door::WaitingEnvoy if step.early => (&step.at_gateway, &step.behind_envoy),
             Door::Envoy | Door::WaitingEnvoy => (&step.behind_envoy, &step.at_gateway),
         };
-        let hold = |marked| step.expect(marked).hold(&step.request, answers, &self.endpoints);
+        let hold = |marked| step.expect(marked).hold(step, answers, &self.endpoints);
         if let Err(why) = hold(ours) {
             self.failures.push(format!("{}: {why}", step.name));
         } else if (ours.is_some() || others.is_some()) && hold(others).is_ok() {
@@ -217,6 +219,17 @@ impl<'j> Playing<'j> {
 }
 
 impl Step {
+    /// What the endpoint at this place answers to it.
+    pub fn reply(&self, endpoint: usize) -> Reply {
+        self.replies.as_ref().map(|replies| replies.of(endpoint).clone()).unwrap_or_default()
+    }
+
+    /// Whether it asks what `explain` tells of the request.
+    pub fn asks_why(&self) -> bool {
+        let expects = [Some(&self.expect), self.at_gateway.as_ref(), self.behind_envoy.as_ref()];
+        expects.into_iter().flatten().any(|expect| expect.contains_key("explained"))
+    }
+
     /// What it expects, with what is marked for a door in the place of what is not.
     fn expect(&self, marked: &Option<Map<String, Value>>) -> Expect {
         let mut expect = self.expect.clone();

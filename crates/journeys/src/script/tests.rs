@@ -17,7 +17,8 @@ fn served(body: &str) -> Answer {
         body: Bytes::copy_from_slice(body.as_bytes()),
     };
     let response = Response { status: 200, headers, body: Bytes::from_static(b"{\"n\":1}") };
-    Answer { response: Some(response), sent: Some(sent) }
+    let explained = Some(json!({"answer": {"output_tokens": 3}}));
+    Answer { response: Some(response), sent: Some(sent), explained }
 }
 
 const BODY: &str = r#"{"model":"chatbot"}"#;
@@ -49,7 +50,8 @@ fn what_is_not_as_expected_is_told() {
         (json!({"headers": {"content-type": "text"}}), "header content-type is"),
         (json!({"headers": {"content-type": null}}), "header content-type is"),
         (json!({"fields": {"/n": 2}}), "/n is 1, not 2"),
-        (json!({"fields": {"/m": "*"}}), "there is no /m"),
+        (json!({"fields": {"/m": "*"}}), "/m is null, not \"*\""),
+        (json!({"explained": {"/answer/output_tokens": 4}}), "/answer/output_tokens is 3, not 4"),
         (json!({"stream": true}), "no stream"),
         (json!({"pools": {"gemma3": [0.0, 0.5]}}), "gemma3 has 1 of 1"),
         (json!({"endpoints": {"0": [0.5, 1.0]}}), "0 has 0 of 1"),
@@ -64,6 +66,19 @@ fn a_body_that_did_not_arrive_byte_for_byte_is_told() {
     let other = || served(r#"{"model": "chatbot"}"#);
     let wrong = wrong(json!({"status": 200}), json!({}), Door::Gateway, other);
     assert!(wrong.is_some_and(|wrong| wrong.contains("body sent is")));
+}
+
+#[test]
+fn an_answer_that_did_not_arrive_byte_for_byte_is_told() {
+    let wrong = |replies: Value| {
+        let marks = json!({"replies": replies});
+        wrong(json!({"status": 200}), marks, Door::Gateway, || served(BODY))
+    };
+    assert!(wrong(json!({"body": "{\"n\":2}"})).is_some_and(|wrong| wrong.contains("body of the answer is")));
+    assert!(wrong(json!({"body": "{\"n\""})).is_some_and(|wrong| wrong.contains("more came")));
+    for right in [json!({"body": "{\"n\":1}"}), json!({"body": "{\"n\"", "ends": "broken"})] {
+        assert_eq!(wrong(right), None);
+    }
 }
 
 #[test]

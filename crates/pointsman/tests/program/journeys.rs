@@ -2,9 +2,15 @@
 
 use crate::recorder::Recorder;
 use crate::support::{self, Bench};
-use ::journeys::{Answer, Door, Given, Journey, Request, Response, SIDE_BY_SIDE};
-use http_body_util::Full;
+use ::journeys::{Answer, Door, Ends, Journey, PerEndpoint, Report, Request, Response, SIDE_BY_SIDE, Step};
+use bytes::Bytes;
+use http::header::{HeaderValue, TRANSFER_ENCODING};
+use http_body_util::combinators::WithTrailers;
+use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
 use tokio::task::JoinSet;
 
 #[test]
@@ -25,33 +31,80 @@ pub(crate) async fn play(bench: &Bench, recorder: &Recorder, journey: &Journey) 
         for (pool, given) in &step.given {
             report(bench, recorder, pool, given).await;
         }
+        recorder.reply(step.replies.clone());
         let mut answers = Vec::new();
         while answers.len() < step.times {
             let mut sending = JoinSet::new();
             for _ in 0..SIDE_BY_SIDE.min(step.times - answers.len()) {
-                sending.spawn_local(support::send(bench.gateway, request(&step.request)));
+                sending.spawn_local(tokio::time::timeout(
+                    support::PATIENCE,
+                    send(bench.gateway, request(&step.request), reply_that_never_ends(step)),
+                ));
             }
-            let answered = |answer: support::Answer| {
-                let support::Answer { status, headers, body } = answer;
-                let sent = recorder.sent(&headers);
-                Answer { response: Some(Response { status: status.as_u16(), headers, body }), sent }
-            };
-            answers.extend(sending.join_all().await.into_iter().map(answered));
+            for response in sending.join_all().await {
+                let response = response.expect("an answer in time");
+                let explained = match step.asks_why() {
+                    true => Some(explain(bench, &response).await),
+                    false => None,
+                };
+                let sent = recorder.sent(&response.headers);
+                answers.push(Answer { response: Some(response), sent, explained });
+            }
         }
         playing.hold(step, &answers);
     }
+    bench.endpoints_become(|told| endpoints(told).all(|endpoint| endpoint["in_flight"] == 0)).await;
 }
 
-fn request(described: &Request) -> http::Request<Full<bytes::Bytes>> {
-    let mut request = http::Request::new(Full::new(described.body()));
+type RequestBody = WithTrailers<Full<Bytes>, Ready<Option<Result<http::HeaderMap, Infallible>>>>;
+
+fn request(described: &Request) -> http::Request<RequestBody> {
+    let trailers = described.trailers().map(Ok);
+    let mut headers = described.headers();
+    if trailers.is_some() {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let mut request = http::Request::new(Full::new(described.body()).with_trailers(ready(trailers)));
     *request.method_mut() = described.method.parse().unwrap();
     *request.uri_mut() = described.path.parse().unwrap();
-    *request.headers_mut() = described.headers();
+    *request.headers_mut() = headers;
     request
 }
 
+/// The bytes of an answer after which nothing comes.
+fn reply_that_never_ends(step: &Step) -> Option<usize> {
+    let reply = step.reply(0);
+    (reply.ends == Ends::Never).then(|| reply.body().len())
+}
+
+/// Sends a request and reads its answer as far as it comes; hangs up after so many bytes.
+async fn send(
+    gateway: SocketAddr,
+    request: http::Request<RequestBody>,
+    hangs_up_after: Option<usize>,
+) -> Response {
+    let (head, mut body) = support::open(gateway, request).await.into_parts();
+    let mut came = Vec::new();
+    while hangs_up_after.is_none_or(|bytes| came.len() < bytes)
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        came.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+    }
+    Response { status: head.status.as_u16(), headers: head.headers, body: came.into() }
+}
+
+/// What `/explain` tells of the request that was answered so, once it has ended.
+async fn explain(bench: &Bench, response: &Response) -> Value {
+    let path = format!("/explain/{}", response.headers["x-request-id"].to_str().unwrap());
+    support::until("the request has ended", async || {
+        let told = bench.admin(&path).await;
+        (told.status == 200).then(|| told.json())
+    })
+    .await
+}
+
 /// Makes the endpoints of a pool report something, and waits until the gateway knows.
-async fn report(bench: &Bench, recorder: &Recorder, pool: &str, given: &Given) {
+async fn report(bench: &Bench, recorder: &Recorder, pool: &str, given: &PerEndpoint<Report>) {
     let addresses = &bench.servers[pool].addresses;
     (0..addresses.len()).for_each(|place| recorder.report(pool, place, given.of(place)));
     let known = |told: &Value, place: usize| {

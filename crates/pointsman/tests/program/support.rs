@@ -4,13 +4,14 @@ use crate::recorder::Recorder;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use journeys::Journey;
-use resources::Folder;
+use resources::{Folder, SERVICE_NAME_LABEL};
 use serde_json::{Value, json};
 use simulator::{Config, Fault, Simulator};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,7 +47,7 @@ impl Answer {
     }
 }
 
-/// The simulated model servers of one InferencePool.
+/// What stands behind one InferencePool or Service.
 pub(crate) struct ModelServers {
     pub(crate) addresses: Vec<SocketAddr>,
     simulators: Vec<Simulator>,
@@ -293,19 +294,27 @@ struct Endpoints<'a> {
 }
 
 impl Endpoints<'_> {
-    /// Starts one for each port of each pool's EndpointSlices, and tells the manifests where it is.
+    /// Starts one for each port of the EndpointSlices of each pool and of each Service that is no picker, and tells the manifests where it is.
     async fn start(
         self,
         folder: &Path,
         manifests: &mut BTreeMap<String, String>,
     ) -> BTreeMap<String, ModelServers> {
         let store = Folder::new([folder.join("manifests")]).load().store;
+        let pools = store.inference_pools.values().map(|pool| (&pool.meta.name.name, pool.selector.clone()));
+        let is_picker = |name: &Arc<str>| {
+            let mut pickers = store.inference_pools.values().filter_map(|pool| pool.endpoint_picker.as_ref());
+            pickers.any(|picker| picker.name == *name)
+        };
+        let services = store.services.keys().map(|service| &service.name).filter(|name| !is_picker(name));
+        let services =
+            services.map(|name| (name, BTreeMap::from([(SERVICE_NAME_LABEL.to_owned(), name.to_string())])));
         let mut servers = BTreeMap::new();
-        for pool in store.inference_pools.values() {
-            let name = pool.meta.name.name.to_string();
+        for (name, selector) in pools.chain(services) {
+            let name = name.to_string();
             let mut of_pool = ModelServers { addresses: Vec::new(), simulators: Vec::new() };
             let slices = store.endpoint_slices.values();
-            for slice in slices.filter(|slice| resources::has_labels(&slice.meta.labels, &pool.selector)) {
+            for slice in slices.filter(|slice| resources::has_labels(&slice.meta.labels, &selector)) {
                 let declared = slice.ports.first().and_then(|port| port.port).expect("a slice with a port");
                 let (mut address, simulator) = start_server(&self.serve[&name]).await.unzip();
                 if let Some(recorder) = self.recorder {
@@ -378,7 +387,10 @@ fn run(mut program: Command, folder: &Path) -> (Child, SocketAddr, SocketAddr, A
 }
 
 /// Sends a request on a connection of its own; its answer's body is still to come.
-pub(crate) async fn open(to: SocketAddr, request: Request<Full<Bytes>>) -> Response<Incoming> {
+pub(crate) async fn open<B>(to: SocketAddr, request: Request<B>) -> Response<Incoming>
+where
+    B: Body<Data = Bytes, Error = Infallible> + 'static,
+{
     let stream = TcpStream::connect(to).await.expect("a connection");
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
