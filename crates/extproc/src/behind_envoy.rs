@@ -211,10 +211,15 @@ impl Gateway {
         let serves = list.iter().find(|place| step.reply(**place).status != 503);
         sent.endpoint = *serves.or(list.last()).expect("an endpoint");
         let reply = step.reply(sent.endpoint);
-        let response = journey.model_servers[&sent.pool].is_null().then(|| match &mut picker {
-            Some(picker) => self.show(picker, &reply, endpoints[sent.endpoint]),
-            None => journeys::Response { status: reply.status, headers: reply.headers(), body: reply.body() },
-        });
+        let response = match &mut picker {
+            _ if !journey.model_servers[&sent.pool].is_null() => None,
+            _ if reply.ends == Ends::Silent => by_envoy(504).response,
+            Some(picker) => Some(self.show(picker, &reply, endpoints[sent.endpoint])),
+            None => {
+                let (status, headers, body) = (reply.status, reply.headers(), reply.body());
+                Some(journeys::Response { status, headers, body })
+            }
+        };
         drop(picker);
         let id = sent.headers.get(REQUEST_ID).filter(|_| step.asks_why());
         let record = id.and_then(|id| self.telemetry.record(id.to_str().unwrap()));

@@ -32,6 +32,8 @@ pub enum Ends {
     Broken,
     /// Not at all: the client hangs up when it has what came.
     Never,
+    /// It does not even begin: the route's time limit ends it.
+    Silent,
 }
 
 impl Default for Reply {

@@ -95,10 +95,8 @@ impl Recorder {
             self.sent.borrow_mut().insert(id.to_owned(), sent);
         }
         let Some(behind) = behind else {
-            let replies = self.replies.borrow();
-            return answered(
-                &replies.as_ref().map(|replies| replies.of(endpoint).clone()).unwrap_or_default(),
-            );
+            let reply = self.replies.borrow().as_ref().map(|replies| replies.of(endpoint).clone());
+            return answered(&reply.unwrap_or_default()).await;
         };
         let answer = send(behind, Request::from_parts(head, body.into())).await;
         let mut passed = Response::new(Leaving::whole(answer.body));
@@ -108,7 +106,10 @@ impl Recorder {
     }
 }
 
-fn answered(reply: &Reply) -> Response<Leaving> {
+async fn answered(reply: &Reply) -> Response<Leaving> {
+    if reply.ends == Ends::Silent {
+        std::future::pending::<()>().await;
+    }
     let data = Some(reply.body()).filter(|body| !body.is_empty()).map(Frame::data);
     let frames = data.into_iter().chain(reply.trailers().map(Frame::trailers)).collect();
     let mut answer = Response::new(Leaving { frames, ends: reply.ends, was_flushed: false });
@@ -147,7 +148,7 @@ impl Body for Leaving {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Ends::Never => Poll::Pending,
+            Ends::Never | Ends::Silent => Poll::Pending,
         }
     }
 
