@@ -266,7 +266,7 @@ impl Gateway {
         let method: Method = request.method.parse().unwrap();
         let asked = RequestHead { method: &method, host: &request.host, path, query, headers };
         let model = headers.get(MODEL_NAME).and_then(|model| std::str::from_utf8(model.as_bytes()).ok());
-        let Walk::Rule(rule) = listener.routes.walk(&asked, model.map_or(Model::Absent, Model::Named)) else {
+        let Walk::Rule(rule) = listener.routes.walk(&asked, Model::found(model)) else {
             return Err(404);
         };
         Ok(rule.draw(&mut fastrand::Rng::new()).ok_or(500_u16)?.backend.clone())

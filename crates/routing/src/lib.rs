@@ -31,6 +31,18 @@ pub enum Model<'m> {
     Named(&'m str),
 }
 
+impl<'m> Model<'m> {
+    /// What was found in a body. A name with a control character is the value of no header: no rule can ask for it.
+    pub fn found(name: Option<&'m str>) -> Model<'m> {
+        match name {
+            Some(name) if !name.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') => {
+                Model::Named(name)
+            }
+            _ => Model::Absent,
+        }
+    }
+}
+
 /// A request's head, as routing sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestHead<'r> {

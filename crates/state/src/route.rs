@@ -58,7 +58,7 @@ impl Listener {
         request: &InferenceRequest,
     ) -> Result<Routed<'_>, Refusal> {
         let model = request.model.as_ref().map(|model| &*model.name.0);
-        match self.routes.walk(asked, model.map_or(Model::Absent, Model::Named)) {
+        match self.routes.walk(asked, Model::found(model)) {
             Walk::Rule(rule) => Ok(Routed::Rule(rule)),
             Walk::Nothing { for_want_of_model: true } => self.without_rule(asked, request),
             Walk::Nothing { for_want_of_model: false } | Walk::ReadBody => Err(no_route(asked)),
