@@ -77,7 +77,7 @@ impl Account {
     /// The request has a place at an endpoint of a pool.
     pub fn took_off(&mut self, flight: Flight) {
         let record = &mut self.record;
-        record.priority = Some(flight.priority);
+        record.priority = flight.priority;
         record.target_model = flight.rewrite.clone();
         record.model_known = record.model.as_ref().is_some_and(|model| flight.pool.knows_model(&model.0));
         record.target_chosen = flight.target_chosen(record.model.as_ref());

@@ -103,7 +103,7 @@ pub fn dispatch(
             let model = sent.cloned();
             let flight = Flight {
                 pool: Arc::clone(pool),
-                priority,
+                priority: Some(priority),
                 rewrite,
                 rewritten_by,
                 decision,
@@ -180,7 +180,7 @@ pub fn assign(
     }?;
     let flight = Flight {
         pool: Arc::clone(pool),
-        priority: 0,
+        priority: None,
         rewrite: None,
         rewritten_by: None,
         decision,
@@ -211,8 +211,8 @@ pub enum Alone {
 pub struct Flight {
     /// The pool that serves it.
     pub pool: Arc<Pool>,
-    /// Its priority.
-    pub priority: i32,
+    /// Its priority; `None` where somebody else admitted it.
+    pub priority: Option<i32>,
     /// The model to write into the body; `None` leaves it.
     pub rewrite: Option<TargetModel>,
     /// The `InferenceModelRewrite` that chose the model, be it the one asked for.

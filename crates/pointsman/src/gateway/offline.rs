@@ -131,7 +131,7 @@ impl Offline {
         let before = self.0.clock().now();
         let flight = dispatch(pool, &asked, random, self.0.clock())?;
         record.decided_in = self.0.clock().now().since(before);
-        record.priority = Some(flight.priority);
+        record.priority = flight.priority;
         record.target_model = flight.rewrite.clone();
         record.decision = Some(flight.decision.clone());
         Ok(())

@@ -79,7 +79,8 @@ fn pointsmans_own_endpoint_picker_picks_rewrites_and_learns() {
     for _ in 0..4 {
         let response = ask(&gate, "m", &long);
         assert_eq!(response.status, 200, "{}", response.text());
-        assert_eq!(gate.record(&response).picker.unwrap().outcome, PickerOutcome::Picked);
+        let record = gate.record(&response);
+        assert_eq!((record.picker.unwrap().outcome, record.priority), (PickerOutcome::Picked, None));
     }
     let got: Vec<_> = names.iter().flat_map(Endpoint::got).collect();
     assert_eq!(got.len(), 4);
@@ -93,6 +94,7 @@ fn pointsmans_own_endpoint_picker_picks_rewrites_and_learns() {
     });
     for record in records {
         assert_eq!((record.status, record.cancelled, record.attempts.len()), (200, false, 1));
+        assert_eq!(record.priority, Some(0), "it is the picker that weighs");
         assert!(names.iter().any(|endpoint| endpoint.address == record.attempts[0].endpoint));
     }
 }

@@ -220,7 +220,7 @@ spec: {{modelName: chatbot, criticality: Critical, poolRef: {{name: p}}, targetM
     let world = world(&manifests);
     let snapshot = world.load();
     let flight = fly(&world, &snapshot.pools[0], "chatbot").unwrap();
-    assert_eq!((flight.priority, flight.rewrite.as_ref().map(|target| &*target.0)), (1, Some("old")));
+    assert_eq!((flight.priority, flight.rewrite.as_ref().map(|target| &*target.0)), (Some(1), Some("old")));
     assert!(fly(&world, &snapshot.pools[0], "other").unwrap().rewrite.is_none());
     assert!(crate::support::codes(&snapshot).contains(&"model-name-in-use"));
     let known: Vec<_> = snapshot.pools[0].known_models.iter().map(|model| &**model).collect();
