@@ -44,22 +44,19 @@ impl Picker {
 
 /// The places of the largest keys, largest first, without sorting them all; equals in an order drawn from `random`.
 fn largest(keys: impl Iterator<Item = f32>, random: &mut fastrand::Rng) -> ArrayVec<usize, CANDIDATES_MAX> {
-    let nonce = random.u64(..);
-    let lot = |place: usize| (nonce ^ place as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
-    let mut best: ArrayVec<(f32, usize), CANDIDATES_MAX> = ArrayVec::new();
+    let mut best: ArrayVec<(f32, u64, usize), CANDIDATES_MAX> = ArrayVec::new();
     for (place, key) in keys.enumerate() {
-        if best.is_full() && best.last().is_some_and(|&(worst, _)| key < worst) {
+        if best.is_full() && best.last().is_some_and(|&(worst, ..)| key < worst) {
             continue;
         }
-        let before =
-            |&(other, there): &(f32, usize)| other > key || (other == key && lot(there) > lot(place));
-        let at = best.partition_point(before);
+        let lot = random.u64(..);
+        let at = best.partition_point(|&(other, drawn, _)| other > key || (other == key && drawn > lot));
         if at < CANDIDATES_MAX {
             best.truncate(CANDIDATES_MAX - 1);
-            best.insert(at, (key, place));
+            best.insert(at, (key, lot, place));
         }
     }
-    best.into_iter().map(|(_, place)| place).collect()
+    best.into_iter().map(|(.., place)| place).collect()
 }
 
 #[cfg(test)]

@@ -43,6 +43,25 @@ fn equals_come_first_equally_often() {
 }
 
 #[test]
+fn every_order_of_equals_is_as_likely() {
+    let mut random = random();
+    for count in 2..=CANDIDATES_MAX + 3 {
+        let (mut firsts, mut follows) = (vec![0_u32; count], vec![0_u32; count]);
+        for _ in 0..1000 * count {
+            let picked = Picker::MaxScore(MaxScorePicker).pick(&vec![1.0; count], &mut random);
+            firsts[picked[0]] += 1;
+            follows[(picked[1] + count - picked[0]) % count] += 1;
+        }
+        assert!(firsts.iter().all(|&times| about(times, 1000)), "{firsts:?} of {count}");
+        let expected = 1000 * count as u32 / (count as u32 - 1);
+        assert!(
+            follows[1..].iter().all(|&times| about(times, expected)),
+            "{follows:?} behind the first of {count}"
+        );
+    }
+}
+
+#[test]
 fn the_random_picker_does_not_look_at_scores() {
     let firsts = firsts(Picker::Random(RandomPicker), &[9.0, 0.0, -3.0, 1.0]);
     assert!(firsts.iter().all(|&count| about(count, 1000)), "{firsts:?}");
