@@ -3,6 +3,7 @@
 use crate::client_io::Watch;
 use crate::core::Core;
 use extproc::client::Exchange;
+use journey::Outcome;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -10,7 +11,7 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub(crate) struct Account {
     learnt: state::Account,
-    /// The stream to the pool's own endpoint picker, if that picked; it ends with the request.
+    /// The stream to the pool's own endpoint picker, if that picked or answered; it ends with the request.
     pub(crate) exchange: Option<Box<Exchange>>,
     core: Rc<Core>,
     watch: Rc<Watch>,
@@ -39,6 +40,13 @@ impl Account {
     pub(crate) fn watch(&self) -> &Rc<Watch> {
         &self.watch
     }
+
+    /// Whether the client was answered to the end, be it with a refusal.
+    fn is_answered(&self) -> bool {
+        let outcome = self.learnt.outcome();
+        self.learnt.record.refusal.is_some()
+            || matches!(outcome, Outcome::Served | Outcome::ServerError { .. })
+    }
 }
 
 impl Deref for Account {
@@ -59,6 +67,11 @@ impl Drop for Account {
     fn drop(&mut self) {
         if self.core.stopping.get() {
             self.learnt.stopped();
+        }
+        if let Some(exchange) = self.exchange.take()
+            && self.is_answered()
+        {
+            exchange.finish();
         }
         self.watch.request_ends();
     }

@@ -74,7 +74,8 @@ pub(crate) async fn pick(
                 Err(failure) => failure,
             }
         }
-        Ok((_, Verdict::Answered(answer))) => {
+        Ok((exchange, Verdict::Answered(answer))) => {
+            account.exchange = Some(Box::new(exchange));
             account.record.picker = note(PickerOutcome::Answered, None);
             return Ok(Turned::Answered(answer));
         }
@@ -178,6 +179,7 @@ pub(crate) async fn show_response(
             }
         }
         Ok(Shown::Answered(answer)) => {
+            account.exchange = Some(exchange);
             if let Some(picker) = &mut account.record.picker {
                 picker.outcome = PickerOutcome::Answered;
             }

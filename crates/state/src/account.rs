@@ -167,6 +167,11 @@ impl Account {
         }
     }
 
+    /// How the request ended at its endpoint; cancelled as long as it has not.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
     /// The gateway stops: if the request has not ended, that is how it does.
     pub fn stopped(&mut self) {
         if self.outcome == Outcome::Cancelled {

@@ -7,24 +7,20 @@
 //! Never: a ping (servers of gRPC in Go close connections that ping oftener than every 5 minutes).
 
 use super::Failure;
-use super::exchange::Outgoing;
 use super::message::subset_hint;
 use super::tls;
 use bytes::Bytes;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper::rt::{Executor, Read, Write};
-use hyper_util::rt::TokioIo;
+use h2::client::{self, SendRequest};
 use state::{EndpointPicker, Pool, Transport};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt::{self, Debug, Formatter};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::task::Poll;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -43,6 +39,9 @@ const TIMEOUTS_MAX: u32 = 3;
 
 /// Bytes that a picker may send before they are read: of one stream, and of a connection.
 const WINDOW_BYTES: (u32, u32) = (1 << 20, 8 << 20);
+
+/// Headers or trailers of a stream, bytes.
+const HEADERS_BYTES_MAX: u32 = 16 << 10;
 
 /// The settings of the client.
 #[derive(Debug, Clone, Copy)]
@@ -203,11 +202,10 @@ enum Counted {
 /// One connection.
 #[derive(Debug)]
 struct Channel {
-    sender: SendRequest<Outgoing>,
+    sender: SendRequest<Bytes>,
     streams: Cell<usize>,
-    streams_max: StreamsMax,
-    /// It fell silent: no further stream.
-    retired: Cell<bool>,
+    /// It fell silent, or has ended: no further stream.
+    retired: Rc<Cell<bool>>,
     heard: Cell<Instant>,
 }
 
@@ -263,9 +261,9 @@ impl Peer {
     /// The connection with the fewest streams, if it has room or there may be no further one.
     fn channel_with_room(&self) -> Option<Rc<Channel>> {
         let mut channels = self.channels.borrow_mut();
-        channels.retain(|channel| !channel.sender.is_closed() && !channel.retired.get());
+        channels.retain(|channel| !channel.retired.get());
         let idlest = channels.iter().min_by_key(|channel| channel.streams.get())?;
-        let has_room = idlest.streams.get() < idlest.streams_max.0();
+        let has_room = idlest.streams.get() < idlest.sender.current_max_send_streams();
         // Beyond the last connection streams wait for each other, as long as their requests may.
         let may_open = channels.len() < CONNECTIONS_MAX && self.resting().is_ok();
         (has_room || !may_open).then(|| Rc::clone(idlest))
@@ -317,30 +315,19 @@ impl Peer {
             }
         };
         match opened {
-            Ok((sender, streams_max)) => {
-                let channel = Channel {
-                    sender,
-                    streams: Cell::new(0),
-                    streams_max,
-                    retired: Cell::new(false),
-                    heard: Cell::new(Instant::now()),
-                };
-                self.channels.borrow_mut().push(Rc::new(channel));
-            }
+            Ok(channel) => self.channels.borrow_mut().push(Rc::new(channel)),
             Err(error) => self.fails(&error.to_string()),
         }
         self.opening.set(false);
         self.opened.notify_waiters();
     }
 
-    async fn connect(&self) -> io::Result<Opened> {
+    async fn connect(&self) -> io::Result<Channel> {
         let stream = TcpStream::connect(self.endpoint).await?;
         stream.set_nodelay(true)?;
         match &self.security {
-            None => start(TokioIo::new(stream)).await,
-            Some((connector, name)) => {
-                start(TokioIo::new(connector.0.connect(name.clone(), stream).await?)).await
-            }
+            None => start(stream).await,
+            Some((connector, name)) => start(connector.0.connect(name.clone(), stream).await?).await,
         }
     }
 
@@ -374,63 +361,36 @@ struct Resting {
     left: Duration,
 }
 
-/// A connection's handle, and how many streams the peer allows.
-type Opened = (SendRequest<Outgoing>, StreamsMax);
-
-/// How many streams a peer allows at the moment; 0 until it has told its settings.
-struct StreamsMax(Box<dyn Fn() -> usize>);
-
-impl Debug for StreamsMax {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0())
-    }
-}
-
-/// How often a fresh connection is looked at until the peer has told its settings: hyper has no word for it.
+/// How often a fresh connection is looked at until the peer has told its settings: h2 has no word for it.
 const SETTINGS_LOOK: Duration = Duration::from_millis(1);
 
 /// Speaks HTTP/2, on a task of this thread. Returns once the peer has told its settings: so it speaks HTTP/2 too, and no
 /// stream is opened that it would refuse.
-async fn start<T: Read + Write + Unpin + 'static>(io: T) -> io::Result<Opened> {
+async fn start<T: AsyncRead + AsyncWrite + Unpin + 'static>(io: T) -> io::Result<Channel> {
     let (of_stream, of_connection) = WINDOW_BYTES;
-    let (sender, connection) = http2::Builder::new(OnThisThread)
+    let (sender, connection) = client::Builder::new()
+        .enable_push(false)
         .initial_max_send_streams(0)
-        .initial_stream_window_size(of_stream)
+        .initial_window_size(of_stream)
         .initial_connection_window_size(of_connection)
+        .max_header_list_size(HEADERS_BYTES_MAX)
         .handshake(io)
         .await
         .map_err(io::Error::other)?;
-    let connection = Rc::new(RefCell::new(Some(connection)));
-    let driven = Rc::clone(&connection);
-    tokio::task::spawn_local(std::future::poll_fn(move |cx| {
-        let mut connection = driven.borrow_mut();
-        let ended = connection.as_mut().map_or(Poll::Ready(()), |open| Pin::new(open).poll(cx).map(drop));
-        if ended.is_ready() {
-            // How it ended is told to each of its streams; dropped, it takes no more.
-            *connection = None;
-        }
-        ended
-    }));
-    let streams_max = StreamsMax(Box::new(move || {
-        connection.borrow().as_ref().map_or(0, http2::Connection::current_max_send_streams)
-    }));
-    while streams_max.0() == 0 {
-        if sender.is_closed() {
+    let retired = Rc::new(Cell::new(false));
+    let retires = Rc::clone(&retired);
+    tokio::task::spawn_local(async move {
+        // How it ended is told to each of its streams.
+        let _ = connection.await;
+        retires.set(true);
+    });
+    while sender.current_max_send_streams() == 0 {
+        if retired.get() {
             return Err(io::Error::other("it does not speak HTTP/2"));
         }
         sleep(SETTINGS_LOOK).await;
     }
-    Ok((sender, streams_max))
-}
-
-/// Runs what hyper has to run beside a connection.
-#[derive(Debug, Clone, Copy)]
-struct OnThisThread;
-
-impl<F: Future<Output: 'static> + 'static> Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
+    Ok(Channel { sender, streams: Cell::new(0), retired, heard: Cell::new(Instant::now()) })
 }
 
 impl Place {
@@ -438,7 +398,7 @@ impl Place {
         self.peer.endpoint
     }
 
-    pub(super) fn sender(&self) -> SendRequest<Outgoing> {
+    pub(super) fn sender(&self) -> SendRequest<Bytes> {
         self.channel.sender.clone()
     }
 
@@ -479,8 +439,30 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A place on a connection over `io`.
+    pub(crate) async fn place<T: AsyncRead + AsyncWrite + Unpin + 'static>(io: T) -> Place {
+        let channel = Rc::new(start(io).await.expect("the far end speaks HTTP/2"));
+        channel.streams.set(1);
+        Place { peer: peer(), channel, trying: RefCell::default() }
+    }
+
+    /// What is to be seen of a place's connection when the place is gone.
+    pub(crate) struct Look(Rc<Channel>);
+
+    impl Place {
+        pub(crate) fn another_look(&self) -> Look {
+            Look(Rc::clone(&self.channel))
+        }
+    }
+
+    impl Look {
+        pub(crate) fn streams(&self) -> usize {
+            self.0.streams.get()
+        }
+    }
 
     const WAIT: Duration = Duration::from_secs(10);
 

@@ -7,22 +7,15 @@ use super::turn::{Charge, ResponseHeaders, Shown, Turn, Verdict, Wrong, shown};
 use crate::grpc::{Decoder, FrameError};
 use crate::wire::{PROCESS_PATH, ProcessingResponse};
 use bytes::Bytes;
+use h2::client::ResponseFuture;
+use h2::{RecvStream, SendStream};
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
-use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body::{Body, Frame};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use payload::Rope;
 use state::{EndpointPicker, Pool, Transport};
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::fmt::{self, Debug, Formatter};
+use std::fmt::{self, Debug, Display, Formatter};
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -72,11 +65,14 @@ fn waited(limit: Duration, limit_of: LimitOf, pick_timeout: Duration) -> Waited 
     }
 }
 
-type ResponseHead = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>>>>;
+/// How long a picker may take to end a stream whose request has ended: then it is reset, as Envoy does it. Until then the
+/// stream has its place on the connection.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A stream with a picker. Dropped, it is closed: so the picker learns that the request has ended.
+/// A stream with a picker. Dropped before it has ended on both sides it is reset as cancelled, whatever of it waits to be
+/// sent: so the picker learns that the request was broken off.
 pub struct Exchange {
-    outbox: Rc<RefCell<Outbox>>,
+    outgoing: SendStream<Bytes>,
     answers: Answers,
     decoder: Decoder,
     response_headers: ResponseHeaders,
@@ -88,8 +84,8 @@ pub struct Exchange {
 
 /// The answers, as far as they have come.
 enum Answers {
-    Awaited(ResponseHead),
-    Coming(Incoming),
+    Awaited(ResponseFuture),
+    Coming(RecvStream),
     Ended,
 }
 
@@ -114,8 +110,12 @@ impl Pickers {
         loop {
             let place = timeout_at(deadline, self.place(picker, asked.turn + attempt)).await;
             let place = place.map_err(|_| late.clone())??;
-            let (mut exchange, mut turn) = self.begin(picker, place, asked)?;
             attempt += 1;
+            let (mut exchange, mut turn) = match self.begin(picker, place, asked) {
+                Ok(begun) => begun,
+                Err(Failure::Broken { .. }) if attempt < ATTEMPTS_MAX => continue,
+                Err(failure) => return Err(failure),
+            };
             match timeout_at(deadline, exchange.verdict(&mut turn, &mut *charge)).await {
                 Ok(Ok(verdict)) => {
                     exchange.place.works();
@@ -140,45 +140,50 @@ impl Pickers {
         place: Place,
         asked: Asked<'_>,
     ) -> Result<(Exchange, Turn), Failure> {
-        let mut pieces = Vec::new();
-        let hint = self.hint(asked.pool);
-        message::request_headers(asked.head, asked.scheme, asked.body.is_empty(), &hint, &mut pieces);
-        let parts = message::request_body(asked.body, &mut pieces);
-        pieces.retain(|piece| !piece.is_empty());
-        let outbox = Rc::new(RefCell::new(Outbox { pieces: pieces.into(), ended: false, waker: None }));
         let scheme = match picker.transport {
             Transport::Tls => "https",
             Transport::Plaintext => "http",
         };
         let target = Uri::builder().scheme(scheme).authority(&*picker.host).path_and_query(PROCESS_PATH);
-        let target = target.build().map_err(|error| broken(&place, &error.to_string()))?;
-        let mut request = Request::post(target)
-            .body(Outgoing(Rc::clone(&outbox)))
-            .map_err(|error| broken(&place, &error.to_string()))?;
+        let target = target.build().map_err(|error| broken(&place, &error))?;
+        let mut request = Request::post(target).body(()).map_err(|error| broken(&place, &error))?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
         let limit = self.settings.body_bytes_max.saturating_add(MESSAGE_BYTES_MORE);
-        let exchange = Exchange {
-            outbox,
-            answers: Answers::Awaited(Box::pin(place.sender().send_request(request))),
-            decoder: Decoder::new(usize::try_from(limit).unwrap_or(usize::MAX)),
-            response_headers: ResponseHeaders::Shown,
-            begun: Instant::now(),
-            heard: false,
-            place,
-        };
+        let mut exchange = Exchange::open(place, request, usize::try_from(limit).unwrap_or(usize::MAX))?;
+        let mut pieces = Vec::new();
+        let hint = self.hint(asked.pool);
+        message::request_headers(asked.head, asked.scheme, asked.body.is_empty(), &hint, &mut pieces);
+        let parts = message::request_body(asked.body, &mut pieces);
+        pieces.retain(|piece| !piece.is_empty());
+        pieces.into_iter().for_each(|piece| exchange.send(piece));
         Ok((exchange, Turn::new(asked.body, parts)))
     }
 }
 
 impl Exchange {
+    /// Opens the stream; a message of the picker may have so many bytes.
+    fn open(place: Place, request: Request<()>, message_bytes_max: usize) -> Result<Exchange, Failure> {
+        let sent = place.sender().send_request(request, false);
+        let (answer, outgoing) = sent.map_err(|error| broken(&place, &error))?;
+        Ok(Exchange {
+            outgoing,
+            answers: Answers::Awaited(answer),
+            decoder: Decoder::new(message_bytes_max),
+            response_headers: ResponseHeaders::Shown,
+            begun: Instant::now(),
+            heard: false,
+            place,
+        })
+    }
+
     async fn verdict(&mut self, turn: &mut Turn, charge: Charge<'_>) -> Result<Verdict, Failure> {
         while let Some(answer) = self.next().await? {
             if let Some(verdict) = turn.take(answer, &mut *charge).map_err(|wrong| self.wrong(wrong))? {
                 return Ok(verdict);
             }
         }
-        Err(broken(&self.place, "the stream ended"))
+        Err(broken(&self.place, &"the stream ended"))
     }
 
     /// Shows the picker the head of the response and which endpoint gave it, and answers what it makes of that: nothing if
@@ -193,7 +198,7 @@ impl Exchange {
         if self.response_headers == ResponseHeaders::Skipped || matches!(self.answers, Answers::Ended) {
             return Ok(Shown::Unchanged);
         }
-        self.outbox.borrow_mut().push(message::response_headers(head, served, bodiless));
+        self.send(message::response_headers(head, served, bodiless));
         let answered = timeout(limit, async {
             while let Some(answer) = self.next().await? {
                 if let Some(shown) = shown(answer).map_err(|wrong| self.wrong(wrong))? {
@@ -203,6 +208,26 @@ impl Exchange {
             Ok(Shown::Unchanged)
         });
         answered.await.unwrap_or(Err(Failure::TimedOut { limit }))
+    }
+
+    /// The request has ended well: the picker is told so, and has [`CLOSING_TIMEOUT`] to end the stream too.
+    pub fn finish(self) {
+        tokio::task::spawn_local(timeout(CLOSING_TIMEOUT, self.close()));
+    }
+
+    /// Says its last, and waits for the picker's; of what comes meanwhile nothing is read.
+    async fn close(mut self) -> Result<(), h2::Error> {
+        self.outgoing.send_data(Bytes::new(), true)?;
+        let Answers::Coming(body) = &mut self.answers else { return Ok(()) };
+        while let Some(data) = next_data(body).await {
+            data?;
+        }
+        body.trailers().await.map(drop)
+    }
+
+    /// Sends what is held anyway, as the connection takes it. A stream that has broken tells so where its answers are read.
+    fn send(&mut self, piece: Bytes) {
+        let _ = self.outgoing.send_data(piece, false);
     }
 
     fn wrong(&self, wrong: Wrong) -> Failure {
@@ -222,21 +247,22 @@ impl Exchange {
             }
             match &mut self.answers {
                 Answers::Awaited(head) => {
-                    let response = head.await.map_err(|error| broken(&self.place, &told(&error)))?;
+                    let response = head.await.map_err(|error| broken(&self.place, &error))?;
                     self.place.heard();
-                    self.open(response)?;
+                    self.begins(response)?;
                 }
                 Answers::Coming(body) => {
-                    let frame = body.frame().await;
+                    let data = next_data(body).await;
                     self.place.heard();
-                    match frame.map(|frame| frame.map(Frame::into_data)) {
-                        Some(Ok(Ok(data))) => self.decoder.feed(data),
-                        Some(Ok(Err(frame))) => {
-                            let trailers = frame.into_trailers().unwrap_or_default();
-                            self.end(&trailers)?;
+                    match data {
+                        Some(data) => {
+                            self.decoder.feed(data.map_err(|error| broken(&self.place, &error))?);
                         }
-                        Some(Err(error)) => return Err(broken(&self.place, &told(&error))),
-                        None => self.end(&HeaderMap::new())?,
+                        None => {
+                            let trailers = body.trailers().await;
+                            let trailers = trailers.map_err(|error| broken(&self.place, &error))?;
+                            self.end(&trailers.unwrap_or_default())?;
+                        }
                     }
                 }
                 Answers::Ended => return Ok(None),
@@ -245,7 +271,7 @@ impl Exchange {
     }
 
     /// The head of the stream came.
-    fn open(&mut self, response: http::Response<Incoming>) -> Result<(), Failure> {
+    fn begins(&mut self, response: Response<RecvStream>) -> Result<(), Failure> {
         let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let is_grpc = content_type.is_some_and(|value| value.starts_with(b"application/grpc"));
         if response.status() != StatusCode::OK || !is_grpc {
@@ -267,7 +293,7 @@ impl Exchange {
             "" | "0" => Ok(()),
             status => {
                 let message = &text(GRPC_MESSAGE);
-                Err(broken(&self.place, &format!("gRPC status {status}: {}", message.escape_debug())))
+                Err(broken(&self.place, &format_args!("gRPC status {status}: {}", message.escape_debug())))
             }
         }
     }
@@ -280,78 +306,97 @@ impl Exchange {
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
 
-fn broken(place: &Place, why: &str) -> Failure {
-    Failure::Broken { endpoint: place.endpoint(), why: why.to_owned() }
+fn broken(place: &Place, why: &dyn Display) -> Failure {
+    Failure::Broken { endpoint: place.endpoint(), why: why.to_string() }
 }
 
-/// An error with its causes.
-fn told(error: &hyper::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let mut outbox = self.outbox.borrow_mut();
-        outbox.pieces.clear();
-        outbox.ended = true;
-        outbox.wake();
-    }
-}
-
-/// What is still to be sent: pieces that are held anyway, read when the connection takes them.
-#[derive(Debug)]
-struct Outbox {
-    pieces: VecDeque<Bytes>,
-    ended: bool,
-    waker: Option<Waker>,
-}
-
-impl Outbox {
-    fn push(&mut self, piece: Bytes) {
-        self.pieces.push_back(piece);
-        self.wake();
-    }
-
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// The body of the stream to a picker.
-#[derive(Debug)]
-pub(super) struct Outgoing(Rc<RefCell<Outbox>>);
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let mut outbox = self.0.borrow_mut();
-        match outbox.pieces.pop_front() {
-            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None if outbox.ended => Poll::Ready(None),
-            None => {
-                outbox.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
+/// The next bytes of a stream; the picker may send as many more.
+async fn next_data(body: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
+    let data = body.data().await?;
+    Some(data.and_then(|data| body.flow_control().release_capacity(data.len()).map(|()| data)))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::channel::tests::place;
     use super::*;
+    use h2::Reason;
+    use std::future::poll_fn;
+    use tokio::task::{LocalSet, spawn_local};
+
+    /// A stream of which the picker has answered the head, and the picker's side of it.
+    async fn stream() -> (Exchange, RecvStream, SendStream<Bytes>) {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let accepted = spawn_local(async {
+            let mut connection = h2::server::handshake(far).await.unwrap();
+            let (request, mut respond) = connection.accept().await.unwrap().unwrap();
+            let head = Response::builder().header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
+            let answers = respond.send_response(head, false).unwrap();
+            // Driven on.
+            spawn_local(async move { while connection.accept().await.is_some() {} });
+            (request.into_body(), answers)
+        });
+        let request = Request::post("http://picker/").body(()).unwrap();
+        let mut exchange = Exchange::open(place(near).await, request, 1 << 10).unwrap();
+        let Answers::Awaited(head) = &mut exchange.answers else { panic!("no answer yet") };
+        let head = head.await.unwrap();
+        exchange.begins(head).unwrap();
+        let (body, answers) = accepted.await.unwrap();
+        (exchange, body, answers)
+    }
+
+    /// The picker is told that nothing more comes.
+    async fn ends(body: &mut RecvStream) {
+        let last = body.data().await.expect("a last word").expect("no reset");
+        assert!(last.is_empty() && body.is_end_stream());
+    }
+
+    async fn reset(answers: &mut SendStream<Bytes>) -> Reason {
+        poll_fn(|cx| answers.poll_reset(cx)).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_picker_that_does_not_end_a_stream_which_was_finished_has_it_reset() {
+        let finished = async {
+            let (exchange, mut body, mut answers) = stream().await;
+            let (place, begun) = (exchange.place.another_look(), Instant::now());
+            exchange.finish();
+            ends(&mut body).await;
+            assert_eq!((begun.elapsed(), place.streams()), (Duration::ZERO, 1));
+            assert_eq!(reset(&mut answers).await, Reason::CANCEL);
+            assert_eq!((begun.elapsed(), place.streams()), (CLOSING_TIMEOUT, 0));
+        };
+        LocalSet::new().run_until(finished).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_picker_that_ends_a_finished_stream_gives_its_place_back_and_sees_no_reset() {
+        let finished = async {
+            let (exchange, mut body, mut answers) = stream().await;
+            let place = exchange.place.another_look();
+            exchange.finish();
+            ends(&mut body).await;
+            answers.send_data(Bytes::from(vec![0; 3 << 20]), false).unwrap();
+            answers.send_trailers(HeaderMap::new()).unwrap();
+            let resets = timeout(CLOSING_TIMEOUT * 2, poll_fn(|cx| answers.poll_reset(cx))).await;
+            assert!(!matches!(resets, Ok(Ok(_))), "{resets:?}");
+            assert_eq!(place.streams(), 0);
+        };
+        LocalSet::new().run_until(finished).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_broken_off_is_reset_at_once_though_the_picker_reads_nothing() {
+        let broken_off = async {
+            let (mut exchange, _body, mut answers) = stream().await;
+            let begun = Instant::now();
+            exchange.send(Bytes::from(vec![0; 1 << 20]));
+            drop(exchange);
+            assert_eq!(reset(&mut answers).await, Reason::CANCEL);
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+        };
+        LocalSet::new().run_until(broken_off).await;
+    }
 
     #[test]
     fn a_client_cannot_put_a_picker_to_rest_and_a_route_can() {

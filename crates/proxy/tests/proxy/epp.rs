@@ -7,21 +7,16 @@ use extproc::wire::{
     BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, Mutation, ProcessingRequest,
     ProcessingResponse, Request, Response, StreamedBodyResponse, Struct, Value,
 };
-use http_body::{Body, Frame};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use h2::RecvStream;
+use h2::server::{Builder, SendResponse};
+use http_body::Frame;
 use proxy::Settings;
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -30,8 +25,26 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 /// A picker.
 pub(crate) struct Picker {
     pub(crate) address: SocketAddr,
-    heard: Arc<Mutex<Vec<ProcessingRequest>>>,
+    heard: Arc<Mutex<Heard>>,
     connections: Arc<AtomicUsize>,
+}
+
+/// What a picker has heard.
+#[derive(Default)]
+struct Heard {
+    messages: Vec<ProcessingRequest>,
+    ends: Vec<End>,
+}
+
+/// How the gateway left a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It said that nothing more comes.
+    Closed,
+    /// It reset the stream as cancelled.
+    Cancelled,
+    /// The connection broke.
+    Broken,
 }
 
 /// How a picker is spoken to.
@@ -67,7 +80,7 @@ impl Picker {
     {
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
-        let heard = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::new(Mutex::new(Heard::default()));
         let connections = Arc::new(AtomicUsize::new(0));
         let (hears, counts) = (Arc::clone(&heard), Arc::clone(&connections));
         std::thread::spawn(move || {
@@ -82,10 +95,10 @@ impl Picker {
                     let (script, hears, tls) = (Rc::clone(&script), Arc::clone(&hears), tls.clone());
                     tokio::task::spawn_local(async move {
                         match manner.wire {
-                            Wire::Plain => connection(TokioIo::new(stream), manner, hears, script).await,
+                            Wire::Plain => connection(stream, manner, hears, script).await,
                             Wire::Tls => {
                                 let Ok(stream) = tls.accept(stream).await else { return };
-                                connection(TokioIo::new(stream), manner, hears, script).await;
+                                connection(stream, manner, hears, script).await;
                             }
                         }
                     });
@@ -98,7 +111,12 @@ impl Picker {
 
     /// What it was told so far.
     pub(crate) fn heard(&self) -> Vec<ProcessingRequest> {
-        self.heard.lock().unwrap().clone()
+        self.heard.lock().unwrap().messages.clone()
+    }
+
+    /// How the gateway left its streams so far, as far as their scripts listened.
+    pub(crate) fn ends(&self) -> Vec<End> {
+        self.heard.lock().unwrap().ends.clone()
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -159,73 +177,62 @@ fn acceptor() -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-async fn connection<T, F, S>(io: T, manner: Manner, heard: Arc<Mutex<Vec<ProcessingRequest>>>, script: Rc<F>)
+async fn connection<T, F, S>(io: T, manner: Manner, heard: Arc<Mutex<Heard>>, script: Rc<F>)
 where
-    T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
     F: Fn(Stream) -> S + 'static,
     S: Future<Output = ()> + 'static,
 {
     let dies = Rc::new(Notify::new());
     let killed = Rc::clone(&dies);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        assert_eq!(request.uri().path(), extproc::wire::PROCESS_PATH);
-        let (out, mut frames) = mpsc::unbounded_channel();
-        let stream = Stream {
-            body: request.into_body(),
-            decoder: Decoder::new(64 << 20),
-            out,
-            heard: Arc::clone(&heard),
-            dies: Rc::clone(&dies),
-        };
-        tokio::task::spawn_local(script(stream));
-        let response = http::Response::builder().header("content-type", "application/grpc");
-        // As servers of gRPC do, it sends its head with its first message.
-        async move {
-            let first = frames.recv().await;
-            Ok::<_, Infallible>(response.body(Frames(first, frames)).unwrap())
+    let mut builder = Builder::new();
+    manner.streams_max.map(|max| builder.max_concurrent_streams(max));
+    let serving = async move {
+        let Ok(mut connection) = builder.handshake(io).await else { return };
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            assert_eq!(request.uri().path(), extproc::wire::PROCESS_PATH);
+            let (out, frames) = mpsc::unbounded_channel();
+            let stream = Stream {
+                body: request.into_body(),
+                decoder: Decoder::new(64 << 20),
+                out,
+                heard: Arc::clone(&heard),
+                dies: Rc::clone(&dies),
+            };
+            tokio::task::spawn_local(script(stream));
+            tokio::task::spawn_local(answer(respond, frames));
         }
-    });
-    let serving =
-        http2::Builder::new(Here).max_concurrent_streams(manner.streams_max).serve_connection(io, service);
+    };
     tokio::select! {
-        _ = serving => {}
+        () = serving => {}
         () = killed.notified() => {}
     }
 }
 
-#[derive(Clone)]
-struct Here;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Here {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
-}
-
-/// What a script sends.
-struct Frames(Option<Frame<Bytes>>, mpsc::UnboundedReceiver<Frame<Bytes>>);
-
-impl Body for Frames {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.0.take() {
-            Some(first) => Poll::Ready(Some(Ok(first))),
-            None => self.1.poll_recv(cx).map(|frame| frame.map(Ok)),
+/// Sends what a script says; the gateway may have gone. As servers of gRPC do, it sends its head with its first message.
+async fn answer(mut respond: SendResponse<Bytes>, mut frames: mpsc::UnboundedReceiver<Frame<Bytes>>) {
+    let mut next = frames.recv().await;
+    let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+    let Ok(mut answers) = respond.send_response(head, false) else { return };
+    while let Some(frame) = next {
+        match frame.into_data() {
+            Ok(data) => _ = answers.send_data(data, false),
+            Err(frame) => {
+                _ = answers.send_trailers(frame.into_trailers().unwrap());
+                return;
+            }
         }
+        next = frames.recv().await;
     }
+    let _ = answers.send_data(Bytes::new(), true);
 }
 
 /// One request at a picker.
 pub(crate) struct Stream {
-    body: Incoming,
+    body: RecvStream,
     decoder: Decoder,
     out: mpsc::UnboundedSender<Frame<Bytes>>,
-    heard: Arc<Mutex<Vec<ProcessingRequest>>>,
+    heard: Arc<Mutex<Heard>>,
     dies: Rc<Notify>,
 }
 
@@ -234,11 +241,21 @@ impl Stream {
     pub(crate) async fn next(&mut self) -> Option<ProcessingRequest> {
         loop {
             if let Some(message) = self.decoder.next_message::<ProcessingRequest>().unwrap() {
-                self.heard.lock().unwrap().push(message.clone());
+                self.heard.lock().unwrap().messages.push(message.clone());
                 return Some(message);
             }
-            let frame = self.body.frame().await?.ok()?;
-            self.decoder.feed(frame.into_data().ok()?);
+            let end = match self.body.data().await {
+                Some(Ok(data)) => {
+                    self.body.flow_control().release_capacity(data.len()).unwrap();
+                    self.decoder.feed(data);
+                    continue;
+                }
+                Some(Err(error)) if error.reason() == Some(h2::Reason::CANCEL) => End::Cancelled,
+                Some(Err(_)) => End::Broken,
+                None => End::Closed,
+            };
+            self.heard.lock().unwrap().ends.push(end);
+            return None;
         }
     }
 

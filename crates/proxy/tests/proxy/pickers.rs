@@ -1,7 +1,7 @@
 //! Pools whose endpoint picker is somebody else's.
 
 use crate::epp::{
-    Manner, PLAIN, Picker, Stream, Wire, brief, gate, gate_with, manifests, picked, picks, piece_of,
+    End, Manner, PLAIN, Picker, Stream, Wire, brief, gate, gate_with, manifests, picked, picks, piece_of,
 };
 use crate::support::{Endpoint, Gate, Response, answer, get, ok, post, settings, until};
 use bytes::Bytes;
@@ -426,6 +426,18 @@ fn says_of_the_response(endpoint: SocketAddr, answer: Processed) -> Picker {
     })
 }
 
+/// A picker that answers every request itself, and listens on.
+fn answers(immediate: Processed) -> Picker {
+    Picker::start(PLAIN, move |mut stream: Stream| {
+        let response = Some(immediate.clone());
+        async move {
+            stream.request().await;
+            stream.send(&ProcessingResponse { response, ..ProcessingResponse::default() });
+            while stream.next().await.is_some() {}
+        }
+    })
+}
+
 #[test]
 fn a_pickers_own_answer_at_the_head_of_the_response_stands_in_its_place() {
     let failing = Endpoint::answering(answer("500 Internal Server Error", "", "broken"));
@@ -580,4 +592,37 @@ fn a_picker_that_hangs_leaves_time_to_fail_open_and_rests_whatever_the_routes_ti
     let snapshot = gate.world.load();
     let endpoints = snapshot.pools[0].domain.lock().endpoints(gate.world.clock().now());
     assert_eq!(endpoints[0].ejections, 0);
+}
+
+#[test]
+fn a_stream_ends_with_its_request_in_order_and_is_reset_only_if_that_was_broken_off() {
+    let live = Endpoint::answering(ok("live"));
+    let picker = picks(PLAIN, &[live.address]);
+    let served = gate(picker.address, Wire::Plain, "FailClose", &[&live]);
+    assert_eq!(ask(&served).text(), "live");
+    until("the stream has ended", || (picker.ends() == [End::Closed]).then_some(()));
+    let absent = Endpoint::absent();
+    let picker = picks(PLAIN, &[absent]);
+    let refused = gate_with(picker.address, (Wire::Plain, "FailClose"), &[absent], brief());
+    assert_eq!(ask(&refused).code(), "every_endpoint_failed");
+    until("the stream has ended", || (picker.ends() == [End::Closed]).then_some(()));
+    let immediate = ImmediateResponse { body: "no".into(), ..ImmediateResponse::default() };
+    let immediate = Processed::ImmediateResponse(immediate);
+    for picker in [answers(immediate.clone()), says_of_the_response(live.address, immediate)] {
+        let gate = gate(picker.address, Wire::Plain, "FailClose", &[&live]);
+        assert_eq!(ask(&gate).text(), "no");
+        until("the stream has ended", || (picker.ends() == [End::Closed]).then_some(()));
+    }
+    let silent = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.hear("here");
+        connection.wait_for_close();
+    });
+    let picker = picks(PLAIN, &[silent.address]);
+    let left = gate(picker.address, Wire::Plain, "FailClose", &[&silent]);
+    let mut client = left.client();
+    client.send(post("/v1/completions", "", CHAT));
+    until("it is there", || (!silent.heard().is_empty()).then_some(()));
+    drop(client);
+    until("the stream has ended", || (picker.ends() == [End::Cancelled]).then_some(()));
 }
