@@ -489,7 +489,7 @@ fn no_ready_endpoint(arrival: &Arrival<'_>, passed: Passed) -> Refusal {
     let cause = if endpoints == 0 { Cause::Empty } else { Cause::Subset };
     Refusal::NoReadyEndpoint {
         pool: arrival.pool.name.clone(),
-        priority: Some(arrival.priority),
+        priority: arrival.priority,
         endpoints,
         resting: passed.resting,
         outside_subset: passed.outside_subset,

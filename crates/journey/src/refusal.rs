@@ -150,6 +150,12 @@ pub enum Refusal {
         /// What is wrong with its backend.
         why: String,
     },
+    /// The pool that is picked for is not declared.
+    #[error("the InferencePool {pool}, for which this port picks, is not declared")]
+    PoolNotDeclared {
+        /// The pool.
+        pool: Arc<str>,
+    },
     /// The pool is saturated, and the request's priority is below 0.
     #[error(
         "InferencePool {pool} is saturated and the request's priority is {priority}: {}", detector.why(*ready)
@@ -173,8 +179,8 @@ pub enum Refusal {
     NoReadyEndpoint {
         /// The pool.
         pool: Arc<str>,
-        /// The request's priority; `None` if the pool is not known.
-        priority: Option<i32>,
+        /// The request's priority.
+        priority: i32,
         /// Endpoints in the pool.
         endpoints: u32,
         /// Of these, resting after failures.
@@ -365,6 +371,7 @@ impl Refusal {
             Refusal::ModelMissing { .. } => (400, Step::Route, "model_missing", Downstream, Useless),
             Refusal::ModelUnknown { .. } => (404, Step::Route, "model_not_found", Downstream, Useless),
             Refusal::BackendUnresolved { .. } => (500, Step::Route, "backend_unresolved", Ours, Useless),
+            Refusal::PoolNotDeclared { .. } => (503, Step::Pick, "pool_not_declared", Ours, Helps),
             Refusal::Saturated { .. } => (429, Step::Admit, "saturated", Upstream, Helps),
             Refusal::NoReadyEndpoint { .. } => (503, Step::Pick, "no_ready_endpoint", Upstream, Helps),
             Refusal::EveryEndpointFiltered { .. } => {
@@ -412,10 +419,9 @@ impl Refusal {
     /// The request's priority, if it was weighed before it was refused.
     pub fn priority(&self) -> Option<i32> {
         match self {
-            Refusal::Saturated { priority, .. } | Refusal::EveryEndpointFiltered { priority, .. } => {
-                Some(*priority)
-            }
-            Refusal::NoReadyEndpoint { priority, .. } => *priority,
+            Refusal::Saturated { priority, .. }
+            | Refusal::NoReadyEndpoint { priority, .. }
+            | Refusal::EveryEndpointFiltered { priority, .. } => Some(*priority),
             _ => None,
         }
     }
@@ -425,6 +431,7 @@ impl Refusal {
         match self {
             Refusal::Saturated { retry_after, .. } => Some(*retry_after),
             Refusal::BodyBudgetSpent { .. }
+            | Refusal::PoolNotDeclared { .. }
             | Refusal::NoReadyEndpoint { .. }
             | Refusal::EveryEndpointFiltered { .. }
             | Refusal::EmptyService { .. }

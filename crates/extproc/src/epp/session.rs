@@ -18,7 +18,7 @@ use crate::wire::{
 use bytes::Bytes;
 use http::HeaderName;
 use journey::headers::{MODEL_NAME_REWRITE, OBJECTIVE, REQUEST_ID};
-use journey::{BodyArriving, Cause, Now, Refusal};
+use journey::{BodyArriving, Now, Refusal};
 use payload::{
     BodyHead, Dialect, Fed, Gathering, Held, InferenceRequest, Limits, Media, RequestParser,
     ResponseObserver, Rope, Spent,
@@ -243,14 +243,8 @@ impl EppSession {
                 .map_or_else(|| wanted.name.to_string().into(), |pool| Arc::clone(&pool.view.name));
             account.record.backend = Some(name);
         }
-        let pool = pool.ok_or_else(|| Refusal::NoReadyEndpoint {
-            pool: wanted.name.to_string().into(),
-            priority: None,
-            endpoints: 0,
-            resting: 0,
-            outside_subset: 0,
-            cause: Cause::Empty,
-        })?;
+        let pool =
+            pool.ok_or_else(|| Refusal::PoolNotDeclared { pool: wanted.name.to_string().into() })?;
         let subset = match epp.settings.subset_hint {
             SubsetHint::Obeyed => hints::subset(told.metadata.as_ref(), &pool),
             SubsetHint::PassedOver => None,

@@ -59,10 +59,11 @@ fn before_the_pool() -> [Refusal; 14] {
     ]
 }
 
-fn at_the_pool() -> [Refusal; 9] {
+fn at_the_pool() -> [Refusal; 10] {
     let pool: Arc<str> = Arc::from("default/gemma3");
     let endpoint = SocketAddr::from(([10, 0, 1, 7], 8000));
     [
+        Refusal::PoolNotDeclared { pool: pool.clone() },
         Refusal::Saturated {
             pool: pool.clone(),
             priority: -1,
@@ -72,7 +73,7 @@ fn at_the_pool() -> [Refusal; 9] {
         },
         Refusal::NoReadyEndpoint {
             pool: pool.clone(),
-            priority: Some(0),
+            priority: 0,
             endpoints: 0,
             resting: 0,
             outside_subset: 0,

@@ -38,6 +38,7 @@ fn the_table_is_this() {
         "400 model_missing: Route, Downstream, no retry",
         "404 model_not_found: Route, Downstream, no retry",
         "500 backend_unresolved: Route, Ours, no retry",
+        "503 pool_not_declared: Pick, Ours, retry",
         "429 saturated: Admit, Upstream, retry",
         "503 no_ready_endpoint: Pick, Upstream, retry",
         "429 every_endpoint_filtered: Pick, Upstream, retry",
@@ -104,6 +105,7 @@ fn a_refusal_for_want_of_room_says_when_to_come_back() {
         let expected = match refusal.reason() {
             "saturated" => Some(2),
             "body_budget_spent"
+            | "pool_not_declared"
             | "no_ready_endpoint"
             | "every_endpoint_filtered"
             | "no_service_endpoint"
