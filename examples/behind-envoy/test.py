@@ -283,6 +283,13 @@ class RecordingModelServers(Recorded):
         self.assert_arrived(chat(), send(gateway, chat()))
         soon(lambda: self.running() == 0, "the picker counts nothing")
 
+    def test_a_request_that_the_gateway_answers_itself_while_the_picker_waits_is_over(self) -> None:
+        gateway = self.envoy(impatient)
+        with posted(gateway, chat(), missing=1_000) as connection, connection.makefile("rb") as answer:
+            self.assertEqual(answer.readline().split()[1], b"408", "Envoy's own, not the 500 of a breach of the protocol")
+        self.assert_arrived(chat(), send(gateway, chat()))
+        soon(lambda: self.running() == 0, "the picker counts nothing")
+
 
 class Failures(Recorded):
     def test_a_picker_that_is_killed_under_load_fails_closed(self) -> None:
@@ -433,6 +440,11 @@ def hint(configuration: envoy.Configuration, endpoints: list[str]) -> None:
     subset = {"metadata_namespace": "envoy.lb.subset_hint", "value": {f"{DESTINATION}-subset": endpoints}}
     kind = "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config"
     configuration.filters.insert(0, {"name": "hint", "typed_config": {"@type": kind, "metadata": [subset]}})
+
+
+def impatient(configuration: envoy.Configuration) -> None:
+    """With a limit of its own for a request to come whole."""
+    configuration.manager["request_timeout"] = "0.5s"
 
 
 def route_by_path(configuration: envoy.Configuration) -> None:

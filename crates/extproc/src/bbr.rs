@@ -13,6 +13,7 @@ pub use base_models::BaseModels;
 pub use session::BbrSession;
 
 use crate::BodyMode;
+use crate::modes::Misset;
 use arc_swap::ArcSwap;
 use journey::BodyPace;
 use payload::Budget;
@@ -55,6 +56,7 @@ pub struct Bbr {
     clock: Clock,
     /// Bodies read so far.
     bodies: Cell<u64>,
+    misset: Misset,
 }
 
 impl Bbr {
@@ -65,7 +67,15 @@ impl Bbr {
         budget: Arc<Budget>,
         counts: Arc<BbrCounts>,
     ) -> Bbr {
-        Bbr { settings, base_models, budget, counts, clock: Clock::start(), bodies: Cell::new(0) }
+        Bbr {
+            settings,
+            base_models,
+            budget,
+            counts,
+            clock: Clock::start(),
+            bodies: Cell::new(0),
+            misset: Misset::default(),
+        }
     }
 
     /// One body in [`BODIES_PER_SAMPLE`] is timed.

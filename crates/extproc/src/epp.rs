@@ -12,6 +12,7 @@ mod session;
 
 pub use session::EppSession;
 
+use crate::modes::Misset;
 use journey::BodyPace;
 use payload::{Budget, Gathering};
 use resources::{ObjectName, PoolVersion};
@@ -69,6 +70,7 @@ pub struct Epp {
     random: RefCell<fastrand::Rng>,
     reader: RefCell<Reader>,
     pools: RefCell<Pools>,
+    misset: Misset,
 }
 
 /// The pools of the snapshot in force, in the order of the ports; `None` if one is not declared.
@@ -95,6 +97,7 @@ impl Epp {
             random: RefCell::new(fastrand::Rng::new()),
             reader: RefCell::new(world.reader()),
             pools: RefCell::default(),
+            misset: Misset::default(),
         }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! In `FULL_DUPLEX_STREAMED` the headers are answered when the model has been read and the body follows piece by piece; in
 //! `BUFFERED` the gateway sends no body before its headers are answered, so that the header is set by the answer to the body.
-//! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response.
+//! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response: if its
+//! headers were not answered by then, no more is said of it (`epp/session.rs` says why).
 
 use super::{Bbr, PassOn, Timing};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
-use crate::modes::{BodyMode, Modes, pass};
+use crate::modes::{BodyMode, HEADERS_SKIPPED, Modes, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Parting, Session};
 use crate::unread::Unread;
@@ -42,6 +43,8 @@ enum State {
     Reading(Box<Reading>),
     /// Its body passes unread, or has ended.
     Passing,
+    /// The gateway answered itself before the headers were.
+    Over,
 }
 
 /// A body that is being read.
@@ -77,7 +80,7 @@ impl BbrSession {
 
     fn request_headers(&mut self, headers: &HttpHeaders, now: Now, replies: &mut Replies) -> Next {
         if !matches!(self.state, State::New) {
-            return out_of_order("request_headers came twice");
+            return Next::End(Status::new(Code::InvalidArgument, "request_headers came twice"));
         }
         let unanswered = Unanswered::of(headers, self.modes.request);
         let text = |name| headers.get(name).map(|value| &value[..]);
@@ -124,8 +127,9 @@ impl BbrSession {
 
     fn request_body(&mut self, body: HttpBody, now: Now, replies: &mut Replies) -> Next {
         let reading = match &mut self.state {
-            State::New => return out_of_order("request_body before request_headers"),
+            State::New => return self.bbr.misset.end(HEADERS_SKIPPED, now),
             State::Passing => return pass(self.modes.request, Phase::Request, body, replies),
+            State::Over => return Next::Continue,
             State::Reading(reading) => reading,
         };
         reading.arriving.came(body.body.bytes() as u64, self.bbr.settings.body_pace, now);
@@ -219,20 +223,21 @@ impl Session for BbrSession {
         if message.observability_mode {
             return Next::Continue;
         }
-        if let Err(status) = self.modes.take(message.protocol_config) {
-            return Next::End(status);
+        if let Err(message) = self.modes.take(message.protocol_config) {
+            return self.bbr.misset.end(message, now);
         }
         if let Some(step) = &message.request
             && step.is_of_response()
         {
             self.response_begun = true;
-            if matches!(self.state, State::Reading(_)) {
-                self.state = State::Passing;
+            if let State::Reading(reading) = &self.state {
+                self.state = if reading.held.is_some() { State::Over } else { State::Passing };
             }
         }
         match message.request {
             Some(Request::RequestHeaders(headers)) => return self.request_headers(&headers, now, replies),
             Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
+            Some(Request::RequestTrailers(_)) if matches!(self.state, State::Over) => {}
             Some(Request::RequestTrailers(_)) => {
                 let next = self.request_ends(None, replies);
                 if next != Next::Continue {
@@ -282,7 +287,7 @@ impl Session for BbrSession {
         }
         let dialect = match &self.state {
             State::Reading(reading) => reading.dialect,
-            State::New | State::Passing => Dialect::Other,
+            State::New | State::Passing | State::Over => Dialect::Other,
         };
         self.refuse(refusal, dialect, replies);
         Parting::Answered
@@ -383,10 +388,6 @@ fn common(mutation: HeaderMutation, clear_route_cache: bool) -> Option<CommonRes
         clear_route_cache,
         ..CommonResponse::default()
     })
-}
-
-fn out_of_order(what: &'static str) -> Next {
-    Next::End(Status::new(Code::InvalidArgument, what))
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! One request at the picker, as a state machine.
 //!
 //! The headers are answered when the endpoint is picked: for want of a body at once, else when the body has come whole.
-//! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response.
+//! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response: no
+//! more is said of it. Envoy waits for no more, and would take a body's answer that comes before its headers' for a breach
+//! of the protocol, and make a 500 of its own answer.
 
 use super::{Epp, EppSettings, SubsetHint, hints};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
-use crate::modes::{BodyMode, Modes, pass};
+use crate::modes::{BodyMode, HEADERS_SKIPPED, Modes, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Parting, Session};
 use crate::unread::Unread;
@@ -55,6 +57,8 @@ enum State {
     Reading(Box<Reading>),
     /// It was sent on; what is left of its body passes.
     Sent,
+    /// The gateway answered itself before that.
+    Over,
 }
 
 /// What the headers say of a request.
@@ -146,11 +150,9 @@ impl EppSession {
             account.record.request_bytes += body.body.bytes() as u64;
         }
         let reading = match &mut self.state {
-            State::New => {
-                let message = "a body came before its headers; set request_header_mode: SEND";
-                return Next::End(Status::new(Code::InvalidArgument, message));
-            }
+            State::New => return self.epp.misset.end(HEADERS_SKIPPED, now),
             State::Sent => return pass(self.modes.request, Phase::Request, body, replies),
+            State::Over => return Next::Continue,
             State::Reading(reading) => reading,
         };
         reading.arriving.came(body.body.bytes() as u64, self.epp.settings.body_pace, now);
@@ -184,6 +186,9 @@ impl EppSession {
     }
 
     fn request_trailers(&mut self, replies: &mut Replies) -> Next {
+        if matches!(self.state, State::Over) {
+            return Next::Continue;
+        }
         let was_picked_for = matches!(self.state, State::New | State::Sent);
         let next = self.request_ends(false, replies);
         if next == Next::Continue && (was_picked_for || self.modes.request == BodyMode::Streamed) {
@@ -243,8 +248,7 @@ impl EppSession {
                 .map_or_else(|| wanted.name.to_string().into(), |pool| Arc::clone(&pool.view.name));
             account.record.backend = Some(name);
         }
-        let pool =
-            pool.ok_or_else(|| Refusal::PoolNotDeclared { pool: wanted.name.to_string().into() })?;
+        let pool = pool.ok_or_else(|| Refusal::PoolNotDeclared { pool: wanted.name.to_string().into() })?;
         let subset = match epp.settings.subset_hint {
             SubsetHint::Obeyed => hints::subset(told.metadata.as_ref(), &pool),
             SubsetHint::PassedOver => None,
@@ -383,15 +387,16 @@ impl Session for EppSession {
         if message.observability_mode {
             return Next::Continue;
         }
-        if let Err(status) = self.modes.take(message.protocol_config) {
-            return Next::End(status);
+        if let Err(message) = self.modes.take(message.protocol_config) {
+            return self.epp.misset.end(message, now);
         }
         if let Some(step) = &message.request
             && step.is_of_response()
         {
             self.response_begun = true;
             if matches!(self.state, State::Reading(_)) {
-                self.state = State::Sent;
+                // In BUFFERED mode its headers were answered.
+                self.state = if self.modes.request == BodyMode::Streamed { State::Over } else { State::Sent };
             }
         }
         match message.request {

@@ -374,6 +374,12 @@ fn a_response_ends_a_request_that_is_still_read() {
     assert_eq!(bbr.budget.held(), 1);
     assert_eq!(stream.response_headers(&[(":status", "408")], false), ["response headers"]);
     assert_eq!((bbr.budget.held(), stream.session.deadline()), (0, None));
+    assert!(stream.body(r#""model":"m"}"#, false).is_empty() && stream.trailers().is_empty());
+    let mut passing = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    passing.headers(&CHAT, false);
+    passing.body(r#"{"model":"m","#, false);
+    passing.response_headers(&[(":status", "200")], false);
+    assert_eq!(passing.body("}", false), [r#"body "}""#], "it was sent on before");
 }
 
 #[test]

@@ -450,6 +450,8 @@ fn a_response_ends_a_request_that_is_still_read() {
     assert_eq!(stream.response_headers(&[(":status", "413")], true), ["response headers"]);
     assert_eq!((yard.budget.held(), stream.session.deadline()), (0, None));
     assert_eq!(yard.records()[0].status, 413);
+    assert!(stream.body(r#""model":"gemma-3"}"#, false).is_empty() && stream.trailers().is_empty());
+    assert_eq!(yard.in_flight(), [0, 0], "nothing is picked for it any more");
     let mut headless = yard.stream(Buffered);
     headless.headers(&CHAT, false);
     assert_eq!(headless.response_body("x", true), ["response body"]);
