@@ -17,7 +17,7 @@ mod turn;
 
 pub use channel::{CONNECTIONS_MAX, Pickers, Settings};
 pub use exchange::{Asked, Exchange, LimitOf};
-pub use mutation::apply;
+pub use mutation::{apply, status};
 pub use tls::{connector, unverified};
 pub use turn::{Answer, Chosen, Shown, Verdict};
 

@@ -14,8 +14,20 @@ pub enum Outcome {
     Broken,
     /// Our own time limit ended it; counts towards its ejection.
     TimedOut,
+    /// The request's own time was over, and its client or its picker had taken most of that; says nothing about the endpoint.
+    Late,
     /// The client went away, or the request was never sent; says nothing about the endpoint.
     Cancelled,
     /// The gateway stopped before the response was whole; says nothing about the endpoint.
     Stopped,
+}
+
+impl Outcome {
+    /// What a status says of the endpoint whose answer came whole.
+    pub fn of_status(status: u16) -> Outcome {
+        match status {
+            500.. => Outcome::ServerError { status },
+            _ => Outcome::Served,
+        }
+    }
 }

@@ -474,7 +474,7 @@ impl PoolState {
             Outcome::ServerError { .. } | Outcome::Broken | Outcome::TimedOut => {
                 endpoint.failed(held.trial, expected, now);
             }
-            Outcome::Cancelled | Outcome::Stopped => endpoint.health.cancelled(held.trial),
+            Outcome::Late | Outcome::Cancelled | Outcome::Stopped => endpoint.health.cancelled(held.trial),
         }
         self.roster.vacate_if_empty(slot, now);
     }

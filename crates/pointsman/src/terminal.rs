@@ -50,8 +50,8 @@ fn outcome(record: &telemetry::Record) -> String {
     let first = first.map_or(String::new(), |first| format!("first token {}, ", milliseconds(first)));
     let tokens = record.usage.output_tokens;
     let tokens = tokens.map_or(String::new(), |tokens| format!("{}, ", counted(tokens, "token")));
-    let cancelled = if record.cancelled { ", client gone" } else { "" };
-    format!("{first}{tokens}{} in all{cancelled}", milliseconds(record.ended_in))
+    let cut_short = record.cut_short().map_or(String::new(), |why| format!(", {why}"));
+    format!("{first}{tokens}{} in all{cut_short}", milliseconds(record.ended_in))
 }
 
 fn why(record: &telemetry::Record) -> String {

@@ -13,7 +13,7 @@ use crate::upstream::Limits;
 use bytes::Bytes;
 use extproc::client::{self, Answer, Asked, Chosen, Exchange, Failure, LimitOf, Shown, Verdict};
 use http::header::CONTENT_LENGTH;
-use http::{Response, request};
+use http::{Response, StatusCode, request};
 use http_body::Body;
 use hyper::body::Incoming;
 use journey::{Now, Outcome, Refusal};
@@ -172,7 +172,10 @@ pub(crate) async fn show_response(
         Ok(Shown::Changed { headers, body }) => {
             account.exchange = Some(exchange);
             client::apply(&headers, response.headers_mut());
-            if let Some(body) = body {
+            let status = client::status(&headers).unwrap_or(response.status());
+            *response.status_mut() = status;
+            let ends_here = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            if let Some(body) = body.or(ends_here.then(Bytes::new)) {
                 // hyper writes the length that the body has.
                 response.headers_mut().remove(CONTENT_LENGTH);
                 return Judged::Replaced(body);

@@ -41,7 +41,7 @@ pub(crate) async fn journey(
     let mut arriving = Arriving::new(body, &head, &watch);
     let outcome = travel(&core, &mut account, head, &mut arriving).await;
     match &outcome {
-        Ok(response::Passage::Answer(_)) => {}
+        Ok(response::Passage::Answer(..)) => {}
         // What follows a request that two readers may read differently is not read as another one.
         Err(Refusal::MalformedRequest { .. }) => watch.close_lingering(),
         _ => arriving.discard(&core, &watch).await,
@@ -111,6 +111,7 @@ async fn travel(
     let mut answer =
         upstream::send(core, account, outbound, destination, (limits, rule.retry.as_ref())).await?;
     tracing::trace!(%host, status = answer.response.status().as_u16(), "answered");
+    let own_status = answer.response.status();
     let judged = match account.exchange.is_some() {
         true => Box::pin(picker::show_response(core, account, &mut answer.response)).await,
         false => Judged::Passed,
@@ -118,11 +119,11 @@ async fn travel(
     headers::clean_response(answer.response.headers_mut());
     rule.change_response_headers(backend, answer.response.headers_mut());
     Ok(match judged {
-        Judged::Passed => response::Passage::Answer(answer),
-        Judged::Replaced(body) => response::Passage::Replaced(answer.response.map(|_| body)),
-        Judged::Answered(of_picker) => {
-            response::Passage::OfPicker(of_picker, outcome_of(answer.response.status()))
+        Judged::Passed => response::Passage::Answer(answer, own_status),
+        Judged::Replaced(body) => {
+            response::Passage::Replaced(answer.response.map(|_| body), outcome_of(own_status))
         }
+        Judged::Answered(of_picker) => response::Passage::OfPicker(of_picker, outcome_of(own_status)),
     })
 }
 

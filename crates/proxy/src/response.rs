@@ -4,7 +4,7 @@ use crate::account::Account;
 use crate::body::{Relay, ResponseBody};
 use crate::client_io::Watch;
 use crate::headers;
-use crate::upstream::{Answer, outcome_of};
+use crate::upstream::Answer;
 use bytes::Bytes;
 use extproc::client;
 use http::header::{
@@ -18,10 +18,10 @@ use telemetry::Refused;
 /// What a journey comes to when it is not refused.
 #[derive(Debug)]
 pub(crate) enum Passage {
-    /// An endpoint answers.
-    Answer(Answer),
-    /// An endpoint has answered, and the pool's own endpoint picker gives the body.
-    Replaced(Response<Bytes>),
+    /// An endpoint answers, with this status of its own: the pool's own endpoint picker may have given the response another.
+    Answer(Answer, StatusCode),
+    /// An endpoint has answered, thus, and the pool's own endpoint picker gives the body.
+    Replaced(Response<Bytes>, Outcome),
     /// The pool's own endpoint picker answers; if an endpoint had answered before, that is how it did.
     OfPicker(client::Answer, Outcome),
     /// The models that can be asked for are listed.
@@ -38,8 +38,8 @@ pub(crate) enum Passage {
 /// The response of a journey that was not refused.
 pub(crate) fn pass(mut account: Box<Account>, passage: Passage) -> Response<ResponseBody> {
     match passage {
-        Passage::Answer(answer) => relay(account, answer),
-        Passage::Replaced(response) => replaced(account, response),
+        Passage::Answer(answer, own_status) => relay(account, answer, own_status),
+        Passage::Replaced(response, outcome) => replaced(account, response, outcome),
         Passage::OfPicker(answer, outcome) => of_picker(account, answer, outcome),
         Passage::Models(list) => {
             account.record.status = StatusCode::OK.as_u16();
@@ -63,12 +63,13 @@ pub(crate) fn pass(mut account: Box<Account>, passage: Passage) -> Response<Resp
 }
 
 /// Passes an endpoint's answer on, its body as it comes.
-fn relay(mut account: Box<Account>, answer: Answer) -> Response<ResponseBody> {
+fn relay(mut account: Box<Account>, answer: Answer, own_status: StatusCode) -> Response<ResponseBody> {
     let (mut head, body) = answer.response.into_parts();
     let value = |name| head.headers.get(name).map(HeaderValue::as_bytes);
     let observer =
         ResponseObserver::new(account.record.dialect, value(CONTENT_TYPE), value(CONTENT_ENCODING));
-    account.answered(head.status.as_u16(), observer);
+    account.answered(own_status.as_u16(), observer);
+    account.record.status = head.status.as_u16();
     head.version = Version::HTTP_11;
     sign(&mut head.headers, &account);
     let body = Relay::new(body, answer.lease, account, answer.deadline);
@@ -76,10 +77,15 @@ fn relay(mut account: Box<Account>, answer: Answer) -> Response<ResponseBody> {
 }
 
 /// Passes an endpoint's head on with a body of its pool's endpoint picker.
-fn replaced(mut account: Box<Account>, response: Response<Bytes>) -> Response<ResponseBody> {
-    let mut response = response.map(ResponseBody::Whole);
+fn replaced(
+    mut account: Box<Account>,
+    response: Response<Bytes>,
+    outcome: Outcome,
+) -> Response<ResponseBody> {
     account.record.status = response.status().as_u16();
-    account.ended(outcome_of(response.status()));
+    account.record.response_bytes = response.body().len() as u64;
+    account.ended(outcome);
+    let mut response = response.map(ResponseBody::Whole);
     *response.version_mut() = Version::HTTP_11;
     sign(response.headers_mut(), &account);
     response
@@ -89,6 +95,7 @@ fn replaced(mut account: Box<Account>, response: Response<Bytes>) -> Response<Re
 fn of_picker(mut account: Box<Account>, answer: client::Answer, outcome: Outcome) -> Response<ResponseBody> {
     let status = answer.status;
     account.record.status = status.as_u16();
+    account.record.response_bytes = answer.body.len() as u64;
     account.ended(outcome);
     if status.is_client_error() || status.is_server_error() {
         let picker = account.record.picker.as_ref().map_or("", |asked| &*asked.picker);

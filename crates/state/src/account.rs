@@ -26,6 +26,8 @@ pub struct Account {
     observer: Option<ResponseObserver>,
     /// How the request ended at its endpoint; until it has, the client is the one who may leave.
     outcome: Outcome,
+    /// How it ends if the answer that has begun comes whole.
+    if_whole: Outcome,
 }
 
 impl Account {
@@ -43,6 +45,7 @@ impl Account {
             running: None,
             observer: None,
             outcome: Outcome::Cancelled,
+            if_whole: Outcome::Served,
         }
     }
 
@@ -125,9 +128,11 @@ impl Account {
         }
     }
 
-    /// The head of the answer that the client gets has come; its body decides how the request ends.
+    /// The head of the answer that the client gets has come; its body decides how the request ends. The status is the
+    /// endpoint's own, and the client's if the record is told no other.
     pub fn answered(&mut self, status: u16, observer: ResponseObserver) {
         self.record.status = status;
+        self.if_whole = Outcome::of_status(status);
         self.observer = Some(observer);
         self.outcome = Outcome::Cancelled;
     }
@@ -137,7 +142,7 @@ impl Account {
         if self.record.first_token_in.is_none() && !chunk.is_empty() {
             self.record.first_token_in = Some(self.clock.now().since(self.begun));
             // The first byte of an error page is no token, and no sign of health.
-            if let Some(flight) = self.flight.as_mut().filter(|_| self.record.status < 500) {
+            if let Some(flight) = self.flight.as_mut().filter(|_| self.if_whole == Outcome::Served) {
                 flight.first_token();
             }
         }
@@ -153,10 +158,7 @@ impl Account {
 
     /// The response came whole.
     pub fn served(&mut self) {
-        self.ended(match self.record.status {
-            status @ 500.. => Outcome::ServerError { status },
-            _ => Outcome::Served,
-        });
+        self.ended(self.if_whole);
     }
 
     /// The request ended at its endpoint.

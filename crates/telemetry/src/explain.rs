@@ -116,6 +116,8 @@ struct Answer {
     input_tokens: Option<u32>,
     output_tokens: Option<u32>,
     tokens: Option<&'static str>,
+    #[serde(skip)]
+    cut_short: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -303,6 +305,7 @@ impl Answer {
             input_tokens: record.usage.input_tokens,
             output_tokens: record.usage.output_tokens,
             tokens: record.usage.source.map(names::token_source),
+            cut_short: record.cut_short(),
         })
     }
 }
@@ -434,7 +437,10 @@ impl Display for Answer {
         if let (Some(tokens), Some(source)) = (self.output_tokens, self.tokens) {
             write!(f, ", {} ({source})", counted(tokens, "token"))?;
         }
-        writeln!(f, "{}", if self.cancelled { ", the client went away" } else { "" })
+        if let Some(why) = self.cut_short {
+            write!(f, ", {why}")?;
+        }
+        writeln!(f)
     }
 }
 
@@ -549,6 +555,27 @@ attempt 1";
         assert!(Explanation::new(&listed, &[]).to_string().contains("backend   the gateway itself\n"));
         let gone = Record { cancelled: true, ..Record::blank() };
         assert!(Explanation::new(&gone, &[]).to_string().contains("backend   nowhere\n"));
+    }
+
+    #[test]
+    fn a_response_that_was_cut_short_is_told_with_who_cut_it() {
+        for (outcome, name, why) in [
+            (Outcome::Broken, "broken", ", the model server broke off"),
+            (Outcome::TimedOut, "timed_out", ", the model server took too long"),
+            (Outcome::Late, "late", ", the route's time for the request was over"),
+            (Outcome::Stopped, "stopped", ", the gateway stopped"),
+            (Outcome::Cancelled, "cancelled", ", the client went away"),
+            (Outcome::Served, "served", ""),
+        ] {
+            let mut record = Record { cancelled: outcome == Outcome::Cancelled, ..served() };
+            record.attempts[1].outcome = outcome;
+            let text = Explanation::new(&record, &SCORERS).to_string();
+            let expected = format!("11 tokens (estimated){why}\n");
+            assert!(
+                text.ends_with(&expected) && text.contains(&format!("attempt 2 127.0.0.1:8002: {name}\n")),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::ServerError { .. } => "server_error",
         Outcome::Broken => "broken",
         Outcome::TimedOut => "timed_out",
+        Outcome::Late => "late",
         Outcome::Cancelled => "cancelled",
         Outcome::Stopped => "stopped",
     }

@@ -188,6 +188,20 @@ impl Record {
         }
     }
 
+    /// Why the client did not get the whole of an answer, for people; `None` if it did, or was refused.
+    pub fn cut_short(&self) -> Option<&'static str> {
+        if self.cancelled {
+            return Some("the client went away");
+        }
+        match self.attempts.last().filter(|_| self.refusal.is_none())?.outcome {
+            Outcome::Served | Outcome::ServerError { .. } | Outcome::Cancelled => None,
+            Outcome::Broken => Some("the model server broke off"),
+            Outcome::TimedOut => Some("the model server took too long"),
+            Outcome::Late => Some("the route's time for the request was over"),
+            Outcome::Stopped => Some("the gateway stopped"),
+        }
+    }
+
     /// The request is refused.
     pub fn refuse(&mut self, refusal: &Refusal) {
         self.status = refusal.status().as_u16();

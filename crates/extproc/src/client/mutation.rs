@@ -5,6 +5,7 @@
 //! connection is left alone.
 
 use crate::wire::{HeaderMutation, HeaderValueOption};
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// How a header is set.
@@ -53,6 +54,20 @@ pub fn apply(mutation: &HeaderMutation, headers: &mut HeaderMap) {
             }
         }
     }
+}
+
+/// The status that a picker gives to a response, as its pseudo header. Envoy lets it be overwritten by any from 200 on, and
+/// passes over what else is asked of it.
+pub fn status(mutation: &HeaderMutation) -> Option<StatusCode> {
+    let overwrites = |option: &&HeaderValueOption| {
+        matches!(Manner::of(option), Manner::Overwrite | Manner::OverwriteIfPresent)
+    };
+    let set = mutation.set_headers.iter().filter(overwrites).filter_map(|option| option.header.as_ref());
+    let statuses = set.filter(|header| header.key == ":status").filter_map(|header| {
+        let status = StatusCode::from_bytes(header.bytes()).ok()?;
+        (!status.is_informational()).then_some(status)
+    });
+    statuses.last()
 }
 
 /// The name of a header that a picker may change.
@@ -115,6 +130,34 @@ mod tests {
             let mutation = HeaderMutation { set_headers: vec![option.clone()], remove_headers: Vec::new() };
             apply(&mutation, &mut headers);
             assert_eq!(told(&headers).join(" "), expected, "{option:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_overwritten_as_envoy_lets_it_be_and_is_never_a_header() {
+        let append = |option| HeaderValueOption { append: Some(true), ..option };
+        let act = |append_action, option| HeaderValueOption { append_action, ..option };
+        let twice = vec![set(":status", "503"), set(":status", "404"), set(":status", "no")];
+        let table = [
+            (vec![set(":status", "200")], Some(200)),
+            (vec![set(":status", "999")], Some(999)),
+            (twice, Some(404)),
+            (vec![act(2, set(":status", "418"))], Some(418)),
+            (vec![act(3, set(":status", "418"))], Some(418)),
+            (vec![act(1, set(":status", "418"))], None),
+            (vec![append(set(":status", "418"))], None),
+            (vec![set(":status", "199")], None),
+            (vec![set(":status", "0")], None),
+            (vec![set(":status", "1000")], None),
+            (vec![set("status", "418")], None),
+            (Vec::new(), None),
+        ];
+        for (set_headers, expected) in table {
+            let mutation = HeaderMutation { set_headers, remove_headers: vec![":status".into()] };
+            assert_eq!(status(&mutation).map(|status| status.as_u16()), expected, "{mutation:?}");
+            let mut headers = HeaderMap::new();
+            apply(&mutation, &mut headers);
+            assert!(!headers.contains_key(":status") && headers.len() <= 1, "{headers:?}");
         }
     }
 

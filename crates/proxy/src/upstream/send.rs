@@ -135,7 +135,7 @@ impl Limits {
     /// What it says of an endpoint, or of a picker, that is asked at `now` if the request's time is over before it has answered.
     pub(crate) fn blame(&self, now: Now) -> Outcome {
         match self.request {
-            Some((end, limit)) if end.since(now) < limit / FAIR_SHARE => Outcome::Cancelled,
+            Some((end, limit)) if end.since(now) < limit / FAIR_SHARE => Outcome::Late,
             _ => Outcome::TimedOut,
         }
     }
@@ -268,7 +268,7 @@ pub(crate) async fn try_once(core: &Core, endpoint: SocketAddr, mut copy: Outbou
 
 /// What a status says about its endpoint.
 pub(crate) fn outcome_of(status: StatusCode) -> Outcome {
-    if status.is_server_error() { Outcome::ServerError { status: status.as_u16() } } else { Outcome::Served }
+    Outcome::of_status(status.as_u16())
 }
 
 fn tries_status_again(status: StatusCode, sent: Sent, tried: u32, retry: Option<&Retry>) -> bool {
@@ -461,12 +461,9 @@ mod tests {
         let second = |count| Now::default().plus(Duration::from_secs(count));
         let limits = |request| Limits { request, attempt: None, head: None };
         let ten = limits(Some((second(110), Duration::from_secs(10))));
-        for (asked_at, blame) in [
-            (100, Outcome::TimedOut),
-            (105, Outcome::TimedOut),
-            (106, Outcome::Cancelled),
-            (111, Outcome::Cancelled),
-        ] {
+        for (asked_at, blame) in
+            [(100, Outcome::TimedOut), (105, Outcome::TimedOut), (106, Outcome::Late), (111, Outcome::Late)]
+        {
             assert_eq!(ten.blame(second(asked_at)), blame, "{asked_at}");
         }
         assert_eq!(limits(None).blame(second(111)), Outcome::TimedOut);

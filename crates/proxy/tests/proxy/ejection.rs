@@ -1,7 +1,7 @@
 //! Endpoints that fail rest, and come back when they answer.
 
 use crate::support::{Endpoint, GATEWAY, Gate, answer, get, ok, pool, post, route, service, to_pool, until};
-use journey::EndpointStatus;
+use journey::{EndpointStatus, Outcome};
 use std::net::SocketAddr;
 
 const CHAT: &str = r#"{"model":"m","messages":[]}"#;
@@ -95,4 +95,34 @@ fn a_client_that_sends_its_body_slowly_brings_no_endpoint_to_rest() {
     }
     let after = status(&gate, live.address);
     assert_eq!((after.ejections, after.in_flight, live.got().len()), (0, 0, 0));
+}
+
+#[test]
+fn a_response_that_is_cut_because_its_client_took_the_time_is_told_as_that() {
+    let started = Endpoint::start(|mut connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbegun");
+        connection.wait_for_close();
+    });
+    let hanging = Endpoint::start(|mut connection| connection.wait_for_close());
+    let pool_ref = "{name: llm, kind: InferencePool, group: inference.networking.k8s.io}";
+    let rules = format!(
+        "{{matches: [{{path: {{value: /hang}}}}], backendRefs: [{{name: web, port: 80}}], timeouts: {{request: 600ms}}}},
+         {{backendRefs: [{pool_ref}], timeouts: {{request: 1s}}}}"
+    );
+    let pools = [pool("llm", &[started.address]), service("web", &[hanging.address])].concat();
+    let gate = Gate::start(&[GATEWAY, &route(&rules), &pools].concat());
+    let request = post("/v1/completions", "", CHAT);
+    let (first, last) = request.split_at(request.len() - 3);
+    let mut client = gate.client();
+    client.send(first);
+    assert_eq!(gate.ask(&get("/hang", "")).status, 504);
+    client.send(last);
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str(), response.whole), (200, "begun", false));
+    let record = gate.record(&response);
+    assert_eq!((record.attempts[0].outcome, record.cancelled), (Outcome::Late, false));
+    assert_eq!(record.cut_short(), Some("the route's time for the request was over"));
+    let after = status(&gate, started.address);
+    assert_eq!((after.ejections, after.in_flight), (0, 0));
 }

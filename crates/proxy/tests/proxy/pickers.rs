@@ -350,6 +350,7 @@ fn a_pickers_own_answer_is_passed_on_as_it_is_in_either_mode() {
         let refusal = gate.record(&response).refusal.expect("it was not served");
         assert_eq!(refusal.reason, "endpoint_picker_answered");
         assert!(refusal.message.contains("answered 429 itself: shed"), "{}", refusal.message);
+        assert_eq!(gate.record(&response).response_bytes, 28);
     }
     assert!(live.got().is_empty());
 }
@@ -481,7 +482,33 @@ fn a_picker_may_replace_the_body_of_the_response() {
         (response.header("content-length"), response.header("x-of-the-picker")),
         (Some("8"), Some("seen"))
     );
-    assert_eq!(gate.record(&response).attempts[0].outcome, Outcome::Served);
+    let record = gate.record(&response);
+    assert_eq!((record.attempts[0].outcome, record.response_bytes), (Outcome::Served, 8));
+}
+
+#[test]
+fn a_picker_may_give_the_response_another_status_and_the_endpoints_own_is_learnt() {
+    let own = |status, body| Endpoint::answering(answer(status, "content-type: text/plain\r\n", body));
+    let (fine, broken) = (own("200 OK", "fine"), own("500 Internal Server Error", "broken"));
+    let server_error = Outcome::ServerError { status: 500 };
+    for (endpoint, status, expected, outcome) in [
+        (&fine, "503", (503, "fine"), Outcome::Served),
+        (&broken, "200", (200, "broken"), server_error),
+        (&broken, "204", (204, ""), server_error),
+        (&fine, "100", (200, "fine"), Outcome::Served),
+    ] {
+        let mut mutation = HeaderMutation::default();
+        mutation.set(":status", status);
+        let common = CommonResponse { header_mutation: Some(mutation), ..CommonResponse::default() };
+        let changes = Processed::ResponseHeaders(HeadersResponse { response: Some(common) });
+        let picker = says_of_the_response(endpoint.address, changes);
+        let gate = gate(picker.address, Wire::Plain, "FailClose", &[endpoint]);
+        let response = ask(&gate);
+        assert_eq!((response.status, response.text().as_str()), expected, "{status}");
+        let record = gate.record(&response);
+        assert_eq!((record.status, record.attempts[0].outcome), (expected.0, outcome), "{status}");
+        assert_eq!(record.response_bytes, expected.1.len() as u64, "{status}");
+    }
 }
 
 #[test]

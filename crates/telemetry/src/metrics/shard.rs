@@ -197,7 +197,7 @@ impl RequestSeries {
         self.observe(Measure::RequestBytes, record.request_bytes as f64);
         if let Some(code) = error_code(record) {
             self.errors[code].add(1);
-        } else if !record.cancelled {
+        } else if record.cut_short().is_none() {
             self.count_served(record);
         }
     }
@@ -344,13 +344,14 @@ pub(crate) struct Connections {
 }
 
 /// Every outcome, in the order of [`outcome_place`].
-pub(crate) const OUTCOMES: [Outcome; 6] = [
+pub(crate) const OUTCOMES: [Outcome; 7] = [
     Outcome::Served,
     Outcome::ServerError { status: 0 },
     Outcome::Broken,
     Outcome::TimedOut,
     Outcome::Cancelled,
     Outcome::Stopped,
+    Outcome::Late,
 ];
 
 fn outcome_place(outcome: Outcome) -> usize {
@@ -361,6 +362,7 @@ fn outcome_place(outcome: Outcome) -> usize {
         Outcome::TimedOut => 3,
         Outcome::Cancelled => 4,
         Outcome::Stopped => 5,
+        Outcome::Late => 6,
     }
 }
 

@@ -2,7 +2,7 @@ use super::families::{BBR_FAMILIES, FAMILIES};
 use super::{Core, Gauges, PoolGauges, ScrapeResult, Side, Telemetry, reference};
 use crate::record::tests::{endpoint, picked_elsewhere, refused, served};
 use crate::{Record, TargetChosen};
-use journey::{EndpointKey, EndpointStatus, TargetModel};
+use journey::{EndpointKey, EndpointStatus, Outcome, TargetModel};
 use payload::ModelName;
 use scheduling::PluginRun;
 use scheduling::plugins::PluginKind;
@@ -74,6 +74,19 @@ fn a_client_that_left_before_the_response_counts_as_cancelled_and_as_no_response
     let page = page(&telemetry);
     assert!(!page.contains("pointsman_responses_total{"), "{page}");
     assert_eq!(value(&page, "pointsman_requests_cancelled_total"), Some(1.0));
+}
+
+#[test]
+fn a_response_that_was_cut_short_is_no_measure_of_those_that_came_whole() {
+    let telemetry = Telemetry::new(1, 1);
+    let mut cut = served();
+    cut.attempts[1].outcome = Outcome::Late;
+    finish(&telemetry.core(0), cut);
+    let page = page(&telemetry);
+    assert_eq!(value(&page, r#"pointsman_attempts_total{outcome="late"}"#), Some(1.0));
+    assert_eq!(value(&page, "pointsman_requests_cancelled_total"), Some(0.0));
+    let took = format!("inference_objective_request_duration_seconds_count{LABELS}");
+    assert_eq!(value(&page, &took), Some(0.0));
 }
 
 #[test]
