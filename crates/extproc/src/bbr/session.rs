@@ -86,12 +86,14 @@ impl BbrSession {
         let text = |name| headers.get(name).map(|value| &value[..]);
         let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
+        if headers.end_of_stream || self.modes.request == BodyMode::Absent {
+            return self.let_go(unanswered, replies);
+        }
         let head = match BodyHead::new(path, text("content-type"), text("content-encoding")) {
             Ok(head) => head,
-            Err(_) if headers.end_of_stream => return self.let_go(unanswered, replies),
             Err(error) => return self.refuse(&error.into(), Dialect::Other, replies),
         };
-        if headers.end_of_stream || head.media == Media::Opaque {
+        if head.media == Media::Opaque {
             return self.let_go(unanswered, replies);
         }
         let dialect = head.dialect;

@@ -26,7 +26,7 @@ use payload::{
     ResponseObserver, Rope, Spent,
 };
 use scheduling::config::TestPlugins;
-use state::{Account, Dispatch, Flight, dispatch};
+use state::{Account, Dispatch, Flight, Pool, dispatch};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -128,6 +128,10 @@ impl EppSession {
             Err(error) => return self.refuse(&error.into(), replies),
         };
         account.record.dialect = head.dialect;
+        // Nobody waits for the body of a request that can go nowhere.
+        if let Err(refusal) = self.pool() {
+            return self.refuse(&refusal, replies);
+        }
         let opaque = head.media == Media::Opaque;
         let limits = Limits { body_bytes_max: self.epp.settings.body_bytes_max, ..Limits::default() };
         let parser = RequestParser::new(head, limits);
@@ -233,22 +237,27 @@ impl EppSession {
         Next::Continue
     }
 
+    /// The pool of this port.
+    fn pool(&mut self) -> Result<Arc<Pool>, Refusal> {
+        let pool = self.epp.pool(self.port);
+        let name = match &pool {
+            Some(pool) => Arc::clone(&pool.view.name),
+            None => self.epp.settings.pools[self.port].name.to_string().into(),
+        };
+        if let Some(account) = &mut self.account {
+            account.record.backend = Some(Arc::clone(&name));
+        }
+        pool.ok_or(Refusal::PoolNotDeclared { pool: name })
+    }
+
     fn pick(
         &mut self,
         told: &Told,
         request: &InferenceRequest,
         body: Option<&Body>,
     ) -> Result<Flight, Refusal> {
+        let pool = self.pool()?;
         let epp = &self.epp;
-        let wanted = &epp.settings.pools[self.port];
-        let pool = epp.pool(self.port);
-        if let Some(account) = &mut self.account {
-            let name = pool
-                .as_ref()
-                .map_or_else(|| wanted.name.to_string().into(), |pool| Arc::clone(&pool.view.name));
-            account.record.backend = Some(name);
-        }
-        let pool = pool.ok_or_else(|| Refusal::PoolNotDeclared { pool: wanted.name.to_string().into() })?;
         let subset = match epp.settings.subset_hint {
             SubsetHint::Obeyed => hints::subset(told.metadata.as_ref(), &pool),
             SubsetHint::PassedOver => None,

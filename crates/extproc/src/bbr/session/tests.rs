@@ -201,6 +201,9 @@ fn modes_that_cannot_work_are_refused_in_words() {
     }
     let mut none = Stream::of(bbr.open(0), BodySendMode::None);
     assert_eq!(none.headers(&CHAT, false), ["headers"]);
+    let mut coded = Stream::of(bbr.open(0), BodySendMode::None);
+    let unread = [CHAT[0], CHAT[1], ("content-encoding", "br")];
+    assert_eq!(coded.headers(&unread, false), ["headers"], "nobody reads it");
     let mut headless = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     assert_eq!(headless.body("{}", true), ["end InvalidArgument"]);
 }

@@ -346,7 +346,7 @@ fn what_cannot_be_served_is_refused_in_the_apis_own_shape() {
     let words = coded.headers(&[CHAT[0], CHAT[1], ("content-encoding", "br")], false);
     assert_eq!(words, ["immediate 415 unsupported_coding", "end Ok"]);
     let mut missing = Stream::of(yard.epp.open(1), FullDuplexStreamed);
-    assert_eq!(missing.headers(&[(":path", "/")], true), ["immediate 503 pool_not_declared", "end Ok"]);
+    assert_eq!(missing.headers(&CHAT, false), ["immediate 503 pool_not_declared", "end Ok"]);
     yard.all_report_waiting(100);
     let mut shed = yard.stream(FullDuplexStreamed);
     let batch = [(":path", "/"), ("x-gateway-inference-objective", "batch")];
