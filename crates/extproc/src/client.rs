@@ -3,7 +3,8 @@
 //! In: a request's head and its held body, an [`EndpointPicker`](state::EndpointPicker). Out: a [`Verdict`]: an ordered list
 //! of endpoints with what is to be changed of the request, or an answer of the picker's own; later, at the head of the
 //! response, what is to be changed of that. One [`Pickers`] lives on each data thread, with its own connections.
-//! The files read in the order of a request: `channel` (connections), `exchange` (one stream), `message` (what is sent),
+//! The files read in the order of a request: `channel` (connections, of h2 itself: hyper's client cannot say whether a
+//! stream ends in order or is reset), `exchange` (one stream), `message` (what is sent),
 //! `turn` (what the answers come to), `mutation` (headers).
 //! Never: a copy of the body that is sent; a wait that the caller cannot cut short; anything shared by two threads.
 //! Source: Endpoint Picker Protocol (GAIE proposal 004); Envoy's `ext_proc` filter, for how a gateway behaves.
