@@ -3,6 +3,7 @@
 //! Never: a place for a peer that does not greet in time, or that is silent and answers no ping.
 
 use crate::authority::AnyAuthority;
+use crate::corked::Corked;
 use crate::exchange::{Bounds, Exchange};
 use crate::grpc::{Code, Status};
 use crate::health::{Asked, CHECK_PATH, Health, LIST_PATH};
@@ -25,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -47,9 +48,6 @@ const RESETS_PENDING_MAX: usize = 100_000;
 
 /// A question about health, bytes: a service's name.
 const HEALTH_MESSAGE_BYTES_MAX: usize = 4 << 10;
-
-/// What is written at once, bytes: a system call for each frame of 16 KiB costs more than to copy it.
-const WRITE_BYTES: usize = 64 << 10;
 
 /// A peer that is silent for so long is asked whether it lives,
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -90,7 +88,6 @@ pub(crate) async fn serve<D: Door>(
     services: Services,
     mut draining: watch::Receiver<bool>,
 ) {
-    let stream = BufWriter::with_capacity(WRITE_BYTES, stream);
     let deadline = Instant::now() + core.settings.handshake_timeout;
     match tls {
         None => greet(core, stream, services, draining, deadline).await,
@@ -143,6 +140,7 @@ async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
         let answer = answer(&core, &services, request);
         std::future::ready(Ok::<_, Infallible>(answer))
     });
+    let stream = Corked::new(stream);
     let connection = http2::Builder::new(Here)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -155,13 +153,13 @@ async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream.clone()), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = stream.drive(connection.as_mut()) => ended,
         _ = draining.wait_for(|draining| *draining) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            stream.drive(connection).await
         }
     };
     if let Err(error) = ended {

@@ -2,7 +2,7 @@
 //!
 //! An Envoy-based gateway is the data plane and asks: which model does this request name, which endpoint serves it? The
 //! same journey answers as at door 1. This room speaks the protocol, and decides nothing itself.
-//! The files read from the socket inwards: `tls`, `server`, `authority`, `connection`, `exchange` (messages in, replies out),
+//! The files read from the socket inwards: `tls`, `server`, `authority`, `connection`, `corked`, `exchange` (messages in, replies out),
 //! then a `session` for each stream: [`bbr`], [`epp`], which read bodies by way of `unread`. `wire` is what stands in the messages, `grpc` how they are framed.
 //! [`client`] is the other side: door 1 asks somebody else's endpoint picker.
 //! Never: a copy of a body that a message boundary does not force; a task for each message; an unbounded queue; I/O or a
@@ -14,6 +14,7 @@ pub mod bbr;
 mod behind_envoy;
 pub mod client;
 mod connection;
+mod corked;
 pub mod epp;
 mod exchange;
 pub mod grpc;
