@@ -9,6 +9,7 @@
 //! Source: RFC 9113, sections 4.1 and 6.2; RFC 7541, sections 5 and 6 and appendix B.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -128,10 +129,11 @@ impl Scanner {
             let step = self.pass.min(bytes.len() - place);
             self.pass -= step;
             place += step;
-            match Frame::begins(&bytes[place..]) {
-                Some(frame) if !frame.is_ours() => self.pass = frame.bytes,
-                _ => break,
-            }
+            let Some(frame) = Frame::begins(&bytes[place..]).filter(|frame| frame.passes(&bytes[place..]))
+            else {
+                break;
+            };
+            self.pass = frame.bytes;
         }
         if place < bytes.len() {
             self.held.extend_from_slice(&bytes[place..]);
@@ -179,27 +181,44 @@ impl Frame {
     fn is_ours(&self) -> bool {
         self.kind == HEADERS && self.bytes <= HEADERS_BYTES_MAX
     }
+
+    /// Whether it is not to be written anew: it begins these bytes, which may have more or less than all of it. A peer that
+    /// indexes says its `:authority` once.
+    fn passes(&self, bytes: &[u8]) -> bool {
+        let says = |frame: &[u8]| fields(frame).is_some_and(|fields| says_authority(&frame[fields]));
+        !self.is_ours() || bytes.get(..self.bytes).is_some_and(|frame| !says(frame))
+    }
+}
+
+/// Where the block of header fields is in a whole HEADERS frame; `None` if it is not as it should be.
+fn fields(frame: &[u8]) -> Option<Range<usize>> {
+    let (flags, payload) = (frame[4], &frame[FRAME_HEAD_BYTES..]);
+    let padding = if flags & PADDED != 0 { usize::from(*payload.first()?) } else { 0 };
+    let start = usize::from(flags & PADDED != 0) + if flags & PRIORITY != 0 { 5 } else { 0 };
+    let end = payload.len().checked_sub(padding).filter(|end| start <= *end)?;
+    Some(FRAME_HEAD_BYTES + start..FRAME_HEAD_BYTES + end)
 }
 
 /// Writes a whole HEADERS frame; one that is not as it should be, as it is.
 fn write_headers(frame: &[u8], out: &mut Vec<u8>) {
-    let (head, payload) = frame.split_at(FRAME_HEAD_BYTES);
-    let flags = head[4];
-    let padding =
-        if flags & PADDED != 0 { payload.first().map_or(0, |bytes| usize::from(*bytes)) } else { 0 };
-    let start = usize::from(flags & PADDED != 0) + if flags & PRIORITY != 0 { 5 } else { 0 };
-    if start + padding > payload.len() {
-        out.extend_from_slice(frame);
-        return;
-    }
-    let (block, padding) = payload[start..].split_at(payload.len() - start - padding);
     let at = out.len();
-    out.extend_from_slice(head);
-    out.extend_from_slice(&payload[..start]);
-    write_block(block, out);
-    out.extend_from_slice(padding);
+    let Some(fields) = fields(frame) else { return out.extend_from_slice(frame) };
+    out.extend_from_slice(&frame[..fields.start]);
+    write_block(&frame[fields.clone()], out);
+    out.extend_from_slice(&frame[fields.end..]);
     let length = (out.len() - at - FRAME_HEAD_BYTES) as u32;
     out[at..at + 3].copy_from_slice(&length.to_be_bytes()[1..]);
+}
+
+/// Whether a block has a literal `:authority`.
+fn says_authority(mut block: &[u8]) -> bool {
+    while let Some(field) = Field::first(block) {
+        if field.authority_characters.is_some() {
+            return true;
+        }
+        block = &block[field.bytes..];
+    }
+    false
 }
 
 /// Writes a block of header fields; from where it cannot be read, as it is.
@@ -255,24 +274,28 @@ impl Field {
             bytes += Text::first(block.get(bytes..)?)?.bytes;
         }
         let value = Text::first(block.get(bytes..)?)?;
-        let authority_characters = (number == AUTHORITY).then_some(value.characters);
+        let authority_characters = (number == AUTHORITY).then(|| value.characters());
         Some(Field { bytes: bytes + value.bytes, authority_characters })
     }
 }
 
 /// A string of a block.
-struct Text {
+struct Text<'a> {
     bytes: usize,
-    characters: usize,
+    content: &'a [u8],
+    coded: bool,
 }
 
-impl Text {
-    fn first(block: &[u8]) -> Option<Text> {
+impl Text<'_> {
+    fn first(block: &[u8]) -> Option<Text<'_>> {
         let coded = block.first()? & 0x80 != 0;
         let (length, start) = integer(block, 7)?;
         let content = block.get(start..)?.get(..length)?;
-        let characters = if coded { huffman_characters(content) } else { length };
-        Some(Text { bytes: start + length, characters })
+        Some(Text { bytes: start + length, content, coded })
+    }
+
+    fn characters(&self) -> usize {
+        if self.coded { huffman_characters(self.content) } else { self.content.len() }
     }
 }
 

@@ -103,6 +103,13 @@ fn frames_come_out_the_same_in_whatever_pieces_they_come() {
     }
 }
 
+#[test]
+fn frames_that_say_no_authority_pass_where_they_lie() {
+    let headers = frame(HEADERS, END_STREAM_AND_HEADERS, 1, b"\x82\x86\x84\xbe\x40\x01x\x01y");
+    let sent = [&SETTINGS[..], &headers, &frame(0, 0, 1, &[0x41; 300]), &headers].concat();
+    assert_eq!(Scanner::default().scan(&sent), sent.len());
+}
+
 /// The kind of the first frame that answers a request.
 async fn answer(wrapped: bool, block: &[u8]) -> u8 {
     let (mut client, server) = tokio::io::duplex(4096);
