@@ -480,13 +480,14 @@ impl Refusal {
     }
 
     /// The field of the body that is wrong.
-    fn param(&self) -> Option<&'static str> {
+    fn param(&self) -> Option<&str> {
         match self {
             Refusal::ModelMissing { .. }
             | Refusal::ModelUnknown { .. }
             | Refusal::Parse(
                 ParseError::ModelNotAString { .. } | ParseError::ModelTwice | ParseError::ModelTooLong { .. },
             ) => Some("model"),
+            Refusal::Parse(ParseError::FieldTwice { field }) => Some(field),
             _ => None,
         }
     }
@@ -499,6 +500,7 @@ impl Row {
             ParseError::NotAnObject { .. } => (StatusCode::BAD_REQUEST, "not_an_object"),
             ParseError::ModelNotAString { .. } => (StatusCode::BAD_REQUEST, "model_not_a_string"),
             ParseError::ModelTwice => (StatusCode::BAD_REQUEST, "model_twice"),
+            ParseError::FieldTwice { .. } => (StatusCode::BAD_REQUEST, "field_twice"),
             ParseError::ModelTooLong { .. } => (StatusCode::BAD_REQUEST, "model_too_long"),
             ParseError::TooDeep { .. } => (StatusCode::BAD_REQUEST, "too_deep"),
             ParseError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),

@@ -27,6 +27,12 @@ pub enum ParseError {
     /// `model` stands twice at the top level: most model servers read the last one, a router the first.
     #[error("`model` stands twice in the body")]
     ModelTwice,
+    /// A field that configuration asks for stands twice at the top level, as [`ParseError::ModelTwice`].
+    #[error("`{field}` stands twice in the body")]
+    FieldTwice {
+        /// The field.
+        field: Box<str>,
+    },
     /// The model's name is longer than [`crate::Limits::model_bytes_max`].
     #[error("`model` is longer than {limit} bytes")]
     ModelTooLong {

@@ -23,7 +23,7 @@ use stops::Stops;
 use utf8::Utf8;
 
 /// Longer keys are no key that anybody here looks for; they are told cut.
-const KEY_BYTES_MAX: usize = 48;
+pub(crate) const KEY_BYTES_MAX: usize = 48;
 
 /// What a JSON value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! wants to know of the prompt, and afterwards what was used. One pass, no DOM, no re-serialisation.
 //! Never: I/O, a clock, a copy of the prompt, a change to any byte but the model's value.
 
+mod asked;
 mod blocks;
 mod coding;
 mod dialect;
@@ -19,6 +20,10 @@ mod request;
 mod response;
 mod rope;
 
+pub use asked::{
+    AskedFields, FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, FIELDS_MAX, Field, FieldNameError, FieldNames,
+    FieldValue,
+};
 pub use dialect::{BodyHead, Coding, Dialect, Media};
 pub use error::ParseError;
 pub use held::{Budget, Gathering, Held, Share, Spent};

@@ -1,8 +1,9 @@
-//! The fields `model` and `stream` of `multipart/form-data` (RFC 7578).
+//! The fields `model`, `stream` and those that were asked for of `multipart/form-data` (RFC 7578).
 //!
-//! In: the body in chunks cut anywhere. Out: the two fields and where the model stands. Every other part is passed
+//! In: the body in chunks cut anywhere. Out: the fields and where the model stands. Every other part is passed
 //! over unread; what is held is a part's header lines and one field's value, both bounded.
 
+use crate::asked::FIELD_VALUE_BYTES_MAX;
 use crate::parameters::parameter;
 use crate::request::{Fields, ModelField, ModelName};
 use crate::{Limits, ParseError};
@@ -31,6 +32,8 @@ enum Place {
 enum Field {
     Model,
     Stream,
+    /// One that was asked for, by its place.
+    Asked(usize),
     Other,
 }
 
@@ -72,6 +75,10 @@ impl FormReader {
 
     pub(crate) fn fields(&self) -> &Fields {
         &self.fields
+    }
+
+    pub(crate) fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.fields
     }
 
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
@@ -173,9 +180,18 @@ impl FormReader {
                 self.model_seen = true;
                 Ok(Field::Model)
             }
-            Some("stream") => Ok(Field::Stream),
-            _ => Ok(Field::Other),
+            Some(name) => self.further_field(name),
+            None => Ok(Field::Other),
         }
+    }
+
+    fn further_field(&self, name: &str) -> Result<Field, ParseError> {
+        if let Some(asked) = &self.fields.asked
+            && let Some(place) = asked.place(name.as_bytes())
+        {
+            return asked.check_first(place).map(|()| Field::Asked(place));
+        }
+        Ok(if name == "stream" { Field::Stream } else { Field::Other })
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), ParseError> {
@@ -187,13 +203,17 @@ impl FormReader {
                 self.held.extend_from_slice(bytes);
                 Ok(())
             }
-            Field::Stream => {
-                let room = (STREAM_BYTES_MAX + 1).saturating_sub(self.held.len());
-                self.held.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                Ok(())
-            }
+            Field::Stream => self.keep_up_to(STREAM_BYTES_MAX, bytes),
+            Field::Asked(_) => self.keep_up_to(FIELD_VALUE_BYTES_MAX, bytes),
             Field::Other => Ok(()),
         }
+    }
+
+    /// Keeps one byte more, which tells that there were more.
+    fn keep_up_to(&mut self, bytes_max: usize, bytes: &[u8]) -> Result<(), ParseError> {
+        let room = (bytes_max + 1).saturating_sub(self.held.len());
+        self.held.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(())
     }
 
     /// The value in hand ends before offset `end`.
@@ -208,6 +228,11 @@ impl FormReader {
             }
             Field::Stream => {
                 self.fields.stream = self.held.eq_ignore_ascii_case(b"true") || self.held == b"1";
+            }
+            Field::Asked(place) => {
+                if let Some(asked) = &mut self.fields.asked {
+                    asked.end_part(place, &self.held);
+                }
             }
             Field::Other => {}
         }

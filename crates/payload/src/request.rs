@@ -1,5 +1,6 @@
 //! The incremental reader of a request body.
 
+use crate::asked::{AskedFields, FieldNames};
 use crate::coding::Decoder;
 use crate::json::{Ended, Interest, Kind, Scanner, Visitor, Want};
 use crate::multipart::FormReader;
@@ -63,6 +64,8 @@ pub struct InferenceRequest {
     pub bytes: u64,
     /// The decoded body, only if `Content-Encoding` was not identity and it was kept: what a rewrite is spliced into.
     pub decoded: Option<Rope>,
+    /// The fields that were asked for; `None` if none were, or the body is opaque.
+    pub asked: Option<Box<AskedFields>>,
 }
 
 impl InferenceRequest {
@@ -96,6 +99,7 @@ pub(crate) struct Fields {
     pub(crate) stream: bool,
     pub(crate) max_tokens: Option<u32>,
     pub(crate) prompt_span: Range<u64>,
+    pub(crate) asked: Option<Box<AskedFields>>,
 }
 
 /// Reads one request body, chunk by chunk, in one pass.
@@ -167,6 +171,14 @@ impl RequestParser {
         RequestParser { kept: Kept::Nothing, ..RequestParser::new(head, limits) }
     }
 
+    /// The same parser, which reads these fields for its caller alone: `stream` among them is no more told as such.
+    pub fn asking(mut self, names: &Arc<FieldNames>) -> RequestParser {
+        if let Some(fields) = self.reader.fields_mut() {
+            fields.asked = Some(Box::new(AskedFields::new(Arc::clone(names))));
+        }
+        self
+    }
+
     /// Reads the next bytes. After an error the parser is spent.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), ParseError> {
         let mut rest = chunk;
@@ -219,11 +231,12 @@ impl RequestParser {
 
     /// The model, as soon as its value has been read whole. A later duplicate is still an error of `feed`.
     pub fn model(&self) -> Option<&ModelField> {
-        match &self.reader {
-            Reader::Json(reader) => reader.visitor.fields.model.as_ref(),
-            Reader::Form(reader) => reader.fields().model.as_ref(),
-            Reader::Opaque => None,
-        }
+        self.reader.fields()?.model.as_ref()
+    }
+
+    /// The fields that were asked for, each as soon as its value has been read whole, duplicates as with the model.
+    pub fn asked(&self) -> Option<&AskedFields> {
+        self.reader.fields()?.asked.as_deref()
     }
 
     /// True if the object read so far has a `model`, and that is the empty text: it names none.
@@ -256,11 +269,28 @@ impl RequestParser {
             prompt_span: fields.prompt_span,
             bytes,
             decoded: (coded && self.kept == Kept::Decoded).then(|| self.decoded.finish()),
+            asked: fields.asked,
         })
     }
 }
 
 impl Reader {
+    fn fields(&self) -> Option<&Fields> {
+        match self {
+            Reader::Json(reader) => Some(&reader.visitor.fields),
+            Reader::Form(reader) => Some(reader.fields()),
+            Reader::Opaque => None,
+        }
+    }
+
+    fn fields_mut(&mut self) -> Option<&mut Fields> {
+        match self {
+            Reader::Json(reader) => Some(&mut reader.visitor.fields),
+            Reader::Form(reader) => Some(reader.fields_mut()),
+            Reader::Opaque => None,
+        }
+    }
+
     fn feed(&mut self, bytes: &[u8]) -> Result<(), ParseError> {
         match self {
             Reader::Json(reader) => reader.scanner.feed(bytes, &mut reader.visitor),
@@ -325,6 +355,8 @@ enum Key {
     Prompt,
     /// Something that changes the prefix cache's key; the number tells which.
     Salt(u64),
+    /// A field that was asked for, by its place.
+    Asked(usize),
     Other,
 }
 
@@ -356,6 +388,12 @@ impl Visitor for ObjectVisitor {
             Key::Prompt if self.dialect == Dialect::Responses && key == b"prompt" => Key::Salt(5),
             key => key,
         };
+        if let Some(asked) = &self.fields.asked
+            && self.key != Key::Model
+            && let Some(place) = asked.place(key)
+        {
+            self.key = Key::Asked(place);
+        }
         if self.key == Key::Other { Interest::None } else { Interest::Asked }
     }
 
@@ -377,6 +415,9 @@ impl Visitor for ObjectVisitor {
                 Ok(Want::Raw)
             }
             Key::Salt(_) => Ok(Want::Raw),
+            Key::Asked(place) => {
+                self.fields.asked.as_ref().map_or(Ok(Want::Nothing), |asked| asked.begin(place, kind))
+            }
             _ => Ok(Want::Nothing),
         }
     }
@@ -405,6 +446,11 @@ impl Visitor for ObjectVisitor {
                 self.prompt.end(value.text);
             }
             Key::Salt(key) => self.prompt.end_salt(key, value.text),
+            Key::Asked(place) => {
+                if let Some(asked) = &mut self.fields.asked {
+                    asked.end(place, &value);
+                }
+            }
             _ => {}
         }
         Ok(())

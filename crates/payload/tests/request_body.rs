@@ -52,7 +52,8 @@ fn body() -> impl Strategy<Value = String> {
         2 => string(),
         5 => prop::sample::select(vec![
             r#""model""#, r#""mod\u0065l""#, r#""stream""#, r#""max_tokens""#, r#""max_completion_tokens""#,
-            r#""messages""#, r#""prompt""#, r#""tools""#, r#""system""#, r#""modell""#,
+            r#""messages""#, r#""prompt""#, r#""tools""#, r#""system""#, r#""modell""#, r#""user""#,
+            r#""us\u0065r""#,
         ]).prop_map(str::to_owned),
     ];
     let member = prop_oneof![

@@ -17,12 +17,13 @@ impl Refusal {
     }
 }
 
-fn parse_errors() -> [ParseError; 10] {
+fn parse_errors() -> [ParseError; 11] {
     [
         ParseError::NotJson { what: "expected a value", offset: 17 },
         ParseError::NotAnObject { found: "an array" },
         ParseError::ModelNotAString { found: "a number" },
         ParseError::ModelTwice,
+        ParseError::FieldTwice { field: "user".into() },
         ParseError::ModelTooLong { limit: 256 },
         ParseError::TooDeep { limit: 128 },
         ParseError::TooLarge { limit: 32 << 20 },

@@ -18,6 +18,7 @@ fn the_table_is_this() {
         "400 not_an_object: Parse, Downstream, no retry",
         "400 model_not_a_string: Parse, Downstream, no retry",
         "400 model_twice: Parse, Downstream, no retry",
+        "400 field_twice: Parse, Downstream, no retry",
         "400 model_too_long: Parse, Downstream, no retry",
         "400 too_deep: Parse, Downstream, no retry",
         "413 body_too_large: Parse, Downstream, no retry",

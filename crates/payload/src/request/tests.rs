@@ -1,4 +1,5 @@
 use super::*;
+use crate::{FIELD_NAME_BYTES_MAX, FIELD_VALUE_BYTES_MAX, FIELDS_MAX, Field, FieldNameError, FieldValue};
 use proptest::prelude::*;
 use std::io::Write;
 
@@ -322,4 +323,117 @@ fn a_coded_body_that_decodes_byte_by_byte_is_held_in_few_buffers() {
     let decoded = parser.finish().unwrap().decoded.expect("a decoded body");
     assert_eq!(decoded.chunks().concat(), body.as_bytes());
     assert!(decoded.chunks().len() <= 3, "{} chunks", decoded.chunks().len());
+}
+
+/// What a body has in `user`, however it is cut.
+fn user(head: &BodyHead, body: &str) -> Result<Option<FieldValue>, ParseError> {
+    let mut names = FieldNames::default();
+    assert_eq!(names.ask("user"), Ok(Field::Asked(0)));
+    let names = Arc::new(names);
+    let read = |cut| {
+        let mut parser = RequestParser::new(head.clone(), Limits::default()).asking(&names);
+        body.as_bytes().chunks(cut).try_for_each(|chunk| parser.feed(chunk))?;
+        Ok(parser.finish()?.asked.expect("it was asked for").get(0).cloned())
+    };
+    let whole = read(usize::MAX);
+    for cut in [1, 2, 7, 100] {
+        assert_eq!(read(cut), whole, "{body} cut at {cut}");
+    }
+    whole
+}
+
+#[test]
+fn a_field_that_was_asked_for_is_told_as_the_text_that_the_body_has() {
+    let text = |text: &str| Some(FieldValue::Text(Bytes::copy_from_slice(text.as_bytes())));
+    let long = "x".repeat(FIELD_VALUE_BYTES_MAX + 1);
+    let table = [
+        (r#"{"us\u0065r":"gr\u00fcn \"a\"","model":"m"}"#.to_owned(), text("grün \"a\"")),
+        (r#"{"user":""}"#.to_owned(), text("")),
+        (r#"{"user":12345678901234567890}"#.to_owned(), text("12345678901234567890")),
+        (r#"{"user": -1.50e+3 }"#.to_owned(), text("-1.50e+3")),
+        (r#"{"user":true}"#.to_owned(), text("true")),
+        (r#"{"user":false}"#.to_owned(), text("false")),
+        (r#"{"user":null}"#.to_owned(), Some(FieldValue::Null)),
+        (r#"{"user":{"user":"inner"}}"#.to_owned(), Some(FieldValue::NotText)),
+        (r#"{"user":["a"]}"#.to_owned(), Some(FieldValue::NotText)),
+        (r#"{"metadata":{"user":"inner"},"users":"a","use":"b"}"#.to_owned(), None),
+        (format!(r#"{{"user":"{}"}}"#, &long[1..]), text(&long[1..])),
+        (format!(r#"{{"user":"{long}"}}"#), Some(FieldValue::TooLong)),
+        (format!(r#"{{"user":1{}}}"#, long.replace('x', "0")), Some(FieldValue::TooLong)),
+    ];
+    for (body, expected) in table {
+        assert_eq!(user(&chat(), &body), Ok(expected), "{body}");
+    }
+}
+
+#[test]
+fn a_forms_part_that_was_asked_for_is_told_too() {
+    let body = |parts: &[&str]| {
+        let part =
+            |value: &&str| format!("--XX\r\nContent-Disposition: form-data; name=user\r\n\r\n{value}\r\n");
+        parts.iter().map(part).collect::<String>() + "--XX--"
+    };
+    let long = "x".repeat(FIELD_VALUE_BYTES_MAX + 1);
+    for (value, expected) in [
+        ("a\r\nb", FieldValue::Text(Bytes::from_static(b"a\r\nb"))),
+        ("", FieldValue::Text(Bytes::new())),
+        (&long[1..], FieldValue::Text(Bytes::copy_from_slice(&long.as_bytes()[1..]))),
+        (&long, FieldValue::TooLong),
+    ] {
+        assert_eq!(user(&form(), &body(&[value])), Ok(Some(expected)));
+    }
+    assert_eq!(user(&form(), "--XX--"), Ok(None));
+    let twice = ParseError::FieldTwice { field: "user".into() };
+    assert_eq!(user(&form(), &body(&["a", "a"])), Err(twice));
+    let mut parser = RequestParser::new(form(), Limits::default());
+    let mut names = FieldNames::default();
+    names.ask("user").unwrap();
+    parser = parser.asking(&Arc::new(names));
+    parser.feed(b"--XX\r\nContent-Disposition: form-data; name=user\r\n\r\n\xff\r\n--XX--").unwrap();
+    assert_eq!(parser.asked().unwrap().get(0), Some(&FieldValue::NotText));
+}
+
+#[test]
+fn a_field_that_was_asked_for_stands_once_or_the_body_is_refused() {
+    for body in
+        [r#"{"user":"a","user":"a"}"#, r#"{"user":null,"n":1,"user":"a"}"#, r#"{"user":[],"us\u0065r":1}"#]
+    {
+        assert_eq!(user(&chat(), body), Err(ParseError::FieldTwice { field: "user".into() }), "{body}");
+    }
+}
+
+#[test]
+fn the_fields_are_known_as_soon_as_the_last_of_them_was_read() {
+    let mut names = FieldNames::default();
+    assert_eq!([names.ask("user"), names.ask("stream")], [Ok(Field::Asked(0)), Ok(Field::Asked(1))]);
+    let mut parser = RequestParser::new(chat(), Limits::default()).asking(&Arc::new(names));
+    let is_known = |parser: &RequestParser| parser.asked().is_some_and(crate::AskedFields::are_all_known);
+    parser.feed(br#"{"stream":true,"model":"m","user":"a"#).unwrap();
+    assert!(!is_known(&parser));
+    parser.feed(br#"b","#).unwrap();
+    assert!(is_known(&parser));
+    parser.feed(br#""n":1}"#).unwrap();
+    let request = parser.finish().unwrap();
+    assert_eq!(request.asked.unwrap().get(1), Some(&FieldValue::Text(Bytes::from_static(b"true"))));
+    assert_eq!(request.model.map(|model| model.name), Some(ModelName("m".into())));
+}
+
+#[test]
+fn as_many_fields_may_be_asked_for_as_are_compared_with_each_key_and_their_names_fit_a_key() {
+    let mut names = FieldNames::default();
+    assert_eq!(names.ask("model"), Ok(Field::Model));
+    let long = "x".repeat(FIELD_NAME_BYTES_MAX + 1);
+    for name in ["", &long] {
+        assert_eq!(names.ask(name), Err(FieldNameError::Length { name: name.to_owned() }));
+    }
+    assert_eq!(names.ask(&long[1..]), Ok(Field::Asked(0)));
+    let parser = RequestParser::new(chat(), Limits::default());
+    let mut longer = parser.asking(&Arc::new(names.clone()));
+    longer.feed(format!(r#"{{"{long}x":1}}"#).as_bytes()).unwrap();
+    assert_eq!(longer.asked().unwrap().get(0), None);
+    for place in 1..FIELDS_MAX {
+        assert_eq!(names.ask(&place.to_string()), Ok(Field::Asked(place)));
+    }
+    assert_eq!(names.ask("7"), Ok(Field::Asked(7)));
+    assert_eq!(names.ask("b"), Err(FieldNameError::TooMany { name: "b".to_owned() }));
 }

@@ -1,12 +1,19 @@
 //! What a DOM parser says of a request body, and that the incremental one says the same. The fuzz target uses it too.
 
 use bytes::Bytes;
-use payload::{BodyHead, InferenceRequest, Limits, ParseError, RequestParser};
+use payload::{
+    BodyHead, FIELD_VALUE_BYTES_MAX, FieldNames, FieldValue, InferenceRequest, Limits, ParseError,
+    RequestParser,
+};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// As deep as serde_json goes.
 const LIMITS: Limits = Limits { body_bytes_max: 1 << 20, model_bytes_max: 64, depth_max: 127 };
+
+/// Fields that are asked for: of no meaning, of one of its own, and like one that has.
+const ASKED: [&str; 4] = ["user", "stream", "prompt", "modell"];
 
 /// The keys that count, each time they stand at the top level.
 #[derive(Default)]
@@ -14,6 +21,7 @@ struct Object {
     models: Vec<Value>,
     stream: bool,
     max_tokens: Option<u32>,
+    asked: [Vec<Value>; ASKED.len()],
 }
 
 impl<'de> Deserialize<'de> for Object {
@@ -27,6 +35,9 @@ impl<'de> Deserialize<'de> for Object {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
                 let mut object = Object::default();
                 while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if let Some(place) = ASKED.iter().position(|name| *name == key) {
+                        object.asked[place].push(value.clone());
+                    }
                     match key.as_str() {
                         "model" => object.models.push(value),
                         "stream" => object.stream = value == Value::Bool(true),
@@ -50,15 +61,29 @@ fn whole(value: &Value) -> Option<u32> {
 
 /// Parses `body` cut into pieces of the lengths in `cuts`, then the rest.
 pub(crate) fn parse(body: &[u8], cuts: &[usize]) -> Result<InferenceRequest, ParseError> {
-    let head = BodyHead::new("/v1/chat/completions", None, None)?;
-    let mut parser = RequestParser::new(head, LIMITS);
+    read(RequestParser::new(BodyHead::new("/v1/chat/completions", None, None)?, LIMITS), body, cuts)
+}
+
+/// The same, with the fields of [`ASKED`].
+fn parse_asking(body: &[u8], cuts: &[usize]) -> Result<InferenceRequest, ParseError> {
+    let mut names = FieldNames::default();
+    for name in ASKED {
+        names.ask(name).expect("a good name");
+    }
+    let parser = RequestParser::new(BodyHead::new("/v1/chat/completions", None, None)?, LIMITS);
+    read(parser.asking(&Arc::new(names)), body, cuts)
+}
+
+fn read(mut parser: RequestParser, body: &[u8], cuts: &[usize]) -> Result<InferenceRequest, ParseError> {
     let mut rest = Bytes::copy_from_slice(body);
     for cut in cuts {
         parser.feed(&rest.split_to((*cut).min(rest.len())))?;
     }
     parser.feed(&rest)?;
     let early = parser.model().cloned();
+    let asked = parser.asked().cloned();
     let request = parser.finish()?;
+    assert_eq!(asked, request.asked.as_deref().cloned(), "the fields must be known before the end");
     assert_eq!(early, request.model, "the model must be known before the end");
     Ok(request)
 }
@@ -70,6 +95,7 @@ pub(crate) fn check(body: &[u8], cuts: &[usize]) {
         assert!(ours.is_ok_and(|request| request.model.is_none()));
         return;
     }
+    check_asked(body, cuts, &ours);
     match (ours, serde_json::from_slice::<Object>(body)) {
         (Ok(ours), Ok(theirs)) => agree(body, &ours, &theirs),
         // Numbers and halves of surrogate pairs are no reason to refuse: nobody here reads them.
@@ -87,6 +113,43 @@ pub(crate) fn check(body: &[u8], cuts: &[usize]) {
         }
         (Err(error), Ok(_)) => panic!("refused what serde_json accepts: {error}"),
         (Err(_), Err(_)) => {}
+    }
+}
+
+/// Panics where a field that was asked for is not what serde_json reads there, or asking changes what is refused.
+fn check_asked(body: &[u8], cuts: &[usize], unasked: &Result<InferenceRequest, ParseError>) {
+    let theirs = serde_json::from_slice::<Object>(body);
+    match (parse_asking(body, cuts), theirs) {
+        (Ok(ours), Ok(theirs)) => {
+            let asked = ours.asked.expect("it was asked for");
+            for (place, values) in theirs.asked.iter().enumerate() {
+                assert!(values.len() <= 1, "accepted {values:?}");
+                assert!(is_told(asked.get(place), values.first()), "{:?} for {values:?}", asked.get(place));
+            }
+            assert!(unasked.is_ok());
+        }
+        (Err(ParseError::FieldTwice { field }), Ok(theirs)) => {
+            let place = ASKED.iter().position(|name| *name == &*field).expect("one that was asked for");
+            assert!(theirs.asked[place].len() > 1);
+        }
+        // A second value came before what is broken, or half of a surrogate pair in a text that nobody else reads.
+        (Err(ParseError::FieldTwice { .. } | ParseError::NotJson { .. }), Err(_)) => {}
+        (ours, _) => assert_eq!(ours.err().as_ref(), unasked.as_ref().err()),
+    }
+}
+
+fn is_told(ours: Option<&FieldValue>, theirs: Option<&Value>) -> bool {
+    match (ours, theirs) {
+        (None, None) | (Some(FieldValue::Null), Some(Value::Null)) => true,
+        (Some(FieldValue::NotText), Some(theirs)) => theirs.is_object() || theirs.is_array(),
+        (Some(FieldValue::TooLong), Some(Value::String(text))) => text.len() > FIELD_VALUE_BYTES_MAX,
+        (Some(FieldValue::TooLong), Some(theirs)) => theirs.is_number(),
+        (Some(FieldValue::Text(ours)), Some(Value::String(theirs))) => ours == theirs.as_bytes(),
+        // A number's digits, or a truth value.
+        (Some(FieldValue::Text(ours)), Some(theirs)) => {
+            serde_json::from_slice::<Value>(ours).is_ok_and(|ours| ours == *theirs)
+        }
+        _ => false,
     }
 }
 
