@@ -4,7 +4,7 @@
 #![no_main]
 
 use bytes::{Buf, Bytes};
-use extproc::bbr::{Bbr, BbrSettings, PassOn};
+use extproc::bbr::{Bbr, BbrSettings, FieldHeaders, PassOn};
 use extproc::epp::{Epp, EppSettings, PoolReference, SubsetHint};
 use extproc::grpc::Decoder;
 use extproc::wire::{
@@ -22,30 +22,39 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use telemetry::Telemetry;
+use telemetry::{BbrCounts, Telemetry};
 
 const BODY_BYTES_MAX: u64 = 2000;
 const HELD_BYTES_MAX: u64 = 1000;
 const STALL: Duration = Duration::from_secs(30);
 
-/// The doors, made once: two routers and a picker.
+/// The doors, made once: three routers, the last of which is asked for a further field, and a picker.
 struct Doors {
     budget: Arc<Budget>,
-    bbrs: [Rc<Bbr>; 2],
+    bbrs: [Rc<Bbr>; 3],
     epp: Rc<Epp>,
 }
 
 impl Doors {
     fn new() -> Doors {
         let budget = Budget::new(HELD_BYTES_MAX);
-        let bbrs = [PassOn::Early, PassOn::Whole].map(|pass_on| {
+        let mut fields = FieldHeaders::default();
+        fields.add("user", "x-user").expect("a field and a header");
+        let routers = [
+            (PassOn::Early, FieldHeaders::default()),
+            (PassOn::Whole, FieldHeaders::default()),
+            (PassOn::Early, fields),
+        ];
+        let bbrs = routers.map(|(pass_on, fields)| {
             let settings = BbrSettings {
                 pass_on,
+                fields: Arc::new(fields),
                 body_mode: BodyMode::Streamed,
                 body_bytes_max: BODY_BYTES_MAX,
                 body_pace: BodyPace { stall_timeout: STALL, rate_min: 0 },
             };
-            Rc::new(Bbr::new(settings, Arc::default(), Arc::clone(&budget), Arc::default()))
+            let counts = BbrCounts::new(settings.fields.asked().iter(), Vec::new());
+            Rc::new(Bbr::new(settings, Arc::default(), Arc::clone(&budget), Arc::new(counts)))
         });
         let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/two-models/manifests");
         let world = World::new(state::Settings { seed: 1, ..state::Settings::default() }, Clock::start());
@@ -261,6 +270,7 @@ fuzz_target!(|input: &[u8]| {
     DOORS.with(|doors| {
         match first & 3 {
             place @ (0 | 1) => play(doors.bbrs[usize::from(place)].open(0), mode, input),
+            3 => play(doors.bbrs[2].open(0), mode, input),
             _ => play(doors.epp.open(0), mode, input),
         }
         assert_eq!(doors.budget.held(), 0, "everything is given back");

@@ -1,13 +1,17 @@
-//! A form, cut anywhere: read alike, and the span is where the model stands.
+//! A form, cut anywhere: read alike, what was asked for too, and the span is where the model stands.
 #![no_main]
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use payload::{BodyHead, InferenceRequest, Limits, ParseError, RequestParser};
+use payload::{BodyHead, FieldNames, InferenceRequest, Limits, ParseError, RequestParser};
+use std::sync::Arc;
 
 fn parse(body: &[u8], piece: usize) -> Result<InferenceRequest, ParseError> {
     let head = BodyHead::new("/v1/audio/transcriptions", Some(b"multipart/form-data; boundary=XX"), None)?;
-    let mut parser = RequestParser::new(head, Limits { model_bytes_max: 64, ..Limits::default() });
+    let mut names = FieldNames::default();
+    names.ask("language").expect("a good name");
+    let limits = Limits { model_bytes_max: 64, ..Limits::default() };
+    let mut parser = RequestParser::new(head, limits).asking(&Arc::new(names));
     for chunk in body.chunks(piece) {
         parser.feed(&Bytes::copy_from_slice(chunk))?;
     }
@@ -22,6 +26,7 @@ fuzz_target!(|input: &[u8]| {
     match (whole, pieces) {
         (Ok(whole), Ok(pieces)) => {
             assert_eq!((&whole.model, whole.stream, whole.bytes), (&pieces.model, pieces.stream, pieces.bytes));
+            assert_eq!(whole.asked, pieces.asked);
             if let Some(model) = whole.model {
                 assert_eq!(&body[model.span.start as usize..model.span.end as usize], model.name.0.as_bytes());
             }

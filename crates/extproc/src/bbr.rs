@@ -1,20 +1,24 @@
-//! The body-based router: tells the gateway which model a body names, so that its routes can match on it.
+//! The body-based router: tells the gateway which model a body names, and what else of it was asked for, so that its routes can match
+//! on it.
 //!
 //! Step 1 of 5, parse, and nothing else: the gateway routes.
-//! In: a request's headers and body. Out: the header `X-Gateway-Model-Name` as soon as the model has been read, the body
-//! behind it byte for byte; or an `ImmediateResponse` if the body is none that a model server could read.
-//! Never: a byte of the body changed; a client's own copy of the header let through.
+//! In: a request's headers and body. Out: `X-Gateway-Model-Name`, and a header for each field that was asked for, as soon
+//! as all of them have been read, the body behind them byte for byte; or an `ImmediateResponse` if the body is none that a model server could read.
+//! Never: a byte of the body changed; a client's own copy of such a header let through.
 //! Source: GAIE v1.5.0, `pkg/bbr`; docs/ext-proc.md lists where this differs on purpose.
 
 mod base_models;
+mod fields;
 mod session;
 
 pub use base_models::BaseModels;
+pub use fields::{FieldHeaderError, FieldHeaders};
 pub use session::BbrSession;
 
 use crate::BodyMode;
 use crate::modes::Misset;
 use arc_swap::ArcSwap;
+use fields::Found;
 use journey::BodyPace;
 use payload::Budget;
 use state::Clock;
@@ -27,7 +31,7 @@ use telemetry::{BODIES_PER_SAMPLE, BbrCounts, BbrPlugin};
 /// When a body is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassOn {
-    /// As soon as the model has been read.
+    /// As soon as everything has been read that goes to a header.
     Early,
     /// When it is whole, as the reference does.
     Whole,
@@ -38,6 +42,8 @@ pub enum PassOn {
 pub struct BbrSettings {
     /// When a body is passed on.
     pub pass_on: PassOn,
+    /// Which fields go to which headers.
+    pub fields: Arc<FieldHeaders>,
     /// How bodies come where the gateway does not say.
     pub body_mode: BodyMode,
     /// Body of a request that is read, bytes.
@@ -75,6 +81,15 @@ impl Bbr {
             clock: Clock::start(),
             bodies: Cell::new(0),
             misset: Misset::default(),
+        }
+    }
+
+    /// Counts the fields of a whole body that went to no header.
+    fn count_missed(&self, found: Found<'_>) {
+        for field in self.settings.fields.fields() {
+            if let Err(miss) = found.text(field) {
+                self.counts.missed(field, miss);
+            }
         }
     }
 

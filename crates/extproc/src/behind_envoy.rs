@@ -131,6 +131,7 @@ impl Gateway {
         };
         let router = BbrSettings {
             pass_on: asking.pass_on,
+            fields: Arc::default(),
             body_mode: BodyMode::Streamed,
             body_bytes_max: journey.body_bytes_max,
             body_pace,

@@ -9,9 +9,10 @@ use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_client::Ex
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Step;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response as Reply;
 use envoy_types::pb::envoy::service::ext_proc::v3::{
-    HttpBody, HttpHeaders, ProcessingRequest, ProcessingResponse, ProtocolConfiguration, body_mutation,
+    CommonResponse, HttpBody, HttpHeaders, ProcessingRequest, ProcessingResponse, ProtocolConfiguration,
+    body_mutation,
 };
-use extproc::bbr::{Bbr, BbrSettings, PassOn};
+use extproc::bbr::{Bbr, BbrSettings, FieldHeaders, PassOn};
 use extproc::grpc::Status;
 use extproc::wire::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, ServingStatus,
@@ -49,8 +50,17 @@ fn settings() -> Settings {
 }
 
 fn router(budget: &Arc<Budget>) -> impl Fn(usize) -> Bbr + Send + Sync + 'static {
+    router_of(budget, PassOn::Early, FieldHeaders::default())
+}
+
+fn router_of(
+    budget: &Arc<Budget>,
+    pass_on: PassOn,
+    fields: FieldHeaders,
+) -> impl Fn(usize) -> Bbr + Send + Sync + 'static {
     let settings = BbrSettings {
-        pass_on: PassOn::Early,
+        pass_on,
+        fields: Arc::new(fields),
         body_mode: BodyMode::Streamed,
         body_bytes_max: 1 << 20,
         body_pace: BodyPace { stall_timeout: STALL, rate_min: 1024 },
@@ -183,6 +193,60 @@ async fn what_passes_is_charged_until_it_has_left() {
     until_held(&budget, 0).await;
 }
 
+/// The modes of bodies, by their numbers.
+const BUFFERED: i32 = 2;
+const FULL_DUPLEX_STREAMED: i32 = 4;
+
+/// The headers that the first answer sets which sets any, of a request with three fields in two pieces, or in one if buffered.
+async fn set_by(pass_on: PassOn, body_mode: i32) -> Vec<String> {
+    let mut fields = FieldHeaders::default();
+    fields.add("user", "X-User").unwrap();
+    fields.add("service_tier", "X-Tier").unwrap();
+    let ports = [Port { process: Some(0), ..Port::default() }];
+    let make = router_of(&Budget::new(1 << 20), pass_on, fields);
+    let server = Server::start(settings(), &ports, Clock::start(), make).unwrap();
+    let mut first = headers();
+    first.protocol_config.as_mut().unwrap().request_body_mode = body_mode;
+    let (begin, end) = (r#"{"model":"a","user":"gr\u00fcn","#, r#""service_tier":7}"#);
+    let steps = match body_mode {
+        BUFFERED => vec![first, body(&format!("{begin}{end}"), true)],
+        _ => vec![first, body(begin, false), body(end, true)],
+    };
+    let mut replies = process(&channel(server.addresses()[0]).await, steps).await;
+    loop {
+        let reply = replies.message().await.unwrap().expect("an answer that sets headers");
+        let mutation = common(&reply).and_then(|common| common.header_mutation);
+        let set = mutation.into_iter().flat_map(|mutation| mutation.set_headers);
+        let told = set
+            .filter_map(|set| set.header)
+            .map(|header| format!("{}={}", header.key, String::from_utf8(header.raw_value).expect("UTF-8")));
+        let told: Vec<String> = told.filter(|header| !header.starts_with("content-length")).collect();
+        if !told.is_empty() {
+            return told;
+        }
+    }
+}
+
+fn common(reply: &ProcessingResponse) -> Option<CommonResponse> {
+    match reply.response.as_ref()? {
+        Reply::RequestHeaders(headers) => headers.response.clone(),
+        Reply::RequestBody(body) => body.response.clone(),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn fields_that_were_asked_for_reach_another_client_as_headers_in_every_mode() {
+    for (pass_on, mode) in [
+        (PassOn::Early, FULL_DUPLEX_STREAMED),
+        (PassOn::Whole, FULL_DUPLEX_STREAMED),
+        (PassOn::Early, BUFFERED),
+    ] {
+        let set = set_by(pass_on, mode).await;
+        assert_eq!(set, ["x-gateway-model-name=a", "x-user=grün", "x-tier=7"], "{pass_on:?} {mode}");
+    }
+}
+
 async fn channel(address: SocketAddr) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
@@ -198,10 +262,9 @@ fn headers() -> ProcessingRequest {
         ..HeaderValue::default()
     };
     let headers = vec![header(":path", "/v1/completions"), header("content-type", "application/json")];
-    let full_duplex = 4;
     ProcessingRequest {
         protocol_config: Some(ProtocolConfiguration {
-            request_body_mode: full_duplex,
+            request_body_mode: FULL_DUPLEX_STREAMED,
             ..ProtocolConfiguration::default()
         }),
         ..step(Step::RequestHeaders(HttpHeaders {

@@ -68,7 +68,7 @@ impl FieldNames {
     }
 
     /// The names, in the order in which they were asked for.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.iter().map(|name| &**name)
     }
 

@@ -171,9 +171,11 @@ impl RequestParser {
         RequestParser { kept: Kept::Nothing, ..RequestParser::new(head, limits) }
     }
 
-    /// The same parser, which reads these fields for its caller alone: `stream` among them is no more told as such.
+    /// The same parser, which reads these fields too, for its caller alone: `stream` among them is not told as such.
     pub fn asking(mut self, names: &Arc<FieldNames>) -> RequestParser {
-        if let Some(fields) = self.reader.fields_mut() {
+        if let Some(fields) = self.reader.fields_mut()
+            && names.iter().len() > 0
+        {
             fields.asked = Some(Box::new(AskedFields::new(Arc::clone(names))));
         }
         self

@@ -15,8 +15,8 @@ mod ring;
 pub use access_log::{LogFormat, access_log};
 pub use explain::Explanation;
 pub use metrics::{
-    BODIES_PER_SAMPLE, BbrCounts, BbrPlugin, Connection, Core, Cursor, Gauges, PoolGauges, Routed, Running,
-    ScrapeResult, Side, Telemetry, reference,
+    BODIES_PER_SAMPLE, BbrCounts, BbrPlugin, Connection, Core, Cursor, FieldMiss, Gauges, PoolGauges, Routed,
+    Running, ScrapeResult, Side, Telemetry, reference,
 };
 pub use record::{AskedPicker, Attempt, PickerOutcome, Record, Refused, RequestId, TargetChosen, request_id};
 

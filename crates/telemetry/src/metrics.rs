@@ -11,7 +11,7 @@ mod of_reference;
 mod shard;
 mod text;
 
-pub use bbr::{BODIES_PER_SAMPLE, BbrCounts, BbrPlugin, Routed};
+pub use bbr::{BODIES_PER_SAMPLE, BbrCounts, BbrPlugin, FieldMiss, Routed};
 
 use crate::Record;
 use journey::EndpointStatus;

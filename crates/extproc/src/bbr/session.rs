@@ -1,10 +1,11 @@
 //! One request at the router, as a state machine.
 //!
-//! In `FULL_DUPLEX_STREAMED` the headers are answered when the model has been read and the body follows piece by piece; in
+//! In `FULL_DUPLEX_STREAMED` the headers are answered when all that goes to headers has been read and the body follows piece by piece; in
 //! `BUFFERED` the gateway sends no body before its headers are answered, so that the header is set by the answer to the body.
 //! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response: if its
 //! headers were not answered by then, no more is said of it (`epp/session.rs` says why).
 
+use super::fields::{FieldHeaders, Found};
 use super::{Bbr, PassOn, Timing};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
@@ -17,8 +18,8 @@ use crate::wire::{
     ProcessingRequest, ProcessingResponse, Request, Response, TrailersResponse, key,
 };
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
-use journey::headers::{BASE_MODEL_NAME, MODEL_NAME};
+use http::StatusCode;
+use journey::headers::BASE_MODEL_NAME;
 use journey::{BodyArriving, Now, Refusal};
 use payload::{BodyHead, Budget, Dialect, Fed, Gathering, Limits, Media, RequestParser, Share, Spent};
 use std::rc::Rc;
@@ -82,7 +83,7 @@ impl BbrSession {
         if !matches!(self.state, State::New) {
             return Next::End(Status::new(Code::InvalidArgument, "request_headers came twice"));
         }
-        let unanswered = Unanswered::of(headers, self.modes.request);
+        let unanswered = Unanswered::of(headers, self.modes.request, &self.bbr.settings.fields);
         let text = |name| headers.get(name).map(|value| &value[..]);
         let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
@@ -102,7 +103,7 @@ impl BbrSession {
         let limits = Limits { body_bytes_max: self.bbr.settings.body_bytes_max, ..Limits::default() };
         let timing = self.bbr.times_next_body();
         let mut reading = Reading {
-            parser: RequestParser::looking(head, limits),
+            parser: RequestParser::looking(head, limits).asking(self.bbr.settings.fields.asked()),
             dialect,
             head: Unanswered { timing, ..unanswered },
             held: Some(Gathering::new(&self.bbr.budget)),
@@ -113,7 +114,7 @@ impl BbrSession {
         };
         if self.modes.request != BodyMode::Streamed {
             // What the client may not say is gone before anybody routes by it.
-            reading.head.answer(&self.bbr, None, None, replies);
+            reading.head.answer(&self.bbr, Found::default(), None, replies);
             reading.held = None;
         }
         self.state = State::Reading(Box::new(reading));
@@ -122,7 +123,7 @@ impl BbrSession {
 
     /// Answers the headers of a request whose body is not read.
     fn let_go(&mut self, mut head: Unanswered, replies: &mut Replies) -> Next {
-        head.answer(&self.bbr, None, None, replies);
+        head.answer(&self.bbr, Found::default(), None, replies);
         self.state = State::Passing;
         Next::Continue
     }
@@ -159,9 +160,9 @@ impl BbrSession {
                 return self.refuse(&spent.into(), dialect, replies);
             }
             if self.bbr.settings.pass_on == PassOn::Early
-                && let Some(model) = reading.parser.model()
+                && let Some(found) = Found::early(&reading.parser)
             {
-                reading.head.answer(&self.bbr, Some(&model.name.0), None, replies);
+                reading.head.answer(&self.bbr, found, None, replies);
                 if let Some(held) = reading.held.take() {
                     pass_held(held, replies);
                 }
@@ -178,7 +179,6 @@ impl BbrSession {
             return Next::Continue;
         };
         let Reading { parser, dialect, mut head, held, arriving, mut timing, .. } = *reading;
-        let is_empty = parser.names_empty_model();
         let finished = timing.of(self.bbr.clock, || parser.finish());
         timing.tell(BbrPlugin::BodyFieldToHeader, &self.bbr.counts);
         let request = match finished {
@@ -186,20 +186,20 @@ impl BbrSession {
             Err(error) => return self.refuse(&error.into(), dialect, replies),
         };
         self.bbr.counts.add(Routed::Success);
-        let model = request.model.as_ref().map(|model| &*model.name.0);
-        if model.is_none() {
-            self.bbr.counts.add(if is_empty { Routed::Empty } else { Routed::NotFound });
-        }
+        let found = Found::of(&request);
+        self.bbr.count_missed(found);
         if self.modes.request != BodyMode::Streamed {
             // A body that never came has no answer; nor has it a model.
             if last.is_some() {
-                let response = common(head.mutation(&self.bbr, model), model.is_some());
+                let mutation = head.mutation(&self.bbr, found);
+                let clear_route_cache = !mutation.set_headers.is_empty();
+                let response = common(mutation, clear_route_cache);
                 replies.say(Response::RequestBody(BodyResponse { response }));
             }
             return Next::Continue;
         }
         if let Some(held) = held {
-            head.answer(&self.bbr, model, last.is_some().then_some(arriving.received()), replies);
+            head.answer(&self.bbr, found, last.is_some().then_some(arriving.received()), replies);
             pass_held(held, replies);
         }
         if let Some(last) = last {
@@ -314,16 +314,16 @@ impl Reading {
 }
 
 impl Unanswered {
-    fn of(headers: &HttpHeaders, mode: BodyMode) -> Unanswered {
+    fn of(headers: &HttpHeaders, mode: BodyMode, fields: &FieldHeaders) -> Unanswered {
         // Gateways take the length away from a body that comes in pieces and may change: this one does not.
         let streamed = mode == BodyMode::Streamed && !headers.end_of_stream;
         let content_length = headers.get("content-length").filter(|_| streamed).cloned();
-        Unanswered { copies: copies(headers), content_length, timing: Timing::default() }
+        Unanswered { copies: copies(headers, fields), content_length, timing: Timing::default() }
     }
 
     /// Answers the headers; `length` is the body's, if it is known.
-    fn answer(&mut self, bbr: &Bbr, model: Option<&str>, length: Option<u64>, replies: &mut Replies) {
-        let mut mutation = self.mutation(bbr, model);
+    fn answer(&mut self, bbr: &Bbr, found: Found<'_>, length: Option<u64>, replies: &mut Replies) {
+        let mut mutation = self.mutation(bbr, found);
         let clear_route_cache = !mutation.is_empty();
         if let Some(length) =
             length.map(|length| Bytes::from(length.to_string())).or(self.content_length.take())
@@ -334,15 +334,27 @@ impl Unanswered {
         replies.say(Response::RequestHeaders(HeadersResponse { response }));
     }
 
-    fn mutation(&mut self, bbr: &Bbr, model: Option<&str>) -> HeaderMutation {
-        // A name with a control character is no header's value: no route can ask for it.
-        let model = model.filter(|model| HeaderValue::from_bytes(model.as_bytes()).is_ok());
-        let set = model.map(|model| {
+    /// Sets what was found and its base model, and removes what the client said of either.
+    fn mutation(&mut self, bbr: &Bbr, found: Found<'_>) -> HeaderMutation {
+        let mut mutation = HeaderMutation::default();
+        for target in bbr.settings.fields.targets() {
+            if let Some(text) = found.last_of(&target.fields) {
+                mutation.set(key(&target.header), Bytes::copy_from_slice(text));
+            }
+        }
+        if let Some(model) = found.model() {
             let base = self.timing.of(bbr.clock, || bbr.base_models.load().get(model).cloned());
             std::mem::take(&mut self.timing).tell(BbrPlugin::BaseModelToHeader, &bbr.counts);
-            (Bytes::copy_from_slice(model.as_bytes()), base)
+            if let Some(base) = base {
+                mutation.set(key(&BASE_MODEL_NAME), base);
+            }
+        }
+        mutation.remove_headers = std::mem::take(&mut self.copies);
+        mutation.remove_headers.retain(|name| {
+            let mut set = mutation.set_headers.iter().filter_map(|set| set.header.as_ref());
+            set.all(|header| header.key != *name)
         });
-        mutation(set, std::mem::take(&mut self.copies))
+        mutation
     }
 }
 
@@ -354,34 +366,9 @@ fn pass_held(held: Gathering, replies: &mut Replies) {
 }
 
 /// The headers of this request that only the router may set, by the names that they have.
-fn copies(headers: &HttpHeaders) -> Vec<Bytes> {
+fn copies(headers: &HttpHeaders, fields: &FieldHeaders) -> Vec<Bytes> {
     let all = headers.headers.iter().flat_map(|map| &map.headers);
-    let is_ours = |key: &Bytes| is_name(key, MODEL_NAME.as_str()) || is_name(key, BASE_MODEL_NAME.as_str());
-    all.filter(|header| is_ours(&header.key)).map(|header| header.key.clone()).collect()
-}
-
-/// Servers that pass headers on as CGI variables cannot tell `_` from `-`, nor upper from lower case.
-fn is_name(key: &[u8], name: &str) -> bool {
-    key.len() == name.len()
-        && key.iter().zip(name.bytes()).all(|(found, wanted)| match found {
-            b'_' => wanted == b'-',
-            found => found.to_ascii_lowercase() == wanted,
-        })
-}
-
-/// Sets model and base model, and removes what the client said of them.
-fn mutation(set: Option<(Bytes, Option<Bytes>)>, copies: Vec<Bytes>) -> HeaderMutation {
-    let mut mutation = HeaderMutation { set_headers: Vec::new(), remove_headers: copies };
-    if let Some((model, base)) = set {
-        mutation.remove_headers.retain(|name| {
-            *name != MODEL_NAME.as_str() && (base.is_none() || *name != BASE_MODEL_NAME.as_str())
-        });
-        mutation.set(key(&MODEL_NAME), model);
-        if let Some(base) = base {
-            mutation.set(key(&BASE_MODEL_NAME), base);
-        }
-    }
-    mutation
+    all.filter(|header| fields.is_ours(&header.key)).map(|header| header.key.clone()).collect()
 }
 
 fn common(mutation: HeaderMutation, clear_route_cache: bool) -> Option<CommonResponse> {

@@ -19,6 +19,7 @@ const PIPE_BYTES: usize = 64 << 10;
 async fn served(stream: DuplexStream, draining: watch::Receiver<bool>) {
     let settings = BbrSettings {
         pass_on: PassOn::Early,
+        fields: Arc::default(),
         body_mode: BodyMode::Streamed,
         body_bytes_max: 1 << 20,
         body_pace: BodyPace { stall_timeout: Duration::from_secs(30), rate_min: 1024 },

@@ -1,19 +1,20 @@
 //! `pointsman bbr`: the body-based router behind an Envoy-based gateway.
 
 use super::Done;
+use super::plugin::{self, Plugin};
 use super::sim::stopped;
-use super::stand_in::{Logging, Meaningless, Plugin, Switch, Transport, plugin_name};
+use super::stand_in::{Logging, Meaningless, Switch, Transport};
 use crate::admin::Admin;
 use crate::gateway::{BaseModelMaps, serve_page};
 use clap::Args;
-use extproc::bbr::{Bbr, BbrSettings, PassOn};
+use extproc::bbr::{Bbr, BbrSettings, FieldHeaders, PassOn};
 use extproc::{BodyMode, Health, Port, Server, Serving, Settings};
 use payload::Budget;
 use state::Clock;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use telemetry::{BbrCounts, BbrPlugin};
+use telemetry::BbrCounts;
 
 /// Runs the body-based router behind an Envoy-based gateway.
 ///
@@ -34,8 +35,8 @@ pub(crate) struct BbrCommand {
     /// How bodies come where the gateway does not say: in FULL_DUPLEX_STREAMED mode, or (false) in BUFFERED mode.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "SWITCH")]
     streaming: Switch,
-    /// Pass a body on only when it is whole, as the reference does; by default the header leaves as soon as the model was
-    /// read, and the body behind it.
+    /// Pass a body on only when it is whole, as the reference does; by default the headers leave as soon as the model, and
+    /// each field that --plugin names, was read, and the body behind them.
     #[arg(long, env = "POINTSMAN_WAIT_FOR_BODY")]
     wait_for_body: bool,
     /// Folders or files of manifests; their ConfigMaps say of which base model an adapter is. Changes are taken up.
@@ -44,8 +45,9 @@ pub(crate) struct BbrCommand {
     /// Only ConfigMaps of this namespace count. Default: of every one.
     #[arg(long, value_name = "NAMESPACE", env = "NAMESPACE")]
     namespace: Option<String>,
-    /// The reference's plugins, as `type:name[:json]`: `body-field-to-header` and `base-model-to-header`, both of which
-    /// are always at work.
+    /// A plugin of the reference, as `type:name[:json]`; may be given several times. `body-field-to-header` puts up to 16 fields of
+    /// the body beside `model` into headers: `body-field-to-header:user:{"fieldName":"user","headerName":"X-User"}`. The model
+    /// and its base model (`base-model-to-header`) go to theirs without being named.
     #[arg(long, value_name = "PLUGIN")]
     plugin: Vec<Plugin>,
     #[command(flatten)]
@@ -63,13 +65,13 @@ impl BbrCommand {
     pub(crate) fn execute(self) -> Done {
         self.meaningless.note();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let plugins = [BbrPlugin::BodyFieldToHeader, BbrPlugin::BaseModelToHeader];
-        let counts = Arc::new(BbrCounts::new(plugins.map(|plugin| plugin_name(&self.plugin, plugin))));
+        let fields = Arc::new(plugin::fields(&self.plugin)?);
+        let counts = Arc::new(BbrCounts::new(fields.asked().iter(), plugin::names(&self.plugin)));
         let page = Arc::clone(&counts);
         let maps = BaseModelMaps::start(&self.config, self.namespace.clone())?;
         let (metrics, metrics_address) =
             serve_page((self.door.bind, self.metrics_port).into(), move || page.text())?;
-        let (server, health) = self.serve(&maps, &counts)?;
+        let (server, health) = self.serve(fields, &maps, &counts)?;
         tracing::info!(metrics = %metrics_address, "metrics listening");
         runtime.block_on(until_stopped(server, health, metrics, maps));
         Ok(ExitCode::SUCCESS)
@@ -77,11 +79,13 @@ impl BbrCommand {
 
     fn serve(
         &self,
+        fields: Arc<FieldHeaders>,
         maps: &BaseModelMaps,
         counts: &Arc<BbrCounts>,
     ) -> Result<(Server, Arc<Health>), Box<dyn std::error::Error>> {
         let settings = BbrSettings {
             pass_on: if self.wait_for_body { PassOn::Whole } else { PassOn::Early },
+            fields,
             body_mode: if self.streaming.is_on() { BodyMode::Streamed } else { BodyMode::Answered },
             body_bytes_max: self.door.body_bytes_max,
             body_pace: self.door.body_pace(),

@@ -6,6 +6,7 @@ pub(crate) mod environment;
 pub(crate) mod epp;
 pub(crate) mod explain;
 mod model_servers;
+mod plugin;
 pub(crate) mod quickstart;
 pub(crate) mod reference;
 pub(crate) mod run;

@@ -4,9 +4,7 @@
 use clap::{Args, ValueEnum};
 use extproc::{Certificates, TlsError};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
-use telemetry::BbrPlugin;
 use tokio_rustls::rustls::ServerConfig;
 
 /// A flag of Go's: alone it is on, with `=false` off.
@@ -134,79 +132,5 @@ impl Meaningless {
         for (_, flag, why) in given.into_iter().filter(|(given, ..)| *given) {
             tracing::warn!(flag, "this flag of the reference means nothing here: {why}");
         }
-    }
-}
-
-/// A plugin of the reference's router.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plugin {
-    kind: String,
-    name: String,
-}
-
-/// What metrics call a plugin of this type: the name that was given to it, else the type.
-pub(crate) fn plugin_name(plugins: &[Plugin], of: BbrPlugin) -> Arc<str> {
-    let named = plugins.iter().find(|plugin| plugin.kind == of.name() && !plugin.name.is_empty());
-    named.map_or(of.name(), |plugin| &plugin.name).into()
-}
-
-/// The plugin types of the reference's router, all of which are built in.
-const PLUGIN_TYPES: [&str; 4] =
-    ["body-field-to-header", "base-model-to-header", "default-bbr", "no-op-plugin"];
-
-impl FromStr for Plugin {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Plugin, String> {
-        let mut parts = text.splitn(3, ':');
-        let kind = parts.next().unwrap_or_default();
-        if !PLUGIN_TYPES.contains(&kind) {
-            return Err(format!(
-                "the plugin type {kind:?} is not known; known are {}",
-                PLUGIN_TYPES.join(", ")
-            ));
-        }
-        let name = parts.next().unwrap_or_default();
-        let plugin = Plugin { kind: kind.to_owned(), name: name.to_owned() };
-        let Some(parameters) = parts.next().filter(|json| !json.trim().is_empty()) else { return Ok(plugin) };
-        let parameters: serde_json::Value = serde_json::from_str(parameters)
-            .map_err(|error| format!("the parameters of {kind} are not JSON: {error}"))?;
-        let text = |names: [&str; 2]| names.iter().find_map(|name| parameters[*name].as_str());
-        let (field, header) = (text(["fieldName", "field_name"]), text(["headerName", "header_name"]));
-        let field_fits = field.is_none_or(|field| field == "model");
-        let header_fits =
-            header.is_none_or(|header| header.eq_ignore_ascii_case(journey::headers::MODEL_NAME.as_str()));
-        if kind == "body-field-to-header" && !(field_fits && header_fits) {
-            return Err("only the field `model` goes to a header, and to X-Gateway-Model-Name".to_owned());
-        }
-        Ok(plugin)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_references_plugins_are_taken_and_others_are_told_apart() {
-        for (text, taken) in [
-            ("body-field-to-header:model-extractor", true),
-            (r#"body-field-to-header:model:{"fieldName":"model","headerName":"X-Gateway-Model-Name"}"#, true),
-            (r#"body-field-to-header:x:{"field_name":"user","header_name":"X-User"}"#, false),
-            ("base-model-to-header:base-model-mapper", true),
-            ("body-field-to-header:x:{", false),
-            ("mystery:x", false),
-        ] {
-            assert_eq!(text.parse::<Plugin>().is_ok(), taken, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_plugin_is_called_as_it_was_named_and_else_by_its_type() {
-        let plugins = ["body-field-to-header:model-extractor", "base-model-to-header"];
-        let plugins: Vec<Plugin> = plugins.iter().map(|text| text.parse().unwrap()).collect();
-        assert_eq!(&*plugin_name(&plugins, BbrPlugin::BodyFieldToHeader), "model-extractor");
-        assert_eq!(&*plugin_name(&plugins, BbrPlugin::BaseModelToHeader), "base-model-to-header");
-        assert_eq!(&*plugin_name(&[], BbrPlugin::BodyFieldToHeader), "body-field-to-header");
     }
 }

@@ -271,12 +271,14 @@ families! {
         "[ALPHA] Of `pointsman bbr`: requests whose body has no such field.");
     BBR_EMPTY = counter("bbr_body_field_empty_total", &["field"],
         "[ALPHA] Of `pointsman bbr`: requests whose field is the empty text.");
+    BBR_SKIPPED = counter("pointsman_bbr_body_field_skipped_total", &["field", "reason"],
+        "Of `pointsman bbr`: requests whose field has a value that is no header's: too long, an object or an array, or with a control character.");
     BBR_NOT_IN_BODY = counter("bbr_model_not_in_body_total", &[],
         "[ALPHA] Of `pointsman bbr`: requests whose body has no model, or an empty one; by its name up to v1.4.");
     BBR_NOT_PARSED = counter("bbr_model_not_parsed_total", &[],
         "[ALPHA] Of `pointsman bbr`: requests refused because their body is no JSON object, or its model no text; by its name up to v1.4.");
     BBR_PLUGIN_DURATION = histogram("bbr_plugin_duration_seconds", PLUGIN, "seconds", DECISION,
-        "[ALPHA] Of `pointsman bbr`: time in reading a body's model and in looking its base model up, of one body in 256 of each thread.");
+        "[ALPHA] Of `pointsman bbr`: time in reading a body's fields, all of them in one pass, and in looking its base model up, of one body in 256 of each thread.");
     BBR_REFUSED = counter("pointsman_bbr_refused_total", &[],
         "Of `pointsman bbr`: requests refused because their body cannot be read.");
     BBR_INFO = gauge("bbr_info", &["commit", "build_ref"], "",

@@ -8,16 +8,21 @@ use crate::spoken::{Stream, zstd_of_a_large_window};
 use crate::wire::{BodyMutation, BodySendMode, HttpTrailers, Mutation};
 use arc_swap::ArcSwap;
 use journey::BodyPace;
-use payload::Budget;
+use payload::{Budget, FIELD_VALUE_BYTES_MAX, Field};
 use resources::Folder;
 use std::sync::Arc;
 use std::time::Duration;
-use telemetry::{BODIES_PER_SAMPLE, BbrCounts};
+use telemetry::{BODIES_PER_SAMPLE, BbrCounts, FieldMiss};
 
 const STALL: Duration = Duration::from_secs(30);
 
 /// A router whose base models know the adapter `food-review` of `gemma`.
 fn router(pass_on: PassOn) -> (Rc<Bbr>, Arc<BbrCounts>) {
+    router_of(pass_on, &[])
+}
+
+/// The same, where these fields go to these headers too.
+fn router_of(pass_on: PassOn, further: &[(&str, &str)]) -> (Rc<Bbr>, Arc<BbrCounts>) {
     let folder = tempfile::tempdir().unwrap();
     let maps = "
 apiVersion: v1
@@ -29,9 +34,14 @@ data: {baseModel: gemma, adapters: '[food-review]'}
     let load = Folder::new(&[folder.path().to_owned()]).load();
     assert!(load.findings.is_empty(), "{:?}", load.findings);
     let models = BaseModels::of(load.store.config_maps.values(), None);
-    let counts = Arc::new(BbrCounts::default());
+    let mut fields = FieldHeaders::default();
+    further.iter().for_each(|(field, header)| fields.add(field, header).unwrap());
+    let plugin = |kind: BbrPlugin| (kind, kind.name().into());
+    let plugins = [BbrPlugin::BodyFieldToHeader, BbrPlugin::BaseModelToHeader].map(plugin);
+    let counts = Arc::new(BbrCounts::new(fields.asked().iter(), plugins.into()));
     let settings = BbrSettings {
         pass_on,
+        fields: Arc::new(fields),
         body_mode: BodyMode::Answered,
         body_bytes_max: 16 << 20,
         body_pace: BodyPace { stall_timeout: STALL, rate_min: 0 },
@@ -123,8 +133,8 @@ fn a_body_without_a_model_goes_on_without_a_header() {
     let mut empty = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     empty.headers(&CHAT[..2], false);
     assert_eq!(empty.body(r#"{"model":""}"#, true)[0], "headers content-length=12");
-    let counted = [Routed::Success, Routed::NotFound, Routed::Empty].map(|what| counts.get(what));
-    assert_eq!(counted, [2, 1, 1]);
+    let missed = [FieldMiss::NotFound, FieldMiss::Empty].map(|miss| counts.get_missed(Field::Model, miss));
+    assert_eq!((counts.get(Routed::Success), missed), (2, [1, 1]));
 }
 
 #[test]
@@ -403,4 +413,118 @@ fn whoever_is_given_up_is_told_until_the_response_has_begun() {
     answered.headers(&CHAT, false);
     answered.response_headers(&[(":status", "200")], false);
     assert_eq!(answered.give_up(&spent), (Parting::Silent, vec![]));
+}
+
+const FURTHER: [(&str, &str); 3] = [("user", "X-User"), ("service_tier", "x-tier"), ("model", "x-model-too")];
+
+#[test]
+fn fields_that_were_asked_for_leave_with_the_model_as_soon_as_all_were_read() {
+    let (bbr, _) = router_of(PassOn::Early, &FURTHER);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    assert!(stream.body(r#"{"model":"food-review","service_tier":1.0,"#, false).is_empty());
+    assert!(stream.session.deadline().is_some(), "what waits for a field is held");
+    assert_eq!(
+        stream.body(r#""user":"gr\u00fcn","#, false),
+        [
+            "headers anew x-gateway-model-name=food-review x-user=grün x-tier=1.0 x-model-too=food-review \
+             x-gateway-base-model-name=gemma content-length=26",
+            r#"body "{\"model\":\"food-review\",\"service_tier\":1.0,\"user\":\"gr\\u00fcn\",""#,
+        ]
+    );
+    assert_eq!(stream.session.deadline(), None);
+    assert_eq!(stream.body(r#""n":1}"#, true), [r#"body "\"n\":1}" whole"#]);
+}
+
+#[test]
+fn a_field_that_a_body_does_not_have_is_waited_for_until_the_body_is_whole() {
+    for pass_on in [PassOn::Early, PassOn::Whole] {
+        let (bbr, _) = router_of(pass_on, &FURTHER[..1]);
+        let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+        stream.headers(&CHAT[..2], false);
+        assert!(stream.body(r#"{"model":"a","#, false).is_empty());
+        assert_eq!(
+            stream.body(r#""n":1}"#, true),
+            [
+                "headers anew x-gateway-model-name=a content-length=19",
+                r#"body "{\"model\":\"a\",\"n\":1}" whole"#
+            ]
+        );
+    }
+}
+
+#[test]
+fn in_buffered_mode_the_fields_come_with_the_answer_to_the_body() {
+    let (bbr, _) = router_of(PassOn::Early, &FURTHER);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::Buffered);
+    let liar = [CHAT[0], CHAT[1], CHAT[2], ("x-tier", "liar"), ("x_user", "liar")];
+    assert_eq!(stream.headers(&liar, false), ["headers anew -x-tier -x_user"]);
+    assert_eq!(
+        stream.body(r#"{"model":"a","user":true}"#, true),
+        ["body anew x-gateway-model-name=a x-user=true x-model-too=a"]
+    );
+    let mut modelless = Stream::of(bbr.open(0), BodySendMode::Buffered);
+    modelless.headers(&CHAT, false);
+    assert_eq!(modelless.body(r#"{"user":"a"}"#, true), ["body anew x-user=a"]);
+}
+
+#[test]
+fn what_the_client_says_in_a_fields_header_is_replaced_or_removed() {
+    let (bbr, counts) = router_of(PassOn::Early, &FURTHER[..2]);
+    let liar = [(":path", "/v1/completions"), ("x-user", "liar"), ("X_Tier", "liar")];
+    let long = format!(r#"{{"user":"{}"}}"#, "x".repeat(FIELD_VALUE_BYTES_MAX + 1));
+    let table = [
+        (r#"{"user":"ann"}"#, "headers anew x-user=ann content-length=14 -X_Tier"),
+        (r#"{"service_tier":7}"#, "headers anew x-tier=7 content-length=18 -x-user -X_Tier"),
+        (r#"{"user":null}"#, "headers anew content-length=13 -x-user -X_Tier"),
+        (r#"{"user":""}"#, "headers anew content-length=11 -x-user -X_Tier"),
+        (r#"{"user":"a\nb"}"#, "headers anew content-length=15 -x-user -X_Tier"),
+        (r#"{"user":{"a":1}}"#, "headers anew content-length=16 -x-user -X_Tier"),
+        (&long, "headers anew content-length=524 -x-user -X_Tier"),
+    ];
+    for (body, expected) in table {
+        let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+        stream.headers(&liar, false);
+        assert_eq!(stream.body(body, true)[0], expected, "{body}");
+    }
+    let misses = [
+        (FieldMiss::NotFound, 2),
+        (FieldMiss::Empty, 1),
+        (FieldMiss::ControlCharacter, 1),
+        (FieldMiss::NotText, 1),
+        (FieldMiss::TooLong, 1),
+    ];
+    for (miss, count) in misses {
+        assert_eq!(counts.get_missed(Field::Asked(0), miss), count, "{miss:?}");
+    }
+    let mut bodyless = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    assert_eq!(bodyless.headers(&liar, true), ["headers anew -x-user -X_Tier"]);
+    let mut unread = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    let upload = [liar[0], liar[1], ("content-type", "image/png")];
+    assert_eq!(unread.headers(&upload, false), ["headers anew -x-user"]);
+}
+
+#[test]
+fn a_field_that_stands_twice_is_refused_even_behind_its_header() {
+    let (bbr, _) = router_of(PassOn::Early, &FURTHER[..1]);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    stream.headers(&CHAT, false);
+    assert_eq!(stream.body(r#"{"model":"a","user":"ann","#, false).len(), 2);
+    assert_eq!(stream.body(r#""user":"bob"}"#, true), ["immediate 400 field_twice", "end Ok"]);
+}
+
+#[test]
+fn of_two_fields_for_one_header_the_later_that_the_body_has_goes_there() {
+    let (bbr, _) = router_of(PassOn::Early, &[("engine", "X-Gateway-Model-Name")]);
+    for (body, model) in [
+        (r#"{"model":"a"}"#, "a"),
+        (r#"{"engine":"b"}"#, "b"),
+        (r#"{"model":"a","engine":"b"}"#, "b"),
+        (r#"{"model":"a","engine":[]}"#, "a"),
+    ] {
+        let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+        stream.headers(&CHAT[..2], false);
+        let expected = format!("headers anew x-gateway-model-name={model} content-length={}", body.len());
+        assert_eq!(stream.body(body, true)[0], expected, "{body}");
+    }
 }
