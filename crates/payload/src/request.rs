@@ -391,7 +391,6 @@ impl Visitor for ObjectVisitor {
             key => key,
         };
         if let Some(asked) = &self.fields.asked
-            && self.key != Key::Model
             && let Some(place) = asked.place(key)
         {
             self.key = Key::Asked(place);
