@@ -330,7 +330,7 @@ class Failures(Recorded):
 
     def test_one_of_two_routers_that_is_killed_costs_few_requests_as_the_chart_for_istio_has_it(self) -> None:
         second = self.second_router()
-        knowing = {"outlier_detection": as_istio_detects(ROUTER)}
+        knowing = as_istio_detects(ROUTER)
         with Many(self.envoy(lambda configuration: two_routers(configuration, knowing)), CLIENTS, forever=True) as clients:
             self.assert_well(clients)
             second.kill()
@@ -339,11 +339,20 @@ class Failures(Recorded):
         self.tell("one of two bbr killed, failing closed", clients)
         self.assertLess(clients.outcomes.total() - clients.outcomes[200], 4 * CLIENTS)
 
+    def test_a_router_that_is_alone_and_comes_back_is_asked_at_once_as_the_chart_for_istio_has_it(self) -> None:
+        with Many(self.envoy(ejected_for_long), CLIENTS, forever=True) as clients:
+            self.assert_well(clients)
+            self.kill("bbr")
+            self.some_end(clients)
+            self.start("bbr")
+            self.until_well(clients)
+        self.tell("the only bbr killed and restarted, failing closed", clients)
+
     def test_one_of_two_routers_that_is_told_to_stop_costs_nothing(self) -> None:
         second = self.second_router("--health-checking", "--lame-duck", "2s")
         self.kill("bbr")
         self.processors["bbr"] = self.parts.body_based_router("--health-checking")
-        knowing = {"health_checks": [HEALTH_TIMES | {"grpc_health_check": {}}]}
+        knowing = health_checks({"grpc_health_check": {}})
         with Many(self.envoy(lambda configuration: two_routers(configuration, knowing)), CLIENTS, forever=True) as clients:
             self.assert_well(clients)
             second.terminate()
@@ -458,21 +467,38 @@ def fail_open(configuration: envoy.Configuration, knowing: dict) -> None:
         overrides["failure_mode_allow"] = True
     for pool in MODELS:
         cluster = configuration.cluster(f"{pool}-epp")
-        cluster |= knowing | {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+        cluster |= knowing
 
 
 def health_checked(configuration: envoy.Configuration) -> None:
-    fail_open(configuration, {"health_checks": [HEALTH_TIMES | {"tcp_health_check": {}}]})
+    fail_open(configuration, health_checks({"tcp_health_check": {}}))
 
 
 def outliers_detected(configuration: envoy.Configuration) -> None:
-    fail_open(configuration, {"outlier_detection": as_istio_detects("inferencepool")})
+    fail_open(configuration, as_istio_detects("inferencepool"))
+
+
+def ejected_for_long(configuration: envoy.Configuration) -> None:
+    """Who is passed over stays so for longer than a test takes, unless nobody is left."""
+    cluster = configuration.cluster("bbr")
+    cluster |= as_istio_detects(ROUTER)
+    cluster["outlier_detection"]["base_ejection_time"] = "300s"
+
+
+def health_checks(check: dict) -> dict:
+    """By these Envoy knows who is gone, and asks nobody who is."""
+    return {"health_checks": [HEALTH_TIMES | check]} | asking_the_gone_below(0)
+
+
+def asking_the_gone_below(percent: int) -> dict:
+    """Where fewer of a cluster are well, all of them are asked."""
+    return {"common_lb_config": {"healthy_panic_threshold": {"value": percent}}}
 
 
 def as_istio_detects(name: str) -> dict:
     """As Istio tells Envoy what the chart of this name says."""
     chart = next(envoy.found(for_istio(name), "outlierDetection"))
-    return {
+    detection = {
         "split_external_local_origin_errors": chart["splitExternalLocalOriginErrors"],
         "consecutive_local_origin_failure": chart["consecutiveLocalOriginFailures"],
         "enforcing_consecutive_local_origin_failure": 100,
@@ -482,12 +508,13 @@ def as_istio_detects(name: str) -> dict:
         "base_ejection_time": chart["baseEjectionTime"],
         "max_ejection_percent": chart["maxEjectionPercent"],
     }
+    return {"outlier_detection": detection} | asking_the_gone_below(chart["minHealthPercent"])
 
 
 def two_routers(configuration: envoy.Configuration, knowing: dict) -> None:
     """A second router beside the first; `knowing` is by what Envoy knows that one is gone."""
     cluster = configuration.cluster("bbr")
-    cluster |= knowing | {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+    cluster |= knowing
     address = {"socket_address": {"address": "127.0.0.1", "port_value": SECOND_ROUTER[0]}}
     cluster["load_assignment"]["endpoints"][0]["lb_endpoints"].append({"endpoint": {"address": address}})
 

@@ -33,7 +33,7 @@ inferencepool: {{ include "epp.name" . }}
 {{- toYaml $ports -}}
 {{- end -}}
 
-{{- /* Flags as --name=value, and --name for what is true: each quoted, or a number would be no string. */ -}}
+{{- /* Flags, those of the chart's other values first. */ -}}
 {{- define "epp.flags" -}}
 {{- $metrics := .Values.inferenceExtension.metricsDataSource -}}
 {{- if ne $metrics.scheme "http" }}
@@ -48,9 +48,7 @@ inferencepool: {{ include "epp.name" . }}
 {{- if hasKey .Values.inferenceExtension "enablePprof" }}
 - --enable-pprof={{ .Values.inferenceExtension.enablePprof }}
 {{- end }}
-{{- range $name, $value := .Values.inferenceExtension.flags }}
-- {{ eq (toString $value) "true" | ternary (printf "--%s" $name) (printf "--%s=%s" $name (kindIs "string" $value | ternary $value (toJson $value))) | quote }}
-{{- end }}
+{{- include "program.flags" .Values.inferenceExtension.flags }}
 {{- end -}}
 
 {{- /* The reference's policy, for whoever asks for it by its file's name. */ -}}

@@ -7,8 +7,9 @@
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) -}}
 {{- fail (printf "the release's name is %s: it names a Service too, so it must be small letters, digits and dashes, and begin with a letter" .Release.Name) -}}
 {{- end -}}
-{{- include "epp.validateFlags" . -}}
-{{- include "epp.validatePorts" . -}}
+{{- $own := dict "grpc-port" "inferenceExtension.extProcPort" "metrics-port" "inferenceExtension.metricsPort" "lame-duck" "inferenceExtension.lameDuck" "pool-name" "the release's name" "pool-namespace" "the release's namespace" "pool-group" "nothing: it is inference.networking.k8s.io" "endpoint-selector" "inferencePool.modelServers.matchLabels" "endpoint-target-ports" "inferencePool.targetPorts" "config-file" "inferenceExtension.pluginsConfigFile" "config-text" "inferenceExtension.pluginsCustomConfig" "tracing" "inferenceExtension.tracing.enabled" "metrics-endpoint-auth" "inferenceExtension.monitoring.prometheus.auth.enabled" "grpc-health-port" "nothing: the probes ask 9003" "log-format" "nothing: the log is JSON" "model-server-metrics-scheme" "inferenceExtension.metricsDataSource.scheme" "model-server-metrics-path" "inferenceExtension.metricsDataSource.path" "model-server-metrics-https-insecure-skip-verify" "inferenceExtension.metricsDataSource.insecureSkipVerify" -}}
+{{- include "program.validateFlags" (dict "flags" $epp.flags "place" "inferenceExtension.flags" "command" "pointsman epp" "known" (.Files.Get "flags.yaml") "own" $own) -}}
+{{- include "program.validatePorts" (list (list "inferenceExtension.extProcPort" $epp.extProcPort) (list "inferenceExtension.metricsPort" $epp.metricsPort) (list "the health port" 9003)) -}}
 {{- $file := $epp.pluginsConfigFile -}}
 {{- if and $file (ne $file "default-plugins.yaml") (not (hasKey $epp.pluginsCustomConfig $file)) -}}
 {{- fail (printf "inferenceExtension.pluginsConfigFile is %s, and inferenceExtension.pluginsCustomConfig holds no such file" $file) -}}
@@ -47,32 +48,5 @@
 {{- end -}}
 {{- if .Values.istio -}}
 {{- fail "istio.destinationRule is of GAIE v1.2 and older: set provider.istio.destinationRule instead" -}}
-{{- end -}}
-{{- end -}}
-
-{{- /* Each flag is one of flags.yaml, which charts/test writes, and none that this chart sets; its value is of the flag's kind. */ -}}
-{{- define "epp.validateFlags" -}}
-{{- $known := .Files.Get "flags.yaml" | fromYaml -}}
-{{- $own := dict "grpc-port" "inferenceExtension.extProcPort" "metrics-port" "inferenceExtension.metricsPort" "lame-duck" "inferenceExtension.lameDuck" "pool-name" "the release's name" "pool-namespace" "the release's namespace" "pool-group" "nothing: it is inference.networking.k8s.io" "endpoint-selector" "inferencePool.modelServers.matchLabels" "endpoint-target-ports" "inferencePool.targetPorts" "config-file" "inferenceExtension.pluginsConfigFile" "config-text" "inferenceExtension.pluginsCustomConfig" "tracing" "inferenceExtension.tracing.enabled" "metrics-endpoint-auth" "inferenceExtension.monitoring.prometheus.auth.enabled" "grpc-health-port" "nothing: the probes ask 9003" "log-format" "nothing: the log is JSON" "model-server-metrics-scheme" "inferenceExtension.metricsDataSource.scheme" "model-server-metrics-path" "inferenceExtension.metricsDataSource.path" "model-server-metrics-https-insecure-skip-verify" "inferenceExtension.metricsDataSource.insecureSkipVerify" -}}
-{{- $whole := list "^[0-9]+$" "a whole number" -}}
-{{- $kinds := dict "COUNT" $whole "BYTES" $whole "REQUESTS" $whole "PORT" $whole "LEVEL" (list "^-?[0-9]+$" "a whole number") "FRACTION" (list "^[0-9]*[.]?[0-9]+$" "a number from 0 to 1") "DURATION" (list "^([0-9]{1,5}(h|m|s|ms)){1,4}$" "a time such as 30s or 1m30s, in whole h, m, s and ms") "SWITCH" (list "^(1|0|t|f|T|F|true|false|True|False|TRUE|FALSE)$" "true or false") "ALONE" (list "^true$" "true, or leave it out") -}}
-{{- range $name, $value := .Values.inferenceExtension.flags -}}
-{{- $flag := regexReplaceAll "([A-Z])" $name "-${1}" | lower | trimPrefix "-" -}}
-{{- with get $own $flag }}{{ fail (printf "inferenceExtension.flags.%s: set %s instead" $name .) }}{{ end -}}
-{{- if not (hasKey $known $flag) }}{{ fail (printf "inferenceExtension.flags.%s: `pointsman epp` has no flag --%s" $name $flag) }}{{ end -}}
-{{- $text := kindIs "string" $value | ternary $value (toJson $value) -}}
-{{- with get $kinds (get $known $flag) -}}
-{{- if not (regexMatch (first .) $text) }}{{ fail (printf "inferenceExtension.flags.%s is %s: it must be %s" $name $text (last .)) }}{{ end -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- /* One process listens on all of them. */ -}}
-{{- define "epp.validatePorts" -}}
-{{- $taken := dict -}}
-{{- range $port := list (list "inferenceExtension.extProcPort" .Values.inferenceExtension.extProcPort) (list "inferenceExtension.metricsPort" .Values.inferenceExtension.metricsPort) (list "the health port" 9003) -}}
-{{- $number := last $port | toJson -}}
-{{- with get $taken $number }}{{ fail (printf "%s is %s, and so is %s: each takes a port of its own" (first $port) $number .) }}{{ end -}}
-{{- $_ := set $taken $number (first $port) -}}
 {{- end -}}
 {{- end -}}
