@@ -198,6 +198,10 @@ class Recorded(Case):
         starters = {"bbr": cls.parts.body_based_router, "epp": cls.parts.endpoint_pickers}
         cls.processors[name] = starters[name]()
 
+    def second_router(self, *flags: str) -> subprocess.Popen:
+        ports = self.parts.port_flags(*SECOND_ROUTER)
+        return self.parts.run("bbr", *ports, *flags, ready=self.parts.address(SECOND_ROUTER[2]))
+
     def assert_arrived(self, body: bytes, answer: Answer) -> dict:
         """What the model server tells of the request, whose body it got unchanged."""
         self.assertEqual(answer.status, 200, answer)
@@ -242,6 +246,23 @@ class RecordingModelServers(Recorded):
                 headers = send(gateway, chat(), JSON | steering).json()["headers"]
                 self.assertEqual(headers["x-gateway-model-name"], "chatbot")
                 self.assertNotIn("127.0.0.1:1", headers[DESTINATION].split(","))
+
+    def test_fields_that_the_router_was_asked_for_arrive_as_headers_and_only_from_the_body(self) -> None:
+        plugin = "--plugin=body-field-to-header:{field}:" + '{{"fieldName":"{field}","headerName":"{header}"}}'
+        named = {"user": "X-User", "service_tier": "X-Tier"}
+        self.second_router(*(plugin.format(field=field, header=header) for field, header in named.items()))
+        liar = JSON | {"x-user": "liar", "x-tier": "liar", "x_tier": "liar"}
+        for mode in ("FULL_DUPLEX_STREAMED", "BUFFERED"):
+            gateway = self.envoy(lambda configuration: (buffer_if(mode, configuration), only_second_router(configuration)))
+            for body, user, tier in (
+                (chat(user="ann"), "ann", None),
+                (chat(service_tier=2, x="y" * 100_000, user="grün"), "grün".encode().decode("latin-1"), "2"),  # as Python reads headers
+                (chat(user=None, service_tier=["a"]), None, None),
+            ):
+                with self.subTest(mode=mode, user=user, tier=tier):
+                    headers = self.assert_arrived(body, send(gateway, body, liar))["headers"]
+                    self.assertEqual((user, tier), (headers.get("x-user"), headers.get("x-tier")))
+                    self.assertNotIn("liar", headers.values())
 
     def test_a_subset_hint_is_obeyed(self) -> None:
         for port in (self.parts.ports[port] for port in MODEL_SERVERS["gemma3"]):
@@ -360,10 +381,6 @@ class Failures(Recorded):
             self.assert_well(clients)
         self.tell("one of two bbr told to stop", clients)
         self.assertEqual({200}, set(clients.outcomes))
-
-    def second_router(self, *flags: str) -> subprocess.Popen:
-        ports = self.parts.port_flags(*SECOND_ROUTER)
-        return self.parts.run("bbr", *ports, *flags, ready=self.parts.address(SECOND_ROUTER[2]))
 
     def kill(self, name: str) -> None:
         process = self.processors[name]
@@ -517,6 +534,11 @@ def two_routers(configuration: envoy.Configuration, knowing: dict) -> None:
     cluster |= knowing
     address = {"socket_address": {"address": "127.0.0.1", "port_value": SECOND_ROUTER[0]}}
     cluster["load_assignment"]["endpoints"][0]["lb_endpoints"].append({"endpoint": {"address": address}})
+
+
+def only_second_router(configuration: envoy.Configuration) -> None:
+    two_routers(configuration, {})
+    del configuration.cluster("bbr")["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
 
 
 def for_istio(chart: str) -> list:
