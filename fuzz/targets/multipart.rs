@@ -11,7 +11,8 @@ fn parse(body: &[u8], piece: usize) -> Result<InferenceRequest, ParseError> {
     let mut names = FieldNames::default();
     names.ask("language").expect("a good name");
     let limits = Limits { model_bytes_max: 64, ..Limits::default() };
-    let mut parser = RequestParser::new(head, limits).asking(&Arc::new(names));
+    let mut parser = RequestParser::new(head, limits);
+    parser.ask_for(&Arc::new(names));
     for chunk in body.chunks(piece) {
         parser.feed(&Bytes::copy_from_slice(chunk))?;
     }

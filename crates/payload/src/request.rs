@@ -171,14 +171,13 @@ impl RequestParser {
         RequestParser { kept: Kept::Nothing, ..RequestParser::new(head, limits) }
     }
 
-    /// The same parser, which reads these fields too, for its caller alone: `stream` among them is not told as such.
-    pub fn asking(mut self, names: &Arc<FieldNames>) -> RequestParser {
+    /// Reads these fields too, for its caller alone: `stream` among them is not told as such. To be said before the first byte.
+    pub fn ask_for(&mut self, names: &Arc<FieldNames>) {
         if let Some(fields) = self.reader.fields_mut()
             && names.iter().len() > 0
         {
             fields.asked = Some(Box::new(AskedFields::new(Arc::clone(names))));
         }
-        self
     }
 
     /// Reads the next bytes. After an error the parser is spent.
@@ -378,6 +377,28 @@ impl Key {
     }
 }
 
+/// What is done for fields that were asked for: apart from the rest, since most bodies are read without.
+impl ObjectVisitor {
+    #[cold]
+    fn look_whether_it_was_asked_for(&mut self, key: &[u8]) {
+        if let Some(place) = self.fields.asked.as_ref().and_then(|asked| asked.place(key)) {
+            self.key = Key::Asked(place);
+        }
+    }
+
+    #[cold]
+    fn begin_asked(&self, place: usize, kind: Kind) -> Result<Want, ParseError> {
+        self.fields.asked.as_ref().map_or(Ok(Want::Nothing), |asked| asked.begin(place, kind))
+    }
+
+    #[cold]
+    fn end_asked(&mut self, place: usize, value: &Ended<'_>) {
+        if let Some(asked) = &mut self.fields.asked {
+            asked.end(place, value);
+        }
+    }
+}
+
 /// Digits kept of a number: as many as `u64` has.
 const NUMBER_BYTES_MAX: usize = 20;
 
@@ -390,10 +411,8 @@ impl Visitor for ObjectVisitor {
             Key::Prompt if self.dialect == Dialect::Responses && key == b"prompt" => Key::Salt(5),
             key => key,
         };
-        if let Some(asked) = &self.fields.asked
-            && let Some(place) = asked.place(key)
-        {
-            self.key = Key::Asked(place);
+        if self.fields.asked.is_some() {
+            self.look_whether_it_was_asked_for(key);
         }
         if self.key == Key::Other { Interest::None } else { Interest::Asked }
     }
@@ -416,9 +435,7 @@ impl Visitor for ObjectVisitor {
                 Ok(Want::Raw)
             }
             Key::Salt(_) => Ok(Want::Raw),
-            Key::Asked(place) => {
-                self.fields.asked.as_ref().map_or(Ok(Want::Nothing), |asked| asked.begin(place, kind))
-            }
+            Key::Asked(place) => self.begin_asked(place, kind),
             _ => Ok(Want::Nothing),
         }
     }
@@ -447,11 +464,7 @@ impl Visitor for ObjectVisitor {
                 self.prompt.end(value.text);
             }
             Key::Salt(key) => self.prompt.end_salt(key, value.text),
-            Key::Asked(place) => {
-                if let Some(asked) = &mut self.fields.asked {
-                    asked.end(place, &value);
-                }
-            }
+            Key::Asked(place) => self.end_asked(place, &value),
             _ => {}
         }
         Ok(())

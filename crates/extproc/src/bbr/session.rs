@@ -103,7 +103,7 @@ impl BbrSession {
         let limits = Limits { body_bytes_max: self.bbr.settings.body_bytes_max, ..Limits::default() };
         let timing = self.bbr.times_next_body();
         let mut reading = Reading {
-            parser: RequestParser::looking(head, limits).asking(self.bbr.settings.fields.asked()),
+            parser: RequestParser::looking(head, limits),
             dialect,
             head: Unanswered { timing, ..unanswered },
             held: Some(Gathering::new(&self.bbr.budget)),
@@ -112,6 +112,7 @@ impl BbrSession {
             arriving: BodyArriving::begun(now),
             timing,
         };
+        reading.parser.ask_for(self.bbr.settings.fields.asked());
         if self.modes.request != BodyMode::Streamed {
             // What the client may not say is gone before anybody routes by it.
             reading.head.answer(&self.bbr, Found::default(), None, replies);

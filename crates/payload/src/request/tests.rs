@@ -331,7 +331,8 @@ fn user(head: &BodyHead, body: &str) -> Result<Option<FieldValue>, ParseError> {
     assert_eq!(names.ask("user"), Ok(Field::Asked(0)));
     let names = Arc::new(names);
     let read = |cut| {
-        let mut parser = RequestParser::new(head.clone(), Limits::default()).asking(&names);
+        let mut parser = RequestParser::new(head.clone(), Limits::default());
+        parser.ask_for(&names);
         body.as_bytes().chunks(cut).try_for_each(|chunk| parser.feed(chunk))?;
         Ok(parser.finish()?.asked.expect("it was asked for").get(0).cloned())
     };
@@ -388,7 +389,7 @@ fn a_forms_part_that_was_asked_for_is_told_too() {
     let mut parser = RequestParser::new(form(), Limits::default());
     let mut names = FieldNames::default();
     names.ask("user").unwrap();
-    parser = parser.asking(&Arc::new(names));
+    parser.ask_for(&Arc::new(names));
     parser.feed(b"--XX\r\nContent-Disposition: form-data; name=user\r\n\r\n\xff\r\n--XX--").unwrap();
     assert_eq!(parser.asked().unwrap().get(0), Some(&FieldValue::NotText));
 }
@@ -406,7 +407,8 @@ fn a_field_that_was_asked_for_stands_once_or_the_body_is_refused() {
 fn the_fields_are_known_as_soon_as_the_last_of_them_was_read() {
     let mut names = FieldNames::default();
     assert_eq!([names.ask("user"), names.ask("stream")], [Ok(Field::Asked(0)), Ok(Field::Asked(1))]);
-    let mut parser = RequestParser::new(chat(), Limits::default()).asking(&Arc::new(names));
+    let mut parser = RequestParser::new(chat(), Limits::default());
+    parser.ask_for(&Arc::new(names));
     let is_known = |parser: &RequestParser| parser.asked().is_some_and(crate::AskedFields::are_all_known);
     parser.feed(br#"{"stream":true,"model":"m","user":"a"#).unwrap();
     assert!(!is_known(&parser));
@@ -427,8 +429,8 @@ fn as_many_fields_may_be_asked_for_as_are_compared_with_each_key_and_their_names
         assert_eq!(names.ask(name), Err(FieldNameError::Length { name: name.to_owned() }));
     }
     assert_eq!(names.ask(&long[1..]), Ok(Field::Asked(0)));
-    let parser = RequestParser::new(chat(), Limits::default());
-    let mut longer = parser.asking(&Arc::new(names.clone()));
+    let mut longer = RequestParser::new(chat(), Limits::default());
+    longer.ask_for(&Arc::new(names.clone()));
     longer.feed(format!(r#"{{"{long}x":1}}"#).as_bytes()).unwrap();
     assert_eq!(longer.asked().unwrap().get(0), None);
     for place in 1..FIELDS_MAX {

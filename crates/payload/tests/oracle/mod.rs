@@ -70,8 +70,9 @@ fn parse_asking(body: &[u8], cuts: &[usize]) -> Result<InferenceRequest, ParseEr
     for name in ASKED {
         names.ask(name).expect("a good name");
     }
-    let parser = RequestParser::new(BodyHead::new("/v1/chat/completions", None, None)?, LIMITS);
-    read(parser.asking(&Arc::new(names)), body, cuts)
+    let mut parser = RequestParser::new(BodyHead::new("/v1/chat/completions", None, None)?, LIMITS);
+    parser.ask_for(&Arc::new(names));
+    read(parser, body, cuts)
 }
 
 fn read(mut parser: RequestParser, body: &[u8], cuts: &[usize]) -> Result<InferenceRequest, ParseError> {
