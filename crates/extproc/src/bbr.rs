@@ -1,9 +1,10 @@
-//! The body-based router: tells the gateway which model a body names, and what else of it was asked for, so that its routes can match
-//! on it.
+//! The body-based router: tells the gateway which model a body names, and what else of it was asked for, so that its routes
+//! can match on it.
 //!
 //! Step 1 of 5, parse, and nothing else: the gateway routes.
-//! In: a request's headers and body. Out: `X-Gateway-Model-Name`, and a header for each field that was asked for, as soon
-//! as all of them have been read, the body behind them byte for byte; or an `ImmediateResponse` if the body is none that a model server could read.
+//! In: a request's headers and body. Out: `X-Gateway-Model-Name`, and a header for each field that was asked for, as soon as
+//! all of them have been read, the body behind them byte for byte; or an `ImmediateResponse` if the body is none that a model
+//! server could read.
 //! Never: a byte of the body changed; a client's own copy of such a header let through.
 //! Source: GAIE v1.5.0, `pkg/bbr`; docs/ext-proc.md lists where this differs on purpose.
 

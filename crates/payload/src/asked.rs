@@ -1,8 +1,8 @@
 //! The fields of a body that configuration asks for, beside the model.
 //!
-//! In: their names ([`FieldNames`]), and a value of the outermost object or a form's part as it is read. Out: the value as a text
-//! ([`FieldValue`]). Never: a value cut short, a second value (the body is refused, as with `model`: whoever reads it next may take the
-//! other one), a number read as a float.
+//! In: their names ([`FieldNames`]), and a value of the outermost object or a form's part as it is read. Out: the value as
+//! a text ([`FieldValue`]). Never: a value cut short, a number read as a float, a second value (the body is refused, as with
+//! `model`: whoever reads it next may take the other one).
 
 use crate::ParseError;
 use crate::json::{Ended, KEY_BYTES_MAX, Kind, Want};

@@ -1,7 +1,7 @@
 //! Which fields of a body go to which headers.
 //!
-//! In: pairs of a field and a header, from configuration. Out: what is asked of the parser, and for each header the fields whose text it
-//! may hold. Never: a header by which a message is framed or sent somewhere, nor one that Envoy keeps for itself.
+//! In: pairs of a field and a header, from configuration. Out: what is asked of the parser, and for each header the fields
+//! whose text it may hold. Never: a header by which a message is framed or sent somewhere, nor one that Envoy keeps to itself.
 //! Source: GAIE v1.5.0, `pkg/bbr/plugins/bodyfieldtoheader`.
 
 use http::HeaderName;
@@ -86,8 +86,8 @@ impl FieldHeaders {
         std::iter::once(Field::Model).chain((0..self.asked.iter().len()).map(Field::Asked))
     }
 
-    /// True if nobody but this router may set a header of this name. Servers that pass headers on as CGI variables cannot tell `_` from
-    /// `-`, nor upper from lower case.
+    /// True if nobody but this router may set a header of this name. Servers that pass headers on as CGI variables cannot
+    /// tell `_` from `-`, nor upper from lower case.
     pub(super) fn is_ours(&self, name: &[u8]) -> bool {
         is_name(name, BASE_MODEL_NAME.as_str())
             || self.targets.iter().any(|target| is_name(name, target.header.as_str()))

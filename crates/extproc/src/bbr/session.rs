@@ -1,7 +1,8 @@
 //! One request at the router, as a state machine.
 //!
-//! In `FULL_DUPLEX_STREAMED` the headers are answered when all that goes to headers has been read and the body follows piece by piece; in
-//! `BUFFERED` the gateway sends no body before its headers are answered, so that the header is set by the answer to the body.
+//! In `FULL_DUPLEX_STREAMED` the headers are answered when all that goes to headers has been read, and the body follows
+//! piece by piece; in `BUFFERED` the gateway sends no body before its headers are answered, so that the headers are set by the
+//! answer to the body.
 //! A request whose body the gateway gave up, because it answered itself, is over with the first word of the response: if its
 //! headers were not answered by then, no more is said of it (`epp/session.rs` says why).
 

@@ -1,6 +1,7 @@
 //! The plugins of the reference's body-based router, as `--plugin` names them: `type:name[:json]`.
 //!
-//! Reading the model and looking its base model up are always at work, as in the router up to v1.4; what is given comes on top.
+//! Reading the model and looking its base model up are always at work, as in the router up to v1.4: what is given comes on
+//! top.
 
 use extproc::bbr::{FieldHeaderError, FieldHeaders};
 use std::str::FromStr;
@@ -37,7 +38,8 @@ impl FromStr for Plugin {
             "base-model-to-header" => Ok(Plugin::BaseModelToHeader { name }),
             "default-bbr" | "no-op-plugin" => Ok(Plugin::NoOp),
             _ => Err(format!(
-                "the plugin type {kind:?} is not known; known are body-field-to-header, base-model-to-header, default-bbr, no-op-plugin"
+                "the plugin type {kind:?} is not known; known are body-field-to-header, base-model-to-header, \
+                 default-bbr, no-op-plugin"
             )),
         }
     }
