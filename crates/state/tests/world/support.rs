@@ -125,6 +125,7 @@ pub(crate) fn request(model: &str) -> InferenceRequest {
         prompt_span: 0..0,
         bytes: 0,
         decoded: None,
+        asked: None,
     }
 }
 
