@@ -10,6 +10,7 @@ use crate::wire::{
 };
 use bytes::Bytes;
 use journey::{Now, Refusal};
+use prost::Message as _;
 use std::time::Duration;
 
 /// One stream, and what it says in words.
@@ -30,11 +31,7 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
     }
 
     pub(crate) fn say(&mut self, request: Request) -> Vec<String> {
-        let protocol_config = self.mode.take().map(|mode| ProtocolConfiguration {
-            request_body_mode: mode as i32,
-            response_body_mode: mode as i32,
-            ..Default::default()
-        });
+        let protocol_config = self.mode.take().map(config);
         let metadata_context = self.metadata.take();
         let message = ProcessingRequest {
             request: Some(request),
@@ -47,6 +44,23 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
             next = self.session.again(&mut self.replies);
         }
         self.told(next)
+    }
+
+    /// The message that says these headers, as it travels.
+    pub(crate) fn written(&mut self, headers: &[(&str, &str)]) -> Bytes {
+        let message = ProcessingRequest {
+            request: Some(Request::RequestHeaders(http_headers(headers, false))),
+            protocol_config: self.mode.take().map(config),
+            metadata_context: self.metadata.take(),
+            ..Default::default()
+        };
+        message.encode_to_vec().into()
+    }
+
+    /// Takes a message, of whose bytes it may keep slices.
+    pub(crate) fn take(&mut self, written: &Bytes) -> Next {
+        let message = ProcessingRequest::decode(written.clone()).expect("what was written can be read");
+        self.session.on(message, self.now, &mut self.replies)
     }
 
     /// The deadline passes.
@@ -117,6 +131,11 @@ pub(crate) fn zstd_of_a_large_window(blocks: usize) -> Bytes {
         coded.push(b'a');
     }
     coded.into()
+}
+
+fn config(mode: BodySendMode) -> ProtocolConfiguration {
+    let mode = mode as i32;
+    ProtocolConfiguration { request_body_mode: mode, response_body_mode: mode, ..Default::default() }
 }
 
 fn http_headers(headers: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {

@@ -36,7 +36,7 @@ pub struct Arrival<'a> {
     pub max_tokens: Option<u32>,
     /// What the prefix index found.
     pub matches: &'a PrefixMatches,
-    /// Only these addresses may be picked (the subset hint of the Endpoint Picker Protocol).
+    /// Only these addresses may be picked (the subset hint of the Endpoint Picker Protocol); sorted.
     pub subset: Option<&'a [SocketAddr]>,
     /// `test-epp-endpoint-selection`, read by `header-based-testing-filter` alone.
     pub test_selection: Option<&'a str>,

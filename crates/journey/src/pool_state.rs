@@ -99,8 +99,6 @@ struct Scratch {
     matched: Matched,
     /// Endpoints that rest, with the moment they come back.
     resting: Vec<(Now, Slot)>,
-    /// The subset hint, sorted.
-    subset: Vec<SocketAddr>,
     /// The first of those that may not be picked: whoever rests before whoever is outside the subset.
     passed: ArrayVec<PassedOver, PASSED_OVER_MAX>,
 }
@@ -340,14 +338,12 @@ impl PoolState {
 
     /// Writes down who may be picked.
     fn gather(&mut self, arrival: &Arrival<'_>, now: Now) -> Passed {
-        let Scratch { weighing, matched, resting, subset, passed: told } = &mut self.scratch;
+        let Scratch { weighing, matched, resting, passed: told } = &mut self.scratch;
         weighing.candidates.clear();
         resting.clear();
         told.clear();
         let mut outside = ArrayVec::<SocketAddr, PASSED_OVER_MAX>::new();
-        subset.clear();
-        subset.extend(arrival.subset.unwrap_or_default());
-        subset.sort_unstable();
+        debug_assert!(arrival.subset.is_none_or(<[SocketAddr]>::is_sorted));
         matched.note(arrival, self.roster.len());
         let fresh_seconds = arrival.pool.admission.reports_fresh_seconds;
         let seen = |endpoint: &Endpoint, slot: Slot, matched: &[u64]| {
@@ -356,7 +352,7 @@ impl PoolState {
         let mut passed = Passed::default();
         for &slot in &arrival.pool.slots {
             let Some(endpoint) = self.roster.present(slot) else { continue };
-            if arrival.subset.is_some() && subset.binary_search(&endpoint.key.address).is_err() {
+            if arrival.subset.is_some_and(|subset| subset.binary_search(&endpoint.key.address).is_err()) {
                 passed.outside_subset += 1;
                 // The first few are told.
                 let _ = outside.try_push(endpoint.key.address);

@@ -31,7 +31,7 @@ pub struct Dispatch<'a> {
     pub objective: Option<&'a str>,
     /// `x-gateway-model-name-rewrite`, from a trusted source only.
     pub rewrite: Option<&'a str>,
-    /// Only these addresses may be picked (the Endpoint Picker Protocol's subset hint).
+    /// Only these addresses may be picked (the Endpoint Picker Protocol's subset hint); sorted.
     pub subset: Option<&'a [SocketAddr]>,
     /// The body as it was sent, where it is held: a configured `prefix-cache-scorer` reads the prompt there.
     pub body: Option<&'a Rope>,

@@ -65,12 +65,13 @@ struct Reading {
     timing: Timing,
 }
 
-/// What the answer to the headers is made of.
+/// What the answer to the headers is made of: copied, since a slice of their message would keep all of it for as long as the
+/// model is awaited.
 #[derive(Debug)]
 struct Unanswered {
     /// Headers that only this router may set, as the client sent them.
     copies: Vec<Bytes>,
-    content_length: Option<Bytes>,
+    content_length: Option<u64>,
     timing: Timing,
 }
 
@@ -88,7 +89,7 @@ impl BbrSession {
         let text = |name| headers.get(name).map(|value| &value[..]);
         let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
-        if headers.end_of_stream || self.modes.request == BodyMode::Absent {
+        if headers.end_of_stream || headers.opens_a_conversation() || self.modes.request == BodyMode::Absent {
             return self.let_go(unanswered, replies);
         }
         let head = match BodyHead::new(path, text("content-type"), text("content-encoding")) {
@@ -103,11 +104,15 @@ impl BbrSession {
         let head = BodyHead { dialect: Dialect::Other, ..head };
         let limits = Limits { body_bytes_max: self.bbr.settings.body_bytes_max, ..Limits::default() };
         let timing = self.bbr.times_next_body();
+        let mut held = Gathering::new(&self.bbr.budget);
+        if let Err(spent) = held.beside(unanswered.bytes()) {
+            return self.refuse(&spent.into(), dialect, replies);
+        }
         let mut reading = Reading {
             parser: RequestParser::looking(head, limits),
             dialect,
             head: Unanswered { timing, ..unanswered },
-            held: Some(Gathering::new(&self.bbr.budget)),
+            held: Some(held),
             decoding: None,
             unread: None,
             arriving: BodyArriving::begun(now),
@@ -319,18 +324,22 @@ impl Unanswered {
     fn of(headers: &HttpHeaders, mode: BodyMode, fields: &FieldHeaders) -> Unanswered {
         // Gateways take the length away from a body that comes in pieces and may change: this one does not.
         let streamed = mode == BodyMode::Streamed && !headers.end_of_stream;
-        let content_length = headers.get("content-length").filter(|_| streamed).cloned();
+        let length = headers.get("content-length").filter(|_| streamed);
+        let content_length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
         Unanswered { copies: copies(headers, fields), content_length, timing: Timing::default() }
+    }
+
+    /// Bytes of memory beside its own: what is charged for it.
+    fn bytes(&self) -> u64 {
+        self.copies.iter().map(|name| size_of::<Bytes>() + name.len()).sum::<usize>() as u64
     }
 
     /// Answers the headers; `length` is the body's, if it is known.
     fn answer(&mut self, bbr: &Bbr, found: Found<'_>, length: Option<u64>, replies: &mut Replies) {
         let mut mutation = self.mutation(bbr, found);
         let clear_route_cache = !mutation.is_empty();
-        if let Some(length) =
-            length.map(|length| Bytes::from(length.to_string())).or(self.content_length.take())
-        {
-            mutation.set("content-length", length);
+        if let Some(length) = length.or(self.content_length.take()) {
+            mutation.set("content-length", length.to_string());
         }
         let response = common(mutation, clear_route_cache);
         replies.say(Response::RequestHeaders(HeadersResponse { response }));
@@ -367,10 +376,13 @@ fn pass_held(held: Gathering, replies: &mut Replies) {
     replies.keep(held.into_share());
 }
 
-/// The headers of this request that only the router may set, by the names that they have.
+/// The names by which this request has headers that only the router may set, each once.
 fn copies(headers: &HttpHeaders, fields: &FieldHeaders) -> Vec<Bytes> {
-    let all = headers.headers.iter().flat_map(|map| &map.headers);
-    all.filter(|header| fields.is_ours(&header.key)).map(|header| header.key.clone()).collect()
+    let all = headers.headers.iter().flat_map(|map| &map.headers).map(|header| &header.key);
+    let mut names: Vec<&Bytes> = all.filter(|name| fields.is_ours(name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| Bytes::copy_from_slice(name)).collect()
 }
 
 fn common(mutation: HeaderMutation, clear_route_cache: bool) -> Option<CommonResponse> {

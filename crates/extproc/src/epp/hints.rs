@@ -1,43 +1,66 @@
 //! What the gateway says in metadata: which endpoints it would take, and which one it took.
 
 use crate::wire::{Kind, Metadata};
+use journey::EndpointKey;
 use journey::headers::{DESTINATION_ENDPOINT_SERVED, DESTINATION_ENDPOINT_SUBSET};
-use smallvec::SmallVec;
+use scheduling::Slot;
 use state::Pool;
+use std::cmp::Ordering;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 /// Namespace of the subset.
 const SUBSET_NAMESPACE: &str = "envoy.lb.subset_hint";
 /// Namespace of the endpoint that served.
 const SERVED_NAMESPACE: &str = "envoy.lb";
 
-/// Endpoints that the gateway would take.
-pub(super) type Subset = SmallVec<[SocketAddr; 16]>;
-
-/// The endpoints of `pool` that the gateway would take; `None` if it says nothing. An entry is `ip:port`, or an IP that
-/// stands for each of its ports; what cannot be read matches nothing.
-pub(super) fn subset(metadata: Option<&Metadata>, pool: &Pool) -> Option<Subset> {
+/// The endpoints of `pool` that the gateway would take, sorted: however much it names, no more than the pool has. `None` if
+/// it says nothing, or nothing that is a list. An entry is `ip:port`, or an IP that stands for each of its ports; what
+/// cannot be read matches nothing.
+pub(super) fn subset(metadata: Option<&Metadata>, pool: &Pool) -> Option<Box<[SocketAddr]>> {
     let hint = metadata?.get(SUBSET_NAMESPACE, DESTINATION_ENDPOINT_SUBSET.as_str())?;
-    let entries: SmallVec<[&str; 16]> = match &hint.kind {
-        Some(Kind::ListValue(list)) => list.values.iter().filter_map(|value| value.as_str()).collect(),
-        Some(Kind::StringValue(text)) => text.split(',').collect(),
-        _ => SmallVec::new(),
-    };
-    let mut subset = Subset::new();
-    let mut addresses: SmallVec<[IpAddr; 16]> = SmallVec::new();
-    for entry in entries.into_iter().map(str::trim) {
-        if let Ok(endpoint) = entry.parse() {
-            subset.push(endpoint);
-        } else if let Ok(address) = entry.trim_start_matches('[').trim_end_matches(']').parse() {
-            addresses.push(address);
+    let mut taken = Taken { endpoints: &pool.endpoints, is_taken: vec![false; pool.endpoints.len()] };
+    match &hint.kind {
+        Some(Kind::ListValue(list)) => {
+            list.values.iter().filter_map(|value| value.as_str()).for_each(|entry| taken.take(entry));
         }
+        Some(Kind::StringValue(text)) => text.split(',').for_each(|entry| taken.take(entry)),
+        _ => return None,
     }
-    if !addresses.is_empty() {
-        addresses.sort_unstable();
-        let endpoints = pool.endpoints.iter().map(|(_, key)| key.address);
-        subset.extend(endpoints.filter(|endpoint| addresses.binary_search(&endpoint.ip()).is_ok()));
+    Some(taken.addresses())
+}
+
+/// Which endpoints of a pool a hint names.
+struct Taken<'a> {
+    /// Those of the pool, in the order of their addresses.
+    endpoints: &'a [(Slot, EndpointKey)],
+    is_taken: Vec<bool>,
+}
+
+impl Taken<'_> {
+    fn take(&mut self, entry: &str) {
+        let entry = entry.trim();
+        let places = if let Ok(endpoint) = entry.parse() {
+            self.places(|address| address.cmp(&endpoint))
+        } else if let Ok(ip) = entry.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            self.places(|address| address.ip().cmp(&ip))
+        } else {
+            return;
+        };
+        self.is_taken[places].fill(true);
     }
-    Some(subset)
+
+    /// Where the addresses stand that are equal in this order, which is the list's.
+    fn places(&self, order: impl Fn(&SocketAddr) -> Ordering) -> Range<usize> {
+        let first = self.endpoints.partition_point(|(_, key)| order(&key.address).is_lt());
+        let behind = self.endpoints.partition_point(|(_, key)| order(&key.address).is_le());
+        first..behind
+    }
+
+    fn addresses(&self) -> Box<[SocketAddr]> {
+        let all = self.endpoints.iter().zip(&self.is_taken);
+        all.filter_map(|((_, key), is_taken)| is_taken.then_some(key.address)).collect()
+    }
 }
 
 /// The endpoint that the gateway took.

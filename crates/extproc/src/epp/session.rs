@@ -27,6 +27,7 @@ use payload::{
 };
 use scheduling::config::TestPlugins;
 use state::{Account, Dispatch, Flight, Pool, dispatch};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -61,15 +62,18 @@ enum State {
     Over,
 }
 
-/// What the headers say of a request.
+/// What the headers say of a request, and what is said of it beside them: copied, since a slice of their message would keep
+/// all of it for as long as the body is awaited.
 #[derive(Debug)]
 struct Told {
     objective: Option<Bytes>,
     rewrite: Option<Bytes>,
     test_selection: Option<Bytes>,
-    has_id: bool,
-    content_length: Option<Bytes>,
-    metadata: Option<Metadata>,
+    content_length: Option<u64>,
+    /// The only endpoints that may be picked.
+    subset: Option<Box<[SocketAddr]>>,
+    /// By which the request is found here, if that is not what its sender called it.
+    new_id: Option<String>,
 }
 
 /// A body that has come.
@@ -113,15 +117,16 @@ impl EppSession {
         if !matches!(self.state, State::New) {
             return Next::End(Status::new(Code::InvalidArgument, "request_headers came twice"));
         }
-        let told = Told::of(headers, metadata, &self.epp.settings);
         let account = self.account.insert(Box::new(Account::open(&self.epp.telemetry, self.epp.clock)));
         let id = headers.get(REQUEST_ID.as_str()).map(|id| &id[..]);
         account.name(id, &mut self.epp.random.borrow_mut());
+        let new_id = (id != Some(account.record.id.as_bytes())).then(|| account.record.id.to_string());
         let text = |name| headers.get(name).map(|value| &value[..]);
         let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
         let head = BodyHead::new(path, text("content-type"), text("content-encoding"));
-        let bodyless = headers.end_of_stream || self.modes.request == BodyMode::Absent;
+        let bodyless =
+            headers.end_of_stream || headers.opens_a_conversation() || self.modes.request == BodyMode::Absent;
         let head = match head {
             Ok(head) => head,
             Err(_) if bodyless => BodyHead::unread(path),
@@ -129,9 +134,15 @@ impl EppSession {
         };
         account.record.dialect = head.dialect;
         // Nobody waits for the body of a request that can go nowhere.
-        if let Err(refusal) = self.pool() {
-            return self.refuse(&refusal, replies);
-        }
+        let pool = match self.pool() {
+            Ok(pool) => pool,
+            Err(refusal) => return self.refuse(&refusal, replies),
+        };
+        let subset = match self.epp.settings.subset_hint {
+            SubsetHint::Obeyed => hints::subset(metadata.as_ref(), &pool),
+            SubsetHint::PassedOver => None,
+        };
+        let told = Told { new_id, subset, ..Told::of(headers, &self.epp.settings) };
         let opaque = head.media == Media::Opaque;
         let limits = Limits { body_bytes_max: self.epp.settings.body_bytes_max, ..Limits::default() };
         let parser = RequestParser::new(head, limits);
@@ -142,7 +153,10 @@ impl EppSession {
         if self.modes.request == BodyMode::Answered {
             replies.say(Response::RequestHeaders(HeadersResponse::default()));
         }
-        let held = self.epp.gather();
+        let mut held = self.epp.gather();
+        if let Err(spent) = held.beside(told.bytes()) {
+            return self.refuse(&spent.into(), replies);
+        }
         let arriving = BodyArriving::begun(now);
         let reading = Reading { told, parser, held, unread: None, arriving };
         self.state = State::Reading(Box::new(reading));
@@ -258,15 +272,11 @@ impl EppSession {
     ) -> Result<Flight, Refusal> {
         let pool = self.pool()?;
         let epp = &self.epp;
-        let subset = match epp.settings.subset_hint {
-            SubsetHint::Obeyed => hints::subset(told.metadata.as_ref(), &pool),
-            SubsetHint::PassedOver => None,
-        };
         let asked = Dispatch {
             request,
             objective: text(told.objective.as_ref()),
             rewrite: text(told.rewrite.as_ref()),
-            subset: subset.as_deref(),
+            subset: told.subset.as_deref(),
             body: body.map(|body| body.held.rope()),
             test_selection: text(told.test_selection.as_ref()),
         };
@@ -280,8 +290,8 @@ impl EppSession {
         let endpoints = destination(flight);
         let mut mutation = HeaderMutation::default();
         mutation.set(self.epp.settings.destination_key.as_bytes().to_vec(), endpoints.clone());
-        if !told.has_id {
-            mutation.set(key(&REQUEST_ID), account.record.id.to_string());
+        if let Some(id) = &told.new_id {
+            mutation.set(key(&REQUEST_ID), id.clone());
         }
         let target = flight.rewrite.as_ref().zip(body.as_ref());
         let rewritten = target.and_then(|(target, body)| request.asking_for(&target.0, body.held.rope()));
@@ -289,7 +299,7 @@ impl EppSession {
             mutation.remove(&CONTENT_ENCODING);
         }
         if let Some(length) = told.length(body.as_ref(), rewritten.as_ref()) {
-            mutation.set(key(&CONTENT_LENGTH), length);
+            mutation.set(key(&CONTENT_LENGTH), length.to_string());
         }
         let common = CommonResponse {
             header_mutation: Some(mutation),
@@ -461,7 +471,7 @@ impl Session for EppSession {
 impl Reading {
     fn take(&mut self, message: &mut Unread) -> Result<Fed, Refusal> {
         let fed = message.show(&mut self.parser)?;
-        self.held.beside(self.parser.held_bytes())?;
+        self.held.beside(self.told.bytes() + self.parser.held_bytes())?;
         if fed == Fed::Whole {
             std::mem::take(&mut message.body.body).into_iter().try_for_each(|piece| self.held.push(piece))?;
         }
@@ -470,31 +480,37 @@ impl Reading {
 }
 
 impl Told {
-    fn of(headers: &HttpHeaders, metadata: Option<Metadata>, settings: &EppSettings) -> Told {
-        let value = |name: &HeaderName| headers.get(name.as_str()).cloned();
+    fn of(headers: &HttpHeaders, settings: &EppSettings) -> Told {
+        let value = |name: &str| headers.get(name).map(|value| Bytes::copy_from_slice(value));
+        let length = headers.get(CONTENT_LENGTH.as_str()).filter(|_| !headers.end_of_stream);
         Told {
-            objective: value(&OBJECTIVE),
-            rewrite: value(&MODEL_NAME_REWRITE),
+            objective: value(OBJECTIVE.as_str()),
+            rewrite: value(MODEL_NAME_REWRITE.as_str()),
             test_selection: match settings.test_plugins {
-                TestPlugins::Allowed => headers.get(TEST_SELECTION).cloned(),
+                TestPlugins::Allowed => value(TEST_SELECTION),
                 TestPlugins::Refused => None,
             },
-            has_id: headers.get(REQUEST_ID.as_str()).is_some(),
-            content_length: value(&CONTENT_LENGTH).filter(|_| !headers.end_of_stream),
-            metadata,
+            content_length: text(length).and_then(|length| length.parse().ok()),
+            subset: None,
+            new_id: None,
         }
     }
 
-    /// The length to tell: gateways take it away from a body that comes in pieces and may change.
-    fn length(&self, body: Option<&Body>, rewritten: Option<&Rope>) -> Option<Bytes> {
-        let bytes = match (body, rewritten) {
+    /// Bytes of memory beside its own: what is charged for it.
+    fn bytes(&self) -> u64 {
+        let texts = [&self.objective, &self.rewrite, &self.test_selection];
+        let texts: usize = texts.into_iter().flatten().map(Bytes::len).sum();
+        (texts + self.subset.as_deref().map_or(0, size_of_val)) as u64
+    }
+
+    /// The length to tell, if the request told one: gateways take it away from a body that comes in pieces and may change.
+    fn length(&self, body: Option<&Body>, rewritten: Option<&Rope>) -> Option<u64> {
+        let told = self.content_length?;
+        Some(match (body, rewritten) {
             (Some(_), Some(rope)) => rope.bytes(),
-            (Some(body), None) if body.end_of_stream && self.content_length.is_some() => {
-                body.held.rope().bytes()
-            }
-            _ => return self.content_length.clone(),
-        };
-        Some(bytes.to_string().into())
+            (Some(body), None) if body.end_of_stream => body.held.rope().bytes(),
+            _ => told,
+        })
     }
 }
 

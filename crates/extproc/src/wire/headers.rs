@@ -19,6 +19,13 @@ impl HttpHeaders {
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.headers.as_ref()?.headers.iter().find(|header| header.key == name).map(HeaderValue::bytes)
     }
+
+    /// True if what follows is no body but a conversation, which need not end before it is answered: a WebSocket's, say. An
+    /// offer to speak HTTP/2 in the clear opens none: whoever passes it over reads the body behind it as ever.
+    pub fn opens_a_conversation(&self) -> bool {
+        self.get(":method").is_some_and(|method| method == "CONNECT")
+            || self.get("upgrade").is_some_and(|to| !to.eq_ignore_ascii_case(b"h2c"))
+    }
 }
 
 /// The trailers of a request or a response.

@@ -108,7 +108,7 @@ fn what_the_client_says_of_the_model_is_replaced_or_removed() {
         ("x-gateway-base-model-name", "liar"),
         ("x_gateway_model_name", "liar"),
     ];
-    let removed = "-x-gateway-model-name -x-gateway-base-model-name -x_gateway_model_name";
+    let removed = "-x-gateway-base-model-name -x-gateway-model-name -x_gateway_model_name";
     let table = [
         (r#"{"model":"food-review"}"#, "headers anew x-gateway-model-name=food-review x-gateway-base-model-name=gemma content-length=23 -x_gateway_model_name".to_owned()),
         (r#"{"model":"other"}"#, "headers anew x-gateway-model-name=other content-length=17 -x-gateway-base-model-name -x_gateway_model_name".to_owned()),
@@ -200,6 +200,40 @@ fn a_body_that_nobody_reads_passes_at_once_and_whatever_its_size() {
     let large = "x".repeat(2 << 20);
     assert_eq!(stream.body(&large, false).len(), large.len().div_ceil(62_000));
     assert_eq!(stream.body("x", true), [r#"body "x" whole"#]);
+}
+
+#[test]
+fn a_conversation_goes_on_before_its_first_word() {
+    let (bbr, counts) = router(PassOn::Early);
+    let path = (":path", "/v1/realtime?model=x");
+    for opening in [("upgrade", "websocket"), (":method", "CONNECT")] {
+        let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+        let liar = ("x-gateway-model-name", "liar");
+        let words = stream.headers(&[path, opening, liar, ("content-encoding", "br")], false);
+        assert_eq!(words, ["headers anew -x-gateway-model-name"]);
+        assert_eq!(stream.session.deadline(), None);
+        assert_eq!(stream.body("hello", false), [r#"body "hello""#]);
+    }
+    let mut offered = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    offered.headers(&[CHAT[0], CHAT[1], ("upgrade", "h2c")], false);
+    assert_eq!(offered.body(r#"{"model":"m","#, false)[0], "headers anew x-gateway-model-name=m");
+    assert_eq!(counts.get(Routed::Refused), 0);
+}
+
+#[test]
+fn a_request_whose_model_is_awaited_keeps_nothing_of_its_headers() {
+    let (bbr, _) = router(PassOn::Early);
+    let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
+    let large = "x".repeat(30 << 10);
+    let liar = [("x-gateway-model-name", "liar"), ("x_gateway_model-name", "liar")];
+    let many = vec![liar; 500].concat();
+    let message = stream.written(&[&CHAT[..], &many, &[("x-large", &large)]].concat());
+    assert_eq!(stream.take(&message), Next::Continue);
+    assert!(message.is_unique());
+    let names = 2 * (size_of::<Bytes>() + "x-gateway-model-name".len()) as u64;
+    assert_eq!(bbr.budget.held(), names);
+    let words = stream.body(r#"{"model":"m","#, false);
+    assert_eq!(words[0], "headers anew x-gateway-model-name=m content-length=26 -x_gateway_model-name");
 }
 
 #[test]
@@ -475,12 +509,12 @@ fn what_the_client_says_in_a_fields_header_is_replaced_or_removed() {
     let long = format!(r#"{{"user":"{}"}}"#, "x".repeat(FIELD_VALUE_BYTES_MAX + 1));
     let table = [
         (r#"{"user":"ann"}"#, "headers anew x-user=ann content-length=14 -X_Tier"),
-        (r#"{"service_tier":7}"#, "headers anew x-tier=7 content-length=18 -x-user -X_Tier"),
-        (r#"{"user":null}"#, "headers anew content-length=13 -x-user -X_Tier"),
-        (r#"{"user":""}"#, "headers anew content-length=11 -x-user -X_Tier"),
-        (r#"{"user":"a\nb"}"#, "headers anew content-length=15 -x-user -X_Tier"),
-        (r#"{"user":{"a":1}}"#, "headers anew content-length=16 -x-user -X_Tier"),
-        (&long, "headers anew content-length=524 -x-user -X_Tier"),
+        (r#"{"service_tier":7}"#, "headers anew x-tier=7 content-length=18 -X_Tier -x-user"),
+        (r#"{"user":null}"#, "headers anew content-length=13 -X_Tier -x-user"),
+        (r#"{"user":""}"#, "headers anew content-length=11 -X_Tier -x-user"),
+        (r#"{"user":"a\nb"}"#, "headers anew content-length=15 -X_Tier -x-user"),
+        (r#"{"user":{"a":1}}"#, "headers anew content-length=16 -X_Tier -x-user"),
+        (&long, "headers anew content-length=524 -X_Tier -x-user"),
     ];
     for (body, expected) in table {
         let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
@@ -498,7 +532,7 @@ fn what_the_client_says_in_a_fields_header_is_replaced_or_removed() {
         assert_eq!(counts.get_missed(Field::Asked(0), miss), count, "{miss:?}");
     }
     let mut bodyless = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
-    assert_eq!(bodyless.headers(&liar, true), ["headers anew -x-user -X_Tier"]);
+    assert_eq!(bodyless.headers(&liar, true), ["headers anew -X_Tier -x-user"]);
     let mut unread = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     let upload = [liar[0], liar[1], ("content-type", "image/png")];
     assert_eq!(unread.headers(&upload, false), ["headers anew -x-user"]);

@@ -5,7 +5,7 @@ use crate::Door;
 use crate::epp::{EppSettings, PoolReference};
 use crate::spoken::{Stream, zstd_of_a_large_window};
 use crate::wire::BodySendMode::{Buffered, FullDuplexStreamed, None as NoBody};
-use crate::wire::HttpTrailers;
+use crate::wire::{HttpTrailers, Kind};
 use journey::{BodyPace, Outcome};
 use payload::Budget;
 use resources::{Folder, ObjectName};
@@ -193,11 +193,37 @@ fn what_has_no_body_to_read_is_picked_for_at_once() {
 }
 
 #[test]
-fn a_request_without_an_id_gets_one() {
+fn a_request_without_an_id_or_with_one_that_cannot_be_kept_gets_one() {
     let yard = Yard::new();
-    let words = yard.stream(FullDuplexStreamed).headers(&[(":path", "/v1/models")], true);
-    let (_, id) = words[0].split_once("x-request-id=").expect("an id");
-    assert_eq!(id.split(' ').next().map(str::len), Some(16));
+    let (path, too_long) = ((":path", "/v1/models"), "i".repeat(65));
+    for headers in [&[path][..], &[path, ("x-request-id", &too_long)], &[path, ("x-request-id", "an id")]] {
+        let words = yard.stream(FullDuplexStreamed).headers(headers, true);
+        let (_, id) = words[0].split_once("x-request-id=").expect("an id");
+        assert_eq!(id.split(' ').next().map(str::len), Some(16));
+    }
+    let longest = &too_long[1..];
+    let words = yard.stream(FullDuplexStreamed).headers(&[path, ("x-request-id", longest)], true);
+    assert!(!words[0].contains("x-request-id"), "{words:?}");
+}
+
+#[test]
+fn a_conversation_is_picked_for_before_its_first_word() {
+    let yard = Yard::new();
+    let path = (":path", "/v1/realtime?model=x");
+    for opening in [("upgrade", "websocket"), (":method", "CONNECT")] {
+        let mut stream = yard.stream(FullDuplexStreamed);
+        let words = stream.headers(&[path, opening, ("content-encoding", "br"), CHAT[3]], false);
+        assert_eq!((words.len(), endpoints(&words).len()), (1, 2), "{words:?}");
+        assert_eq!(stream.session.deadline(), None);
+        assert_eq!(stream.body("hello", false), [r#"body "hello""#]);
+        stream.response_headers(&[(":status", "101")], false);
+        assert_eq!(stream.response_body("hello", false), [r#"response body "hello""#]);
+        assert_eq!(yard.in_flight().iter().sum::<u32>(), 1);
+        stream.response_body("", true);
+        assert_eq!(yard.in_flight(), [0, 0]);
+    }
+    let mut offered = yard.stream(FullDuplexStreamed);
+    assert!(offered.headers(&[CHAT[0], CHAT[1], ("upgrade", "h2c")], false).is_empty(), "it has a body");
 }
 
 #[test]
@@ -219,16 +245,39 @@ fn a_rewritten_model_is_spliced_in_and_the_length_is_mended() {
 }
 
 #[test]
+fn a_body_whose_length_was_not_told_has_none_told_and_so_keeps_its_trailers() {
+    let yard = Yard::new();
+    for mode in [FullDuplexStreamed, Buffered] {
+        let mut stream = yard.stream(mode);
+        stream.headers(&[CHAT[0], CHAT[1]], false);
+        let words = [stream.body(r#"{"model":"alias"}"#, false), stream.trailers()].concat();
+        assert!(words[0].contains("x-gateway-destination-endpoint="), "{words:?}");
+        assert!(!words[0].contains("content-length"), "{words:?}");
+    }
+}
+
+#[test]
 fn only_endpoints_of_the_subset_are_picked() {
     let yard = Yard::new();
     for (entries, picked) in [
         (&["10.0.0.2:8000", "10.9.9.9:1"][..], &["10.0.0.2:8000"][..]),
         (&["10.0.0.1"], &["10.0.0.1:8000"]),
-        (&[" 10.0.0.2 ", "nonsense"], &["10.0.0.2:8000"]),
+        (&[" 10.0.0.2 ", "nonsense", "10.0.0.2:8000", "[::1]", "::1"], &["10.0.0.2:8000"]),
     ] {
         let mut stream = yard.stream(FullDuplexStreamed);
         stream.metadata = hint(entries);
         assert_eq!(endpoints(&stream.headers(&[(":path", "/")], true)), picked, "{entries:?}");
+    }
+    for (said, picked) in [
+        (Value { kind: Some(Kind::NullValue(0)) }, 2),
+        (Value { kind: None }, 2),
+        (Value { kind: Some(Kind::NumberValue(1.0)) }, 2),
+        (Value::string("10.9.9.9:8000, 10.0.0.2:8000"), 1),
+    ] {
+        let mut stream = yard.stream(FullDuplexStreamed);
+        stream.metadata =
+            metadata("envoy.lb.subset_hint", "x-gateway-destination-endpoint-subset", said.clone());
+        assert_eq!(endpoints(&stream.headers(&[(":path", "/")], true)).len(), picked, "{said:?}");
     }
     for entries in [&[][..], &["10.9.9.9:8000"], &["10.0.0.1:1"]] {
         let mut stream = yard.stream(FullDuplexStreamed);
@@ -495,4 +544,26 @@ fn whoever_is_given_up_is_told_until_the_response_has_begun() {
     answered.headers(&CHAT, false);
     answered.response_headers(&[(":status", "200")], false);
     assert_eq!(answered.give_up(&spent), (Parting::Silent, vec![]));
+}
+
+#[test]
+fn a_request_whose_body_is_awaited_keeps_nothing_of_its_headers_but_what_is_charged() {
+    let yard = Yard::new();
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.metadata = hint(&["10.0.0.1", "10.0.0.1:8000", "10.9.9.9:8000"]);
+    let large = "x".repeat(30 << 10);
+    let told = [("x-gateway-inference-objective", "batch"), ("x-gateway-model-name-rewrite", "tuned")];
+    let headers = [&CHAT[..], &told, &[("x-large", &large)]].concat();
+    let message = stream.written(&headers);
+    assert_eq!(stream.take(&message), Next::Continue);
+    assert!(message.is_unique());
+    let subset = size_of::<SocketAddr>() as u64;
+    assert_eq!(yard.budget.held(), "batch".len() as u64 + "tuned".len() as u64 + subset);
+    stream.body("{", false);
+    assert_eq!(yard.budget.held(), 10 + subset + 1);
+    drop(stream);
+    assert_eq!(yard.budget.held(), 0);
+    let yard = Yard::of(9, |settings| settings);
+    let words = yard.stream(FullDuplexStreamed).headers(&headers, false);
+    assert_eq!(words, ["immediate 413 body_over_budget", "end Ok"]);
 }
