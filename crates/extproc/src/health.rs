@@ -28,7 +28,7 @@ pub enum Serving {
     Yes = 1,
 }
 
-/// What is told of the process's health, to anybody who asks.
+/// What is told of health, to anybody who asks: of the process's, or of a port's.
 #[derive(Debug)]
 pub struct Health {
     serving: AtomicU8,
@@ -60,10 +60,17 @@ impl Health {
         self.serving.store(serving as u8, Relaxed);
     }
 
+    /// Whether it does.
+    pub fn serving(&self) -> Serving {
+        if self.serving.load(Relaxed) == Serving::Yes as u8 { Serving::Yes } else { Serving::No }
+    }
+
     /// The status of a service.
     fn status(&self, service: &str) -> ServingStatus {
-        let serves = self.serving.load(Relaxed) == Serving::Yes as u8;
-        let ready = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let ready = match self.serving() {
+            Serving::Yes => ServingStatus::Serving,
+            Serving::No => ServingStatus::NotServing,
+        };
         match self.known {
             Known::Any => ready,
             Known::Names { live, .. } if live.contains(&service) => ServingStatus::Serving,

@@ -7,6 +7,7 @@ mod base_models;
 mod control;
 mod offline;
 mod picker;
+mod pool_health;
 mod request_log;
 mod settings;
 mod shown;

@@ -3,15 +3,16 @@
 //! In: [`PickerSettings`]. Out: a running [`Picker`], until [`Picker::drain`]. Only wiring, as for a gateway.
 
 use super::control::Control;
+use super::pool_health::PoolHealth;
 use super::request_log::RequestLog;
 use super::settings::WorldSettings;
 use super::shown::{self, decimal};
 use super::{StartError, Watched, administer, read, serve_page};
 use crate::admin::{self, Admin, Readiness};
-use extproc::epp::{Epp, EppSettings, PoolReference};
-use extproc::{Drained, Health, Port, Server, Serving};
+use extproc::epp::{Epp, EppSettings};
+use extproc::{Drained, Port, Server};
 use payload::Budget;
-use resources::{Audience, InferencePool, PoolVersion};
+use resources::{Audience, InferencePool};
 use scheduling::Policy;
 use scheduling::config::Configured;
 use scheduling::saturation::{SaturationDetector, UtilizationDetector};
@@ -22,12 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Telemetry;
 use tokio_rustls::rustls::ServerConfig;
-
-/// Services that are alive as long as the process is.
-const LIVE: &[&str] = &["liveness"];
-
-/// Services that serve once the pools are known: the names that the reference and its charts ask for.
-const READY: &[&str] = &["", "readiness", "inference-extension", extproc::wire::SERVICE];
 
 /// How a picker runs.
 #[derive(Debug)]
@@ -59,10 +54,9 @@ pub(crate) struct PickerSettings {
 /// A running picker. Dropped, it stops at once.
 pub(crate) struct Picker {
     server: Server,
-    health: Arc<Health>,
+    health: PoolHealth,
     watched: Arc<Watched>,
     world: Arc<World>,
-    pools: Vec<PoolReference>,
     _admin: Admin,
     _metrics: Admin,
     _control: Control,
@@ -85,9 +79,8 @@ impl Picker {
         let control = Control::start(&world, (folder, told), &telemetry, settings.scrape()?);
         let control = control.map_err(StartError::Thread)?;
         let log = RequestLog::start(&telemetry, settings.world.access_log).map_err(StartError::Thread)?;
-        let health = Arc::new(Health::of_names(LIVE, READY));
+        let health = PoolHealth::new(&settings.epp.pools);
         let budget = Budget::new(settings.door.held_bytes_max);
-        let pools = settings.epp.pools.clone();
         let server = serve(settings, &world, &telemetry, &budget, &health)?;
         watched.serves(budget);
         tracing::info!(metrics = %metrics_address, admin = %admin_address, "metrics and admin server listening");
@@ -96,7 +89,6 @@ impl Picker {
             health,
             watched,
             world,
-            pools,
             _admin: admin,
             _metrics: metrics,
             _control: control,
@@ -104,29 +96,13 @@ impl Picker {
         })
     }
 
-    /// Tells health as it changes with the manifests: the process is ready while every pool is declared. Without end.
+    /// Tells health as it changes with the manifests. Without end.
     pub(crate) async fn keep_health_told(&self) {
         let mut changes = self.world.changes();
+        let mut seen = self.health.none_seen();
         loop {
             changes.mark_unchanged();
-            let snapshot = self.world.load();
-            let missing = self.pools.iter().find(|pool| snapshot.pool(&pool.name, pool.version).is_none());
-            if let Some(missing) = missing {
-                let declared: Vec<String> = snapshot.declared_pools.iter().map(ToString::to_string).collect();
-                let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
-                let of_group = missing.version.filter(|_| snapshot.pool(&missing.name, None).is_some());
-                match of_group.map(PoolVersion::group) {
-                    Some(group) => tracing::warn!(
-                        pool = %missing.name,
-                        group,
-                        "not ready: the InferencePool is declared in another group than --pool-group names"
-                    ),
-                    None => {
-                        tracing::warn!(pool = %missing.name, declared, "not ready: the InferencePool is not declared")
-                    }
-                }
-            }
-            self.health.becomes(if missing.is_none() { Serving::Yes } else { Serving::No });
+            self.health.tell(&self.world.load(), &mut seen);
             if changes.changed().await.is_err() {
                 return std::future::pending().await;
             }
@@ -135,7 +111,7 @@ impl Picker {
 
     /// Tells by health that it serves no more, and ends after its lame-duck time and the streams under way.
     pub(crate) async fn drain(self) -> Drained {
-        self.health.becomes(Serving::No);
+        self.health.ends();
         self.watched.becomes(Readiness::Draining);
         self.server.drain().await
     }
@@ -221,17 +197,18 @@ fn serve(
     world: &Arc<World>,
     telemetry: &Arc<Telemetry>,
     budget: &Arc<Budget>,
-    health: &Arc<Health>,
+    health: &PoolHealth,
 ) -> Result<Server, StartError> {
-    let of_process = settings.health_on_process_ports.then(|| Arc::clone(health));
-    let process = settings.ports.iter().enumerate().map(|(place, number)| Port {
-        number: *number,
-        tls: settings.tls.clone(),
-        process: Some(place),
-        health: of_process.clone(),
-    });
-    let of_health =
-        Port { number: settings.health_port, health: Some(Arc::clone(health)), ..Port::default() };
+    let on_process_ports = settings.health_on_process_ports;
+    let process =
+        settings.ports.iter().zip(&health.of_ports).enumerate().map(|(place, (number, health))| Port {
+            number: *number,
+            tls: settings.tls.clone(),
+            process: Some(place),
+            health: on_process_ports.then(|| Arc::clone(health)),
+        });
+    let of_process = Some(Arc::clone(&health.of_process));
+    let of_health = Port { number: settings.health_port, health: of_process, ..Port::default() };
     let ports: Vec<Port> = process.chain([of_health]).collect();
     let epp = Arc::new(settings.epp);
     let told = Arc::clone(&epp);
