@@ -45,14 +45,16 @@ def send(address: Address, body: bytes, headers: dict[str, str] = JSON, method: 
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
 
 
-def send_http2(address: Address, body: bytes, trailers: dict[str, str] | None = None) -> Answer:
+def send_http2(
+    address: Address, body: bytes, trailers: dict[str, str] | None = None, headers: dict[str, str] = JSON
+) -> Answer:
     """Over HTTP/2 with prior knowledge, the body in several frames."""
     sys.path.insert(0, str(pypi.installed("h2==4.3.0")))
     import h2.connection
 
     connection = h2.connection.H2Connection()
     connection.initiate_connection()
-    head = {":method": "POST", ":scheme": "http", ":authority": "gateway", ":path": CHAT} | JSON
+    head = {":method": "POST", ":scheme": "http", ":authority": "gateway", ":path": CHAT} | headers
     stream = connection.get_next_available_stream_id()
     connection.send_headers(stream, list(head.items()))
     answer, ended = Answer(0, {}, b""), False

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import unittest
 import envoy
 
 from clients import CHAT, JSON, Answer, Many, chat, send, send_http2
-from processes import Address, free_port, metric, soon
+from processes import Address, free_port, get, metric, soon
 from stack import ENVOY_ADMIN, EPP_ADMIN, EPP_HEALTH, EPP_METRICS, GATEWAY, HERE, MODEL_SERVERS, MODELS, PICKERS
 from stack import Free, Stack
 from upstream import Upstream
@@ -42,6 +43,7 @@ schedulingProfiles:
   - pluginRef: queue-scorer
   - pluginRef: max-score-picker
 """
+BUFFERING = ([], ["bbr"], ["bbr", "epp"])  # the filters that get the request's body whole
 STREAMS = 2_000
 LONG = 5_000    # tokens of an answer that must not end by itself while it is watched
 CLIENTS = 16    # of the tests in which something fails
@@ -69,6 +71,12 @@ class Case(unittest.TestCase):
         front = Stack(self.enterContext(contextlib.ExitStack()), BINARY, ports)
         front.envoy(configuration)
         return front.address(GATEWAY)
+
+    def attempts(self) -> collections.Counter:
+        """Tries at an endpoint, by how they went."""
+        page = get(self.parts.address(EPP_METRICS), "/metrics")
+        found = re.findall(r'^pointsman_attempts_total\{outcome="(\w+)"\} (\d+)$', page, re.MULTILINE)
+        return collections.Counter({outcome: int(count) for outcome, count in found})
 
     def running(self) -> float:
         """Requests that the endpoint pickers count as being at a model server."""
@@ -109,10 +117,10 @@ class SimulatedModelServers(Case):
         cls.parts.endpoint_pickers()
 
     def test_the_requests_of_two_models_are_answered_as_by_the_gateway(self) -> None:
-        for mode in ("FULL_DUPLEX_STREAMED", "BUFFERED"):
-            gateway = self.envoy(lambda configuration: buffer_if(mode, configuration))
+        for buffering in BUFFERING:
+            gateway = self.envoy(lambda configuration: buffer_in(buffering, configuration))
             for case in REQUESTS:
-                with self.subTest(mode=mode, request=case["name"]):
+                with self.subTest(buffering=buffering, request=case["name"]):
                     self.check(case["expect"] | case.get("behind_envoy", {}), sent(gateway, case["request"]))
 
     def check(self, expect: dict, answer: Answer) -> None:
@@ -139,8 +147,9 @@ class SimulatedModelServers(Case):
         for given in ("of-the-client", longest):
             self.assertEqual(send(gateway, chat(), JSON | {"x-request-id": given}).headers["x-request-id"], given)
             self.assert_explained(given)
-        self.assertEqual(send(gateway, chat(), JSON | {"x-request-id": too_long}).status, 200)
+        replaced = send(gateway, chat(), JSON | {"x-request-id": too_long}).headers["x-request-id"]
         self.assertEqual(self.explain(too_long).returncode, 1)
+        self.assert_explained(replaced)
 
     def assert_explained(self, id: str) -> None:
         soon(lambda: self.explain(id).returncode == 0, f"the picker can explain {id}")
@@ -174,6 +183,17 @@ class SimulatedModelServers(Case):
             soon(lambda: self.running() == 1, "the picker counts the request")
         soon(lambda: self.at_model_servers() == 0, "the model server has stopped")
         soon(lambda: self.running() == 0, "the picker has released the request")
+
+    def test_a_request_is_in_flight_while_its_answer_comes_if_the_picker_sees_the_bodys_end(self) -> None:
+        for trailers, counted in {"SEND": 1, "SKIP": 0}.items():
+            gateway = self.envoy(lambda configuration: show_no_answers(configuration, trailers))
+            body = chat(stream=True, max_tokens=LONG, ignore_eos=True)
+            with self.subTest(trailers=trailers), posted(gateway, body) as connection, connection.makefile("rb") as stream:
+                while not stream.readline().startswith(b"data:"):
+                    pass
+                soon(lambda: self.running() == counted, f"the picker counts {counted}")
+                self.assertEqual((self.at_model_servers(), self.running()), (1, counted))
+            soon(lambda: self.at_model_servers() == 0 == self.running(), "all is over")
 
     def at_model_servers(self) -> float:
         addresses = [self.parts.address(port) for port in MODEL_SERVERS["gemma3"]]
@@ -214,10 +234,10 @@ class Recorded(Case):
 class RecordingModelServers(Recorded):
     def test_a_prompt_of_1_mb_arrives_byte_for_byte(self) -> None:
         body = b' {"x":1.0, "n":12345678901234567890,"prompt":"\\u00e9<&>' + b"Gr\xc3\xb6\xc3\x9fe " * 130_000 + b'", "model" : "chatbot"}\n'
-        for mode in ("FULL_DUPLEX_STREAMED", "BUFFERED"):
-            gateway = self.envoy(lambda configuration: buffer_if(mode, configuration))
+        for buffering in BUFFERING:
+            gateway = self.envoy(lambda configuration: buffer_in(buffering, configuration))
             for client in (send, send_http2):
-                with self.subTest(mode=mode, client=client.__name__):
+                with self.subTest(buffering=buffering, client=client.__name__):
                     self.assert_arrived(body, client(gateway, body))
 
     def test_what_breaks_far_behind_the_model_is_refused_all_the_same(self) -> None:
@@ -237,6 +257,42 @@ class RecordingModelServers(Recorded):
         for body in (chat(), chat(x="y" * 100_000)):
             told = self.assert_arrived(body, send_http2(gateway, body, {"x-checksum": "7"}))
             self.assertEqual(told["trailers"], {"x-checksum": "7"})
+
+    def test_trailers_arrive_behind_a_body_in_which_a_picker_that_got_it_whole_writes_another_model(self) -> None:
+        gateway = self.envoy(lambda configuration: (pass_trailers(configuration), buffer_in(["epp"], configuration)))
+        headers = JSON | {"x-gateway-model-name-rewrite": "tuned"}
+        told = self.assert_arrived(chat("tuned"), send_http2(gateway, chat(), {"x-checksum": "7"}, headers))
+        self.assertEqual(told["trailers"], {"x-checksum": "7"})
+
+    def test_an_upgrade_passes_both_ways_and_is_in_flight_as_long_as_it_lasts(self) -> None:
+        with socket.create_connection(self.envoy(upgrade)) as connection, connection.makefile("rb") as answer:
+            connection.settimeout(SOON_UNDER_LOAD_SECONDS)
+            connection.sendall(b"GET /v1/realtime HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            self.assertEqual(answer.readline().split()[1], b"101")
+            while answer.readline().strip():
+                pass
+            for word in (b"first", b"second"):
+                connection.sendall(word)
+                self.assertEqual(answer.read(len(word)), word)
+            soon(lambda: self.running() == 1, "the picker counts it")
+        soon(lambda: self.running() == 0, "the picker has released it")
+
+    def test_an_answer_of_envoys_own_says_nothing_of_an_endpoint(self) -> None:
+        for change in (lambda configuration: None, without_code_details):
+            gateway = self.envoy(lambda configuration: (change(configuration), limit_to_two(configuration)))
+            before = self.attempts()
+            with self.subTest(change=change.__name__), self.upstream.held(), posted(gateway, chat()), posted(gateway, chat()):
+                soon(lambda: self.upstream.waiting == 2, "two are at a model server")
+                for _ in range(24):
+                    answer = send(gateway, chat())
+                    self.assertEqual((answer.status, answer.headers.get("x-envoy-overloaded")), (503, "true"))
+            soon(lambda: self.running() == 0, "the picker counts nothing")
+            soon(lambda: self.attempts() - before == {"local_reply": 24, "cancelled": 2}, "they are booked on nobody")
+            gateway = self.envoy(lambda configuration: (change(configuration), forbid(configuration)))
+            before = self.attempts()
+            self.assertEqual(send(gateway, chat()).status, 403)
+            soon(lambda: self.attempts() - before == {"local_reply": 1}, "it is booked on nobody")
+        self.assertEqual(metric(self.parts.address(EPP_METRICS), "pointsman_endpoint_ejections_total"), 0)
 
     def test_a_client_chooses_neither_model_nor_endpoint(self) -> None:
         steering = {"x-gateway-model-name": "recommender", DESTINATION: "127.0.0.1:1"}
@@ -406,27 +462,78 @@ class Failures(Recorded):
         report(what, clients)
         soon(lambda: self.running() == 0, "the picker has released what it held")
 
+    def test_an_endpoint_that_envoy_cannot_reach_is_to_blame_for_its_answer(self) -> None:
+        for change, outcome in {without_retries: "broken", without_retries_and_details: "server_error"}.items():
+            gateway = self.envoy(change)
+            self.forget()
+            self.assertIn(503, (send(gateway, chat("recommender")).status for _ in range(100)))
+            soon(lambda: self.attempts()[outcome] == 1, f"it is booked as {outcome}")
+
+    def forget(self) -> None:
+        """A new picker, which knows nothing of the endpoint that is not there."""
+        self.kill("epp")
+        self.start("epp")
+
     def test_a_retry_goes_to_the_next_endpoint_that_was_picked(self) -> None:
         gateway = self.envoy()
-        self.kill("epp")
-        self.start("epp")  # knows nothing of the endpoint that is not there
+        self.forget()
         absent = f"127.0.0.1:{self.parts.ports[MODEL_SERVERS['deepseek-r1'][0]]}"
         first = lambda: send(gateway, chat("recommender")).json()["headers"][DESTINATION].split(",")[0]
         self.assertIn(absent, (first() for _ in range(100)), "each request is answered, and one was meant for it")
 
 
-def buffer_if(mode: str, configuration: envoy.Configuration) -> None:
-    """The body-based router's mode; Envoy holds a body of up to 32 MiB in BUFFERED."""
-    configuration.filter("bbr")["processing_mode"]["request_body_mode"] = mode
-    configuration.filter("bbr")["message_timeout"] = "10s"
+def buffer_in(names: list[str], configuration: envoy.Configuration) -> None:
+    """These filters get the request's body whole; Envoy holds one of up to 32 MiB for them."""
+    for name in names:
+        configuration.filter(name)["message_timeout"] = "10s"
+        settings = configuration.picked() if name == "epp" else [configuration.filter(name)]
+        for each in settings:
+            each["processing_mode"]["request_body_mode"] = "BUFFERED"
     configuration.listener["per_connection_buffer_limit_bytes"] = 32 << 20
+
+
+def show_no_answers(configuration: envoy.Configuration, trailers: str) -> None:
+    """The picker sees the head of an answer only, and its trailers if there are any and `trailers` says so."""
+    for overrides in configuration.picked():
+        overrides["processing_mode"] |= {"response_body_mode": "NONE", "response_trailer_mode": trailers}
+
+
+def without_code_details(configuration: envoy.Configuration) -> None:
+    del configuration.filter("epp")["response_attributes"]
+
+
+def limit_to_two(configuration: envoy.Configuration) -> None:
+    configuration.cluster("gemma3")["circuit_breakers"] = {"thresholds": [{"max_requests": 2}]}
+
+
+def forbid(configuration: envoy.Configuration) -> None:
+    """A filter behind the picker refuses everything."""
+    kind = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+    everything = {"permissions": [{"any": True}], "principals": [{"any": True}]}
+    rules = {"action": "DENY", "policies": {"all": everything}}
+    configuration.filters.insert(-1, {"name": "rbac", "typed_config": {"@type": kind, "rules": rules}})
+
+
+def upgrade(configuration: envoy.Configuration) -> None:
+    """WebSockets of any model pass, on their own path."""
+    configuration.manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+    configuration.routes[0]["match"] = {"prefix": "/v1/realtime"}
+
+
+def without_retries(configuration: envoy.Configuration) -> None:
+    for route in configuration.routes:
+        del route["route"]["retry_policy"]
+
+
+def without_retries_and_details(configuration: envoy.Configuration) -> None:
+    without_retries(configuration)
+    without_code_details(configuration)
 
 
 def pass_trailers(configuration: envoy.Configuration) -> None:
     """Over HTTP/1.1 too, as the recording model servers speak it; without retries, with which Envoy 1.40 sends a body twice
     that an external processor streamed and trailers follow."""
-    for route in configuration.routes:
-        del route["route"]["retry_policy"]
+    without_retries(configuration)
     protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     options = {"http_protocol_options": {"enable_trailers": True}}
     configuration.cluster("gemma3")["typed_extension_protocol_options"] = {

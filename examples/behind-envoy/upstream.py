@@ -13,6 +13,7 @@ METRICS = (
     "# TYPE vllm:kv_cache_usage_perc gauge\nvllm:kv_cache_usage_perc 0\n"
 )
 BACKLOG = 4_096  # connections that come at the same moment
+READ_BYTES = 1 << 16
 
 
 @dataclasses.dataclass
@@ -30,7 +31,8 @@ class Request:
 
 
 class Upstream:
-    """Several servers on free ports, on a thread of their own. While `held`, they answer nobody."""
+    """Several servers on free ports, on a thread of their own. While `held`, they answer nobody. To a WebSocket they say
+    every word back."""
 
     def __init__(self, stack: contextlib.ExitStack, count: int) -> None:
         self.ports: list[int] = []
@@ -74,6 +76,9 @@ class Upstream:
                 request = await read_request(reader)
                 if request.line.startswith("GET /metrics "):
                     answer(writer, METRICS.encode(), "text/plain")
+                elif request.headers.get("upgrade") == "websocket":
+                    await echo(reader, writer)
+                    break
                 elif await self.may_answer(reader):
                     answer(writer, request.told(), "application/json")
                 else:
@@ -109,6 +114,12 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
     else:
         request.body = await reader.readexactly(int(request.headers.get("content-length", 0)))
     return request
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+    while word := await reader.read(READ_BYTES):
+        writer.write(word)
 
 
 def fields(lines: list[str]) -> dict[str, str]:

@@ -9,16 +9,17 @@
 
 mod hints;
 mod session;
+mod whose;
 
 pub use session::EppSession;
 
-use crate::modes::Misset;
+use crate::modes::{Misset, RESPONSE_UNSEEN};
 use journey::BodyPace;
 use payload::{Budget, Gathering};
 use resources::{ObjectName, PoolVersion};
 use scheduling::config::TestPlugins;
 use state::{Clock, Pool, Reader, Snapshot, World};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use telemetry::Telemetry;
@@ -71,6 +72,8 @@ pub struct Epp {
     reader: RefCell<Reader>,
     pools: RefCell<Pools>,
     misset: Misset,
+    /// For each port, whether the log was told of a gateway that may end streams before their responses.
+    unseen: Box<[OnceCell<()>]>,
 }
 
 /// The pools of the snapshot in force, in the order of the ports; `None` if one is not declared.
@@ -98,6 +101,7 @@ impl Epp {
             reader: RefCell::new(world.reader()),
             pools: RefCell::default(),
             misset: Misset::default(),
+            unseen: settings.pools.iter().map(|_| OnceCell::new()).collect(),
         }
     }
 
@@ -111,6 +115,13 @@ impl Epp {
             *pools = Pools { of: Arc::clone(newest), pools: self.settings.pools.iter().map(of).collect() };
         }
         pools.pools.get(port).cloned().flatten()
+    }
+
+    /// Tells the log once of a gateway that may end streams before their responses.
+    fn warn_of_early_ends(&self, port: usize) {
+        if self.unseen[port].set(()).is_ok() {
+            tracing::warn!(pool = %self.settings.pools[port].name, "{RESPONSE_UNSEEN}");
+        }
     }
 
     fn gather(&self) -> Gathering {

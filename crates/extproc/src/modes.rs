@@ -25,6 +25,9 @@ pub enum BodyMode {
 pub(crate) struct Modes {
     pub(crate) request: BodyMode,
     pub(crate) response: BodyMode,
+    /// The stream lasts as long as its request, whatever is shown of the response: so does `pointsman run` hold it, which
+    /// tells so by sending bodies without waiting for an answer. An Envoy does neither unless it is told to.
+    outlasts_the_response: bool,
     /// The first message has come: what a later one says of modes counts no more.
     settled: bool,
 }
@@ -32,7 +35,7 @@ pub(crate) struct Modes {
 impl Modes {
     /// Both alike, until the gateway says otherwise.
     pub(crate) fn both(mode: BodyMode) -> Modes {
-        Modes { request: mode, response: mode, settled: false }
+        Modes { request: mode, response: mode, outlasts_the_response: false, settled: false }
     }
 
     /// Takes over what the gateway says in a message, which counts in the first. A request's body that comes in pieces, each
@@ -54,7 +57,13 @@ impl Modes {
             BodySendMode::None => BodyMode::Absent,
             _ => BodyMode::Answered,
         };
+        self.outlasts_the_response = said.send_body_without_waiting_for_header_response;
         Ok(())
+    }
+
+    /// Whether the stream may end with the response's headers, long before the response.
+    pub(crate) fn may_end_early(&self) -> bool {
+        self.response == BodyMode::Absent && !self.outlasts_the_response
     }
 }
 
@@ -69,6 +78,11 @@ fn of_no_use(mode: &str) -> Cow<'static, str> {
 /// What the operator is to set where bodies come without the headers that tell what they are.
 pub(crate) const HEADERS_SKIPPED: &str = "a request's body came before its headers; set \
     processing_mode.request_header_mode of the gateway's ext_proc filter to SEND";
+
+/// What the operator is to set where nothing is shown of a response's body.
+pub(crate) const RESPONSE_UNSEEN: &str = "processing_mode.response_body_mode of the gateway's ext_proc filter is NONE: unless \
+    response_trailer_mode is SEND, Envoy ends the stream with the response's headers, and a request is in flight no longer \
+    while its answer is generated; set response_body_mode to FULL_DUPLEX_STREAMED, and response_trailer_mode to SEND";
 
 /// How often the log is told of such settings, at most; every request shows them again.
 const TOLD_EVERY: Duration = Duration::from_secs(60);

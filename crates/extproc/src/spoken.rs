@@ -6,7 +6,7 @@ use crate::session::{Next, Parting, Session};
 use crate::wire::{
     BodyMutation, BodySendMode, CommonResponse, HeaderMap, HeaderValue, HttpBody, HttpHeaders, HttpTrailers,
     ImmediateResponse, Kind, Metadata, Mutation, ProcessingRequest, ProcessingResponse,
-    ProtocolConfiguration, Request, Response, Struct,
+    ProtocolConfiguration, Request, Response, Struct, Value,
 };
 use bytes::Bytes;
 use journey::{Now, Refusal};
@@ -20,6 +20,8 @@ pub(crate) struct Stream<S> {
     pub(crate) now: Now,
     /// What comes with the next message.
     pub(crate) metadata: Option<Metadata>,
+    /// And what the gateway says with it of how the response came about.
+    pub(crate) code_details: Option<&'static str>,
     /// What the next message says of modes.
     pub(crate) mode: Option<BodySendMode>,
 }
@@ -27,16 +29,28 @@ pub(crate) struct Stream<S> {
 impl<S: Session<Message = ProcessingRequest>> Stream<S> {
     /// A stream whose bodies both come in this mode.
     pub(crate) fn of(session: S, mode: BodySendMode) -> Stream<S> {
-        Stream { session, replies: Replies::default(), now: Now(0), metadata: None, mode: Some(mode) }
+        Stream {
+            session,
+            replies: Replies::default(),
+            now: Now(0),
+            metadata: None,
+            code_details: None,
+            mode: Some(mode),
+        }
     }
 
     pub(crate) fn say(&mut self, request: Request) -> Vec<String> {
         let protocol_config = self.mode.take().map(config);
         let metadata_context = self.metadata.take();
+        let attributes = self.code_details.take().map(|details| {
+            let fields = Struct::of("response.code_details", Value::string(details));
+            ("envoy.filters.http.ext_proc".to_owned(), fields)
+        });
         let message = ProcessingRequest {
             request: Some(request),
             protocol_config,
             metadata_context,
+            attributes: attributes.into_iter().collect(),
             ..Default::default()
         };
         let mut next = self.session.on(message, self.now, &mut self.replies);

@@ -83,9 +83,9 @@ fn request() -> impl Strategy<Value = ours::ProcessingRequest> {
         trailers().prop_map(Request::RequestTrailers),
         trailers().prop_map(Request::ResponseTrailers),
     ];
-    let namespaces = btree_map("[a-z.]{0,8}", object().prop_map(Option::unwrap_or_default), 0..3);
+    let objects = || btree_map("[a-z.]{0,8}", object().prop_map(Option::unwrap_or_default), 0..3);
     let metadata =
-        proptest::option::of(namespaces.prop_map(|filter_metadata| ours::Metadata { filter_metadata }));
+        proptest::option::of(objects().prop_map(|filter_metadata| ours::Metadata { filter_metadata }));
     let protocol =
         proptest::option::of((0..6, 0..6, any::<bool>()).prop_map(|(request, response, eager)| {
             ours::ProtocolConfiguration {
@@ -94,12 +94,15 @@ fn request() -> impl Strategy<Value = ours::ProcessingRequest> {
                 send_body_without_waiting_for_header_response: eager,
             }
         }));
-    (proptest::option::of(request), metadata, any::<bool>(), protocol).prop_map(
-        |(request, metadata_context, observability_mode, protocol_config)| ours::ProcessingRequest {
-            request,
-            metadata_context,
-            observability_mode,
-            protocol_config,
+    (proptest::option::of(request), metadata, objects(), any::<bool>(), protocol).prop_map(
+        |(request, metadata_context, attributes, observability_mode, protocol_config)| {
+            ours::ProcessingRequest {
+                request,
+                metadata_context,
+                attributes,
+                observability_mode,
+                protocol_config,
+            }
         },
     )
 }

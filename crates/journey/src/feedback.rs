@@ -16,6 +16,8 @@ pub enum Outcome {
     TimedOut,
     /// The request's own time was over, and its client or its picker had taken most of that; says nothing about the endpoint.
     Late,
+    /// The gateway in front answered itself, or nothing shows that the endpoint did; says nothing about the endpoint.
+    LocalReply,
     /// The client went away, or the request was never sent; says nothing about the endpoint.
     Cancelled,
     /// The gateway stopped before the response was whole; says nothing about the endpoint.

@@ -470,7 +470,9 @@ impl PoolState {
             Outcome::ServerError { .. } | Outcome::Broken | Outcome::TimedOut => {
                 endpoint.failed(held.trial, expected, now);
             }
-            Outcome::Late | Outcome::Cancelled | Outcome::Stopped => endpoint.health.cancelled(held.trial),
+            Outcome::Late | Outcome::LocalReply | Outcome::Cancelled | Outcome::Stopped => {
+                endpoint.health.cancelled(held.trial);
+            }
         }
         self.roster.vacate_if_empty(slot, now);
     }

@@ -137,6 +137,11 @@ impl Account {
         self.outcome = Outcome::Cancelled;
     }
 
+    /// That answer says something else of the endpoint, if it comes whole, than its status does.
+    pub fn ends_as(&mut self, outcome: Outcome) {
+        self.if_whole = outcome;
+    }
+
     /// A piece of the response's body passes.
     pub fn passed(&mut self, chunk: &Bytes) {
         if self.record.first_token_in.is_none() && !chunk.is_empty() {

@@ -563,6 +563,7 @@ attempt 1";
             (Outcome::Broken, "broken", ", the model server broke off"),
             (Outcome::TimedOut, "timed_out", ", the model server took too long"),
             (Outcome::Late, "late", ", the route's time for the request was over"),
+            (Outcome::LocalReply, "local_reply", ", the gateway in front seems to have answered itself"),
             (Outcome::Stopped, "stopped", ", the gateway stopped"),
             (Outcome::Cancelled, "cancelled", ", the client went away"),
             (Outcome::Served, "served", ""),

@@ -24,6 +24,7 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Broken => "broken",
         Outcome::TimedOut => "timed_out",
         Outcome::Late => "late",
+        Outcome::LocalReply => "local_reply",
         Outcome::Cancelled => "cancelled",
         Outcome::Stopped => "stopped",
     }

@@ -188,7 +188,7 @@ impl Record {
         }
     }
 
-    /// Why the client did not get the whole of an answer, for people; `None` if it did, or was refused.
+    /// Why the client did not get the whole of a model server's answer, for people; `None` if it did, or was refused.
     pub fn cut_short(&self) -> Option<&'static str> {
         if self.cancelled {
             return Some("the client went away");
@@ -198,6 +198,7 @@ impl Record {
             Outcome::Broken => Some("the model server broke off"),
             Outcome::TimedOut => Some("the model server took too long"),
             Outcome::Late => Some("the route's time for the request was over"),
+            Outcome::LocalReply => Some("the gateway in front seems to have answered itself"),
             Outcome::Stopped => Some("the gateway stopped"),
         }
     }

@@ -5,6 +5,7 @@
 //! more is said of it. Envoy waits for no more, and would take a body's answer that comes before its headers' for a breach
 //! of the protocol, and make a 500 of its own answer.
 
+use super::whose::{self, Attributes, Named};
 use super::{Epp, EppSettings, SubsetHint, hints};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
@@ -116,6 +117,9 @@ impl EppSession {
     ) -> Next {
         if !matches!(self.state, State::New) {
             return Next::End(Status::new(Code::InvalidArgument, "request_headers came twice"));
+        }
+        if self.modes.may_end_early() {
+            self.epp.warn_of_early_ends(self.port);
         }
         let account = self.account.insert(Box::new(Account::open(&self.epp.telemetry, self.epp.clock)));
         let id = headers.get(REQUEST_ID.as_str()).map(|id| &id[..]);
@@ -343,16 +347,25 @@ impl EppSession {
         }
     }
 
-    fn response_headers(&mut self, headers: &HttpHeaders, metadata: Option<&Metadata>) {
+    fn response_headers(
+        &mut self,
+        headers: &HttpHeaders,
+        metadata: Option<&Metadata>,
+        attributes: &Attributes,
+    ) {
         let Some(account) = &mut self.account else { return };
         let value = |name| headers.get(name).map(|value| &value[..]);
         let status = value(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
         let observer =
             ResponseObserver::new(account.record.dialect, value("content-type"), value("content-encoding"));
-        if let Some(served) = hints::served(metadata) {
+        let served = hints::served(metadata);
+        if let Some(served) = served {
             account.served_at(served);
         }
-        account.answered(status.unwrap_or(0), observer);
+        let status = status.unwrap_or(0);
+        account.answered(status, observer);
+        let named = if served.is_some() { Named::Yes } else { Named::No };
+        account.ends_as(whose::outcome(status, headers, attributes, named));
         if headers.end_of_stream || self.modes.response == BodyMode::Absent {
             account.served();
         }
@@ -426,7 +439,7 @@ impl Session for EppSession {
             Some(Request::RequestTrailers(_)) => return self.request_trailers(replies),
             Some(Request::ResponseHeaders(headers)) => {
                 replies.say(Response::ResponseHeaders(HeadersResponse::default()));
-                self.response_headers(&headers, message.metadata_context.as_ref());
+                self.response_headers(&headers, message.metadata_context.as_ref(), &message.attributes);
             }
             Some(Request::ResponseBody(body)) => return self.response_body(body, replies),
             Some(Request::ResponseTrailers(_)) => {

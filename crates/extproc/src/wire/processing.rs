@@ -2,6 +2,7 @@
 
 use super::{BodyMutation, HeaderMap, HeaderMutation, HttpBody, HttpHeaders, HttpTrailers, Metadata, Struct};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// How the bodies of this stream travel; sent with its first message.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -26,6 +27,9 @@ pub struct ProcessingRequest {
     /// What other filters say, by their namespaces.
     #[prost(message, optional, tag = "8")]
     pub metadata_context: Option<Metadata>,
+    /// What the gateway knows of the request, as its filter's settings ask for it, by the filter's name.
+    #[prost(btree_map = "string, message", tag = "9")]
+    pub attributes: BTreeMap<String, Struct>,
     /// The gateway does not wait for answers, and reads none.
     #[prost(bool, tag = "10")]
     pub observability_mode: bool,

@@ -223,7 +223,7 @@ families! {
     IN_FLIGHT = gauge("pointsman_requests_in_flight", &[], "",
         "Requests whose head was read and whose response is not whole.");
     ATTEMPTS = counter("pointsman_attempts_total", &["outcome"],
-        "Tries at an endpoint, by how they went.");
+        "Tries at an endpoint, by how they went; local_reply if an Envoy in front answered itself, or may have.");
     RETRIES = counter("pointsman_retries_total", &[],
         "Tries after the first.");
     PICKER_REQUESTS = counter("pointsman_endpoint_picker_requests_total", &["picker", "outcome"],

@@ -344,7 +344,7 @@ pub(crate) struct Connections {
 }
 
 /// Every outcome, in the order of [`outcome_place`].
-pub(crate) const OUTCOMES: [Outcome; 7] = [
+pub(crate) const OUTCOMES: [Outcome; 8] = [
     Outcome::Served,
     Outcome::ServerError { status: 0 },
     Outcome::Broken,
@@ -352,6 +352,7 @@ pub(crate) const OUTCOMES: [Outcome; 7] = [
     Outcome::Cancelled,
     Outcome::Stopped,
     Outcome::Late,
+    Outcome::LocalReply,
 ];
 
 fn outcome_place(outcome: Outcome) -> usize {
@@ -363,6 +364,7 @@ fn outcome_place(outcome: Outcome) -> usize {
         Outcome::Cancelled => 4,
         Outcome::Stopped => 5,
         Outcome::Late => 6,
+        Outcome::LocalReply => 7,
     }
 }
 

@@ -5,9 +5,10 @@ use crate::Door;
 use crate::epp::{EppSettings, PoolReference};
 use crate::spoken::{Stream, zstd_of_a_large_window};
 use crate::wire::BodySendMode::{Buffered, FullDuplexStreamed, None as NoBody};
-use crate::wire::{HttpTrailers, Kind};
+use crate::wire::{HttpTrailers, Kind, ProtocolConfiguration};
 use journey::{BodyPace, Outcome};
 use payload::Budget;
+use prost::Message as _;
 use resources::{Folder, ObjectName};
 use signals::Signals;
 use state::{Clock, Settings, World};
@@ -101,6 +102,13 @@ impl Yard {
             found.expect("an endpoint of the pool").in_flight
         };
         [of("10.0.0.1:8000"), of("10.0.0.2:8000")]
+    }
+
+    /// Rests that endpoints have begun.
+    fn ejections(&self) -> u64 {
+        let pool = Arc::clone(&self.world.load().pools[0]);
+        let statuses = pool.domain.lock().endpoints(self.world.clock().now());
+        statuses.iter().map(|status| status.ejections).sum()
     }
 
     /// Every endpoint reports so many requests waiting.
@@ -370,6 +378,28 @@ fn a_response_ends_with_its_headers_its_body_its_trailers_or_the_stream() {
 }
 
 #[test]
+fn a_gateway_that_may_end_streams_before_their_responses_is_told_of_and_one_that_holds_them_is_not() {
+    for (response, is_eager, told) in
+        [(NoBody, false, true), (NoBody, true, false), (FullDuplexStreamed, false, false)]
+    {
+        let yard = Yard::new();
+        let config = ProtocolConfiguration {
+            request_body_mode: FullDuplexStreamed as i32,
+            response_body_mode: response as i32,
+            send_body_without_waiting_for_header_response: is_eager,
+        };
+        let message = ProcessingRequest {
+            request: Some(Request::RequestHeaders(HttpHeaders { headers: None, end_of_stream: true })),
+            protocol_config: Some(config),
+            ..Default::default()
+        };
+        let mut stream = yard.stream(FullDuplexStreamed);
+        assert_eq!(stream.take(&message.encode_to_vec().into()), Next::Continue);
+        assert_eq!(yard.epp.unseen[0].get().is_some(), told, "{response:?} {is_eager}");
+    }
+}
+
+#[test]
 fn trailers_end_a_body_that_never_said_that_it_was_whole() {
     let yard = Yard::new();
     let mut stream = yard.stream(FullDuplexStreamed);
@@ -566,4 +596,34 @@ fn a_request_whose_body_is_awaited_keeps_nothing_of_its_headers_but_what_is_char
     let yard = Yard::of(9, |settings| settings);
     let words = yard.stream(FullDuplexStreamed).headers(&headers, false);
     assert_eq!(words, ["immediate 413 body_over_budget", "end Ok"]);
+}
+
+#[test]
+fn an_answer_of_the_gateways_own_says_nothing_of_the_endpoint() {
+    let overflow = "upstream_reset_before_response_started{overflow}";
+    let refused = "upstream_reset_before_response_started{remote_connection_failure}";
+    for (details, headers, outcome) in [
+        (Some(overflow), &[(":status", "503")][..], Outcome::LocalReply),
+        (None, &[(":status", "503"), ("x-envoy-overloaded", "true")], Outcome::LocalReply),
+        (None, &[(":status", "403")], Outcome::LocalReply),
+        (None, &[(":status", "403"), ("x-envoy-upstream-service-time", "1")], Outcome::Served),
+        (Some(refused), &[(":status", "503")], Outcome::Broken),
+        (None, &[(":status", "503")], Outcome::ServerError { status: 503 }),
+    ] {
+        let yard = Yard::new();
+        for _ in 0..8 {
+            let mut stream = yard.stream(FullDuplexStreamed);
+            stream.metadata = hint(&["10.0.0.1"]);
+            stream.headers(&[(":path", "/")], true);
+            stream.code_details = details;
+            assert_eq!(stream.response_headers(headers, false), ["response headers"]);
+            stream.response_body("no", true);
+        }
+        let told = format!("{details:?} {headers:?}");
+        let record = yard.records().pop().expect("a record");
+        assert_eq!((record.attempts[0].outcome, record.cancelled), (outcome, false), "{told}");
+        let failed = matches!(outcome, Outcome::Broken | Outcome::ServerError { .. });
+        assert_eq!(yard.ejections() > 0, failed, "{told}");
+        assert_eq!(yard.in_flight(), [0, 0], "{told}");
+    }
 }
