@@ -308,14 +308,14 @@ class RecordingModelServers(Recorded):
         named = {"user": "X-User", "service_tier": "X-Tier"}
         self.second_router(*(plugin.format(field=field, header=header) for field, header in named.items()))
         liar = JSON | {"x-user": "liar", "x-tier": "liar", "x_tier": "liar"}
-        for mode in ("FULL_DUPLEX_STREAMED", "BUFFERED"):
-            gateway = self.envoy(lambda configuration: (buffer_if(mode, configuration), only_second_router(configuration)))
+        for buffering in BUFFERING:
+            gateway = self.envoy(lambda configuration: (buffer_in(buffering, configuration), only_second_router(configuration)))
             for body, user, tier in (
                 (chat(user="ann"), "ann", None),
                 (chat(service_tier=2, x="y" * 100_000, user="grün"), "grün".encode().decode("latin-1"), "2"),  # as Python reads headers
                 (chat(user=None, service_tier=["a"]), None, None),
             ):
-                with self.subTest(mode=mode, user=user, tier=tier):
+                with self.subTest(buffering=buffering, user=user, tier=tier):
                     headers = self.assert_arrived(body, send(gateway, body, liar))["headers"]
                     self.assertEqual((user, tier), (headers.get("x-user"), headers.get("x-tier")))
                     self.assertNotIn("liar", headers.values())
