@@ -106,6 +106,12 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
         self.say(Request::RequestBody(http_body(body, end_of_stream)))
     }
 
+    /// A piece of a body, as a slice of what was read.
+    pub(crate) fn piece(&mut self, piece: Bytes) {
+        let body = HttpBody { body: piece.into(), end_of_stream: false };
+        assert!(self.say(Request::RequestBody(body)).is_empty());
+    }
+
     /// A body of which a byte comes each second, and what is said when it is waited for no longer.
     pub(crate) fn body_in_drops(&mut self) -> Vec<String> {
         self.body("{", false);

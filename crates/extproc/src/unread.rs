@@ -5,7 +5,21 @@
 //! Never: more than one part in a call, however small the messages are that hold them.
 
 use crate::wire::HttpBody;
-use payload::{Fed, ParseError, RequestParser};
+use bytes::Bytes;
+use payload::{Fed, Gathering, ParseError, RequestParser, Spent};
+
+/// A beginning of a body from so many bytes on is kept where it lies: a good part of what it keeps.
+const BEGINNING_BYTES_MIN: usize = 8 << 10;
+
+/// Holds a message's body, which was read. Where more is to come, a short beginning is copied: a slice would keep all that was
+/// read from the connection with it, the headers' message for one, for as long as the rest is awaited.
+pub(crate) fn hold(body: &mut HttpBody, held: &mut Gathering) -> Result<(), Spent> {
+    let more_comes = !body.end_of_stream;
+    std::mem::take(&mut body.body).into_iter().try_for_each(|piece| {
+        let begins_short = held.bytes() == 0 && piece.len() < BEGINNING_BYTES_MIN;
+        held.push(if more_comes && begins_short { Bytes::copy_from_slice(&piece) } else { piece })
+    })
+}
 
 /// A message whose body is being read.
 #[derive(Debug)]

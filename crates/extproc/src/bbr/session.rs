@@ -13,7 +13,7 @@ use crate::immediate::immediate;
 use crate::modes::{BodyMode, HEADERS_SKIPPED, Modes, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Parting, Session};
-use crate::unread::Unread;
+use crate::unread::{Unread, hold};
 use crate::wire::{
     BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders, Phase,
     ProcessingRequest, ProcessingResponse, Request, Response, TrailersResponse, key,
@@ -158,12 +158,12 @@ impl BbrSession {
             }
             Ok(Fed::Whole) => {}
         }
-        let body = message.body;
+        let mut body = message.body;
         if body.end_of_stream || self.modes.request != BodyMode::Streamed {
             return self.request_ends(Some(body), replies);
         }
         if let Some(held) = &mut reading.held {
-            if let Err(spent) = body.body.into_iter().try_for_each(|piece| held.push(piece)) {
+            if let Err(spent) = hold(&mut body, held) {
                 return self.refuse(&spent.into(), dialect, replies);
             }
             if self.bbr.settings.pass_on == PassOn::Early

@@ -12,7 +12,7 @@ use crate::immediate::immediate;
 use crate::modes::{BodyMode, HEADERS_SKIPPED, Modes, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Parting, Session};
-use crate::unread::Unread;
+use crate::unread::{Unread, hold};
 use crate::wire::{
     BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders,
     Metadata, Mutation, Phase, ProcessingRequest, ProcessingResponse, Request, Response, Struct,
@@ -486,7 +486,7 @@ impl Reading {
         let fed = message.show(&mut self.parser)?;
         self.held.beside(self.told.bytes() + self.parser.held_bytes())?;
         if fed == Fed::Whole {
-            std::mem::take(&mut message.body.body).into_iter().try_for_each(|piece| self.held.push(piece))?;
+            hold(&mut message.body, &mut self.held)?;
         }
         Ok(fed)
     }
