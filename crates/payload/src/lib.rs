@@ -30,4 +30,4 @@ pub use held::{Budget, Gathering, Held, Share, Spent};
 pub use prompt::{PROMPT_BLOCKS_MAX, Prompt, block_end};
 pub use request::{Fed, InferenceRequest, Limits, ModelField, ModelName, RequestParser};
 pub use response::{Observed, ResponseObserver, TokenSource, Usage};
-pub use rope::Rope;
+pub use rope::{Growing, Rope};

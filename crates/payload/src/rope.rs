@@ -35,6 +35,11 @@ impl Rope {
         &self.chunks
     }
 
+    /// The chunks, in order; none is empty.
+    pub fn into_chunks(self) -> impl Iterator<Item = Bytes> {
+        self.chunks.into_iter()
+    }
+
     /// The same body with `span` replaced: every other byte is shared, not copied. A span outside the body is cut to it.
     pub fn splice(&self, span: Range<u64>, replacement: Bytes) -> Rope {
         let start = span.start.min(self.bytes);
@@ -77,27 +82,35 @@ impl FromIterator<Bytes> for Rope {
     }
 }
 
-/// Room for bytes that are copied together.
-const GATHER_BYTES: usize = 16 << 10;
+/// Chunks smaller than this are copied together: each would cost its 32 bytes and keep a whole read buffer alive, and a peer
+/// that sends byte by byte would hold thousands of times what it is charged for.
+const CHUNK_BYTES_MIN: usize = 2 << 10;
 
-/// A rope that grows: by chunks that are shared, and by bytes that are copied together into buffers of fixed size, so that
-/// what it holds is never much more than what it counts.
+/// Room for bytes that are copied together: as much as is held already, from the least to the most.
+const GATHER_BYTES: (usize, usize) = (256, 16 << 10);
+
+/// A rope that grows: chunks are shared, and small ones copied together, so that what it holds is never much more than what
+/// it counts.
 #[derive(Debug, Default)]
-pub(crate) struct Growing {
+pub struct Growing {
     rope: Rope,
     tail: BytesMut,
 }
 
 impl Growing {
     /// Bytes so far.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.rope.bytes + self.tail.len() as u64
     }
 
-    /// Adds a chunk without a copy.
-    pub(crate) fn share(&mut self, chunk: Bytes) {
-        self.flush();
-        self.rope.push(chunk);
+    /// Adds a chunk: shared if it is the first, which is often all, or no small one.
+    pub fn push(&mut self, chunk: Bytes) {
+        if chunk.len() >= CHUNK_BYTES_MIN || self.bytes() == 0 {
+            self.flush();
+            self.rope.push(chunk);
+        } else {
+            self.copy(&chunk);
+        }
     }
 
     /// Adds a copy of `bytes`.
@@ -105,7 +118,8 @@ impl Growing {
         while !bytes.is_empty() {
             if self.tail.len() == self.tail.capacity() {
                 self.flush();
-                self.tail = BytesMut::with_capacity(GATHER_BYTES);
+                let (least, most) = GATHER_BYTES;
+                self.tail = BytesMut::with_capacity((self.rope.bytes as usize).clamp(least, most));
             }
             let room = self.tail.capacity() - self.tail.len();
             let (fits, rest) = bytes.split_at(room.min(bytes.len()));
@@ -115,7 +129,7 @@ impl Growing {
     }
 
     /// The rope, whole.
-    pub(crate) fn finish(mut self) -> Rope {
+    pub fn finish(mut self) -> Rope {
         self.flush();
         self.rope
     }
@@ -124,6 +138,13 @@ impl Growing {
         if !self.tail.is_empty() {
             self.rope.push(self.tail.split().freeze());
         }
+    }
+}
+
+/// It grows from what it is.
+impl From<Rope> for Growing {
+    fn from(rope: Rope) -> Growing {
+        Growing { rope, tail: BytesMut::new() }
     }
 }
 
@@ -163,5 +184,30 @@ mod tests {
         let spliced = rope.splice(9..12, Bytes::from_static(b"\"c\""));
         assert_eq!(spliced.chunks()[0].as_ptr(), body.as_ptr());
         assert_eq!(spliced.chunks()[2].as_ptr(), body[12..].as_ptr());
+    }
+
+    #[test]
+    fn small_chunks_are_gathered_and_large_ones_are_not_copied() {
+        let large = Bytes::from(vec![7; CHUNK_BYTES_MIN]);
+        let mut growing = Growing::default();
+        let mut expected = Vec::new();
+        for chunk in (0..100_000_u32).map(|n| Bytes::from(vec![n as u8; 1])).chain([large.clone()]) {
+            expected.extend_from_slice(&chunk);
+            growing.push(chunk);
+        }
+        assert_eq!(growing.bytes(), expected.len() as u64);
+        let rope = growing.finish();
+        assert_eq!(flat(&rope), expected);
+        assert!(rope.chunks().len() <= 20, "{} chunks", rope.chunks().len());
+        assert_eq!(rope.chunks().last().unwrap().as_ptr(), large.as_ptr());
+    }
+
+    #[test]
+    fn a_few_bytes_take_little_room() {
+        let mut growing = Growing::default();
+        for chunk in [&b"a"[..], b"b"] {
+            growing.push(Bytes::from_static(chunk));
+            assert!(growing.tail.capacity() <= GATHER_BYTES.0, "{} bytes", growing.tail.capacity());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Messages in a stream of bytes.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use payload::Growing;
 use prost::Message;
 use std::collections::VecDeque;
 
@@ -32,8 +33,11 @@ pub enum FrameError {
 /// Finds messages in a stream of bytes.
 #[derive(Debug)]
 pub struct Decoder {
+    /// What is being read: of more than was to be read it has the rest of one piece at most.
     pieces: VecDeque<Bytes>,
-    /// Bytes in all pieces.
+    /// What has come behind that, until it can be read.
+    arriving: Growing,
+    /// Bytes in both.
     held: usize,
     /// The length of the message whose prefix was read.
     length: Option<usize>,
@@ -43,15 +47,24 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder of messages of at most `limit` bytes.
     pub fn new(limit: usize) -> Decoder {
-        Decoder { pieces: VecDeque::new(), held: 0, length: None, limit }
+        Decoder { pieces: VecDeque::new(), arriving: Growing::default(), held: 0, length: None, limit }
     }
 
     /// Takes the next bytes.
     pub fn feed(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.held += piece.len();
-            self.pieces.push_back(piece);
+            self.arriving.push(piece);
         }
+    }
+
+    /// So many bytes, which have come, to be read.
+    fn read(&mut self, count: usize) -> Whole<'_> {
+        self.held -= count;
+        if self.arriving.bytes() > 0 {
+            self.pieces.extend(std::mem::take(&mut self.arriving).finish().into_chunks());
+        }
+        Whole { pieces: &mut self.pieces, left: count }
     }
 
     /// Bytes of messages that were not taken.
@@ -65,8 +78,7 @@ impl Decoder {
             Some(length) => length,
             None if self.held < PREFIX_BYTES => return Ok(None),
             None => {
-                self.held -= PREFIX_BYTES;
-                let mut prefix = Whole { pieces: &mut self.pieces, left: PREFIX_BYTES };
+                let mut prefix = self.read(PREFIX_BYTES);
                 if prefix.get_u8() != 0 {
                     return Err(FrameError::Compressed);
                 }
@@ -82,8 +94,7 @@ impl Decoder {
             return Ok(None);
         }
         self.length = None;
-        self.held -= length;
-        let mut message = Whole { pieces: &mut self.pieces, left: length };
+        let mut message = self.read(length);
         // Most come in one piece, which is read faster.
         let in_one = message.chunk().len() == length;
         Ok(Some(if in_one { M::decode(message.copy_to_bytes(length))? } else { M::decode(message)? }))
@@ -205,15 +216,32 @@ mod tests {
 
     #[test]
     fn a_body_is_not_copied_however_its_message_was_cut() {
-        let stream = framed(&[body(1000)]);
+        let stream = framed(&[body(10_000)]);
         let mut decoder = Decoder::new(1 << 20);
-        for piece in [stream.slice(..300), stream.slice(300..700), stream.slice(700..)] {
+        for piece in [stream.slice(..3000), stream.slice(3000..7000), stream.slice(7000..)] {
             decoder.feed(piece);
         }
         let message: ProcessingRequest = decoder.next_message().unwrap().unwrap();
         let Some(Request::RequestBody(body)) = message.request else { panic!("a body") };
         let places = body.body.iter().map(|piece| stream.as_ptr_range().contains(&piece.as_ptr()));
         assert_eq!(places.collect::<Vec<_>>(), [true; 3]);
+    }
+
+    #[test]
+    fn a_message_that_comes_byte_by_byte_is_held_in_few_pieces() {
+        let stream = framed(&[body(100_000)]);
+        let mut decoder = Decoder::new(1 << 20);
+        let last = stream.len() - 1;
+        for place in 0..last {
+            decoder.feed(stream.slice(place..=place));
+            assert_eq!(decoder.next_message::<ProcessingRequest>(), Ok(None));
+        }
+        assert_eq!(decoder.held_bytes(), (last - PREFIX_BYTES) as u64);
+        decoder.feed(stream.slice(last..));
+        let message: ProcessingRequest = decoder.next_message().unwrap().unwrap();
+        assert_eq!(message, body(100_000));
+        let Some(Request::RequestBody(body)) = message.request else { panic!("a body") };
+        assert!(body.body.iter().count() <= 20, "{} pieces", body.body.iter().count());
     }
 
     #[test]
