@@ -33,6 +33,10 @@ const HANDED_OVER_MAX: usize = 256;
 /// How long accepting rests when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections at one time to ports that tell health alone, which have these places to themselves: gateways that take every
+/// other must not make a kubelet believe that the process is dead.
+const HEALTH_CONNECTIONS_MAX: usize = 64;
+
 /// A port to serve.
 #[derive(Debug, Clone, Default)]
 pub struct Port {
@@ -76,7 +80,7 @@ pub struct Drained {
 pub struct Server {
     addresses: Vec<SocketAddr>,
     draining: watch::Sender<bool>,
-    places: Arc<Semaphore>,
+    places: [Places; 2],
     settings: Arc<Settings>,
     stop: Option<watch::Sender<bool>>,
     threads: Vec<JoinHandle<()>>,
@@ -87,6 +91,30 @@ struct Handed {
     stream: std::net::TcpStream,
     port: usize,
     place: Place,
+}
+
+/// Where connections may be, and how many.
+#[derive(Debug, Clone)]
+struct Places {
+    free: Arc<Semaphore>,
+    count: usize,
+}
+
+impl Places {
+    fn new(count: usize) -> Places {
+        Places { free: Arc::new(Semaphore::new(count)), count }
+    }
+
+    /// Until nobody is there.
+    async fn emptied(&self) {
+        let all = u32::try_from(self.count).unwrap_or(u32::MAX);
+        // They are never closed.
+        let _ = self.free.acquire_many(all).await;
+    }
+
+    fn taken(&self) -> usize {
+        self.count - self.free.available_permits()
+    }
 }
 
 /// A connection's place among all, and among those of its thread; given back when it ends, however it does.
@@ -121,7 +149,9 @@ impl Server {
             ports.iter().map(|port| bind(&settings, port.number)).collect::<Result<Vec<_>, _>>()?;
         let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>()?;
         let (draining, stop) = (watch::Sender::new(false), watch::Sender::new(false));
-        let places = Arc::new(Semaphore::new(settings.connections_max));
+        let places = [settings.connections_max, HEALTH_CONNECTIONS_MAX].map(Places::new);
+        let of_ports = ports.iter().map(|port| Arc::clone(&places[usize::from(port.process.is_none())].free));
+        let listeners = listeners.into_iter().zip(of_ports.collect::<Vec<_>>()).collect();
         let served: Arc<[Served]> = ports.iter().map(Served::of).collect();
         let make = Arc::new(make);
         let mut threads = Vec::new();
@@ -138,8 +168,8 @@ impl Server {
             threads.push(std::thread::Builder::new().name(format!("extproc-{index}")).spawn(thread)?);
             cores.push((sender, load));
         }
-        let (closing, permits) = (draining.subscribe(), Arc::clone(&places));
-        let accepting = move || runtime().block_on(accept(listeners, cores, permits, closing));
+        let closing = draining.subscribe();
+        let accepting = move || runtime().block_on(accept(listeners, cores, closing));
         threads.push(std::thread::Builder::new().name("extproc-accept".to_owned()).spawn(accepting)?);
         Ok(Server { addresses, draining, places, settings, stop: Some(stop), threads })
     }
@@ -154,10 +184,13 @@ impl Server {
     pub async fn drain(self) -> Drained {
         tokio::time::sleep(self.settings.lame_duck).await;
         self.draining.send_replace(true);
-        let all = u32::try_from(self.settings.connections_max).unwrap_or(u32::MAX);
-        let ended = tokio::time::timeout(self.settings.drain_timeout, self.places.acquire_many(all)).await;
-        let open = self.settings.connections_max - self.places.available_permits();
-        Drained { cut: if ended.is_ok() { 0 } else { open } }
+        let ended = async {
+            for places in &self.places {
+                places.emptied().await;
+            }
+        };
+        let ended = tokio::time::timeout(self.settings.drain_timeout, ended).await;
+        Drained { cut: if ended.is_ok() { 0 } else { self.places.iter().map(Places::taken).sum() } }
     }
 }
 
@@ -208,17 +241,16 @@ type Cores = Rc<[(mpsc::Sender<Handed>, Arc<AtomicUsize>)]>;
 
 /// The accepting thread, until the server drains.
 async fn accept(
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<(std::net::TcpListener, Arc<Semaphore>)>,
     cores: Vec<(mpsc::Sender<Handed>, Arc<AtomicUsize>)>,
-    places: Arc<Semaphore>,
     mut closing: watch::Receiver<bool>,
 ) {
     let cores: Cores = cores.into();
     let mut accepting = JoinSet::new();
-    for (port, listener) in listeners.into_iter().enumerate() {
+    for (port, (listener, places)) in listeners.into_iter().enumerate() {
         match TcpListener::from_std(listener) {
             Ok(listener) => {
-                accepting.spawn_local(accept_on(port, listener, Rc::clone(&cores), Arc::clone(&places)));
+                accepting.spawn_local(accept_on(port, listener, Rc::clone(&cores), places));
             }
             Err(error) => tracing::error!(%error, "a port cannot be served"),
         }

@@ -155,6 +155,7 @@ async fn a_message_that_the_budget_has_no_room_for_gets_its_client_503_and_one_t
 async fn a_port_where_nobody_calls_keeps_no_place_from_the_others() {
     let health = Arc::new(Health::of_any_name());
     let port = Port { health: Some(Arc::clone(&health)), ..Port::default() };
+    let port = Port { process: Some(0), ..port };
     let ports = [port.clone(), port.clone(), port];
     let settings = Settings { connections_max: 1, ..settings() };
     let server = Server::start(settings, &ports, Clock::start(), router(&Budget::new(1 << 20))).unwrap();
@@ -164,6 +165,21 @@ async fn a_port_where_nobody_calls_keeps_no_place_from_the_others() {
         let told: HealthCheckResponse = asked.await.unwrap();
         assert_eq!(told.status(), ServingStatus::NotServing);
     }
+}
+
+#[tokio::test]
+async fn health_is_told_while_gateways_have_every_place() {
+    let health = Some(Arc::new(Health::of_any_name()));
+    let ports = [Port { process: Some(0), ..Port::default() }, Port { health, ..Port::default() }];
+    let settings = Settings { connections_max: 1, ..settings() };
+    let server = Server::start(settings, &ports, Clock::start(), router(&Budget::new(1 << 20))).unwrap();
+    let _gateways =
+        (channel(server.addresses()[0]).await, tokio::net::TcpStream::connect(server.addresses()[0]).await);
+    let channel = channel(server.addresses()[1]).await;
+    let asked = ask(&channel, "/grpc.health.v1.Health/Check", HealthCheckRequest::default());
+    let told: HealthCheckResponse =
+        tokio::time::timeout(Duration::from_secs(10), asked).await.expect("an answer").unwrap();
+    assert_eq!(told.status(), ServingStatus::NotServing);
 }
 
 #[tokio::test]
