@@ -67,9 +67,6 @@ pub(crate) enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// The path of metrics in the configuration is none.
-    #[error("the EndpointPickerConfig's path of metrics {0:?} is no path")]
-    MetricsPath(String),
     /// A thread or a runtime cannot be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),

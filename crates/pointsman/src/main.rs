@@ -39,11 +39,8 @@ fn main() -> ExitCode {
     let known = commands::environment::as_it_counts(Cli::command());
     let arguments = commands::spelling::as_clap_knows_it(std::env::args_os(), &known);
     let matches = known.clone().try_get_matches_from(&arguments);
-    let parsed = matches.and_then(|matches| {
-        let command = matches.subcommand_name().map(str::to_owned);
-        Ok((Cli::from_arg_matches(&matches)?, command))
-    });
-    let (cli, command) =
+    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) =
         parsed.unwrap_or_else(|error| commands::spelling::hint(error, &arguments, &known).exit());
     let level = match &cli.command {
         Command::Quickstart(_) => "error",
@@ -52,13 +49,14 @@ fn main() -> ExitCode {
         _ => "info",
     };
     log::init(&cli.log, level);
-    if let Some(command) = command.and_then(|name| Cli::command().find_subcommand(name).cloned()) {
-        commands::environment::note_service_links(&command);
+    let (name, of_command) = matches.subcommand().expect("clap asks for a command");
+    if let Some(command) = Cli::command().find_subcommand(name) {
+        commands::environment::note_service_links(command);
     }
     let done = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Bbr(bbr) => bbr.execute(),
-        Command::Epp(epp) => epp.execute(),
+        Command::Epp(epp) => epp.execute(of_command),
         Command::Quickstart(quickstart) => quickstart.execute(),
         Command::Sim(sim) => sim.execute(),
         Command::Check(check) => check.execute(),

@@ -3,14 +3,15 @@
 //! In: `1h30m`, `500ms`. Out: a [`Duration`].
 //! Source: GEP-2257: `^([0-9]{1,5}(h|m|s|ms)){1,4}$`.
 
+use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
+use std::sync::LazyLock;
 use std::time::Duration;
 use thiserror::Error;
 
-/// At most this many number-and-unit pairs.
-const PARTS_MAX: usize = 4;
-/// At most this many digits in a number.
-const DIGITS_MAX: usize = 5;
+/// What the standard takes of Go's durations.
+static PATTERN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^([0-9]{1,5}(h|m|s|ms)){1,4}$").expect("a pattern"));
 
 /// A text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -21,22 +22,8 @@ pub struct NotADuration(String);
 
 /// Reads a GEP-2257 duration.
 pub fn parse_duration(text: &str) -> Result<Duration, NotADuration> {
-    let wrong = || NotADuration(text.to_owned());
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    let mut parts = 0;
-    while !rest.is_empty() || parts == 0 {
-        parts += 1;
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        if parts > PARTS_MAX || digits > DIGITS_MAX {
-            return Err(wrong());
-        }
-        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-        let (unit_millis, after) = unit(&rest[digits..]).ok_or_else(wrong)?;
-        total += Duration::from_millis(number * unit_millis);
-        rest = after;
-    }
-    Ok(total)
+    let duration = if PATTERN.is_match(text) { yaml::duration(text) } else { None };
+    duration.ok_or_else(|| NotADuration(text.to_owned()))
 }
 
 /// A reader of the durations from `least` to `most`, for a setting that no other would do for.
@@ -54,12 +41,6 @@ pub fn durations(
     }
 }
 
-/// The unit at the start of a text, in milliseconds, and what follows.
-fn unit(text: &str) -> Option<(u64, &str)> {
-    const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    UNITS.iter().find_map(|(unit, millis)| Some((*millis, text.strip_prefix(unit)?)))
-}
-
 /// For `#[serde(deserialize_with)]`.
 pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     Option::<String>::deserialize(deserializer)?
@@ -71,7 +52,6 @@ pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 mod tests {
     use super::*;
     use proptest::prelude::{any, prop_assert_eq, proptest};
-    use regex::Regex;
 
     #[test]
     fn durations_are_read_as_gateway_api_writes_them() {

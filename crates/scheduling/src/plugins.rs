@@ -321,9 +321,9 @@ pub static PLUGINS: &[PluginType] = &[
         DataSource,
         "v1.4 to v1.5",
         &[
-            parameter("scheme", "http", "`http`"),
+            parameter("scheme", "http", "`http` or `https`"),
             parameter("path", "/metrics", "where model servers have their metrics"),
-            parameter("insecureSkipVerify", "true", "without effect over http"),
+            parameter("insecureSkipVerify", "true", "over https: take any certificate"),
         ],
         "always there",
     ),

@@ -1,7 +1,7 @@
 //! Golden cases: the reference's own files pick as the reference does. What is expected was worked out by hand from its
 //! documented formulas; where it draws, who may be drawn.
 
-use scheduling::config::{self, Configured, TestPlugins};
+use scheduling::config::{self, Configured, MetricsSource, TestPlugins};
 use scheduling::pickers::{Picker, WeightedRandomPicker};
 use scheduling::saturation::{SaturationDetector, UtilizationDetector};
 use scheduling::scorers::{PrefixCacheScorer, Scorer};
@@ -127,7 +127,7 @@ fn every_section_of_v1_4_is_taken() {
         headroom: 0.0,
     };
     assert_eq!(configured.detector, Some(SaturationDetector::Utilization(detector)));
-    assert_eq!(configured.metrics_path.as_deref(), Some("/prometheus/metrics"));
+    assert_eq!(configured.metrics.path.as_deref(), Some("/prometheus/metrics"));
     let noted: Vec<&str> = configured.notes.iter().map(|note| &*note.field).collect();
     assert_eq!(noted, ["flowControl", "plugins[5].parameters.defaultEngine"]);
 }
@@ -136,7 +136,7 @@ fn every_section_of_v1_4_is_taken() {
 fn a_file_leaves_to_the_process_what_it_does_not_say() {
     for file in [TREE, V2, V1_0, V1_2] {
         let configured = read(file);
-        assert_eq!((configured.detector, configured.metrics_path), (None, None));
+        assert_eq!((configured.detector, configured.metrics), (None, MetricsSource::default()));
         assert_eq!(configured.notes, []);
     }
 }

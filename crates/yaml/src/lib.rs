@@ -5,9 +5,11 @@
 //! Never: a panic, or more memory than the limits allow, however the text is made.
 
 mod document;
+mod duration;
 mod near;
 mod tree;
 
 pub use document::{Broken, TEXT_BYTES_MAX, documents};
+pub use duration::duration;
 pub use near::{SLIPS_MAX, nearest};
 pub use tree::{Entry, FieldPath, Step, Tree, Value, shorten};

@@ -6,13 +6,13 @@ use super::sim::stopped;
 use super::stand_in::{Logging, Meaningless, Switch, Transport};
 use super::standalone::Standalone;
 use crate::gateway::{Picker, PickerSettings, WorldSettings, fraction, queue_depth};
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 use extproc::Settings;
 use extproc::epp::{EppSettings, PoolReference, SubsetHint};
 use resources::{ObjectName, PoolVersion};
 use scheduling::ENDPOINTS_MAX;
-use scheduling::config::{Configured, FilterDefaults, TestPlugins};
-use scheduling::saturation::NoRoomDetector;
+use scheduling::config::{Configured, FilterDefaults, MetricsSource, TestPlugins};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -155,20 +155,25 @@ impl FromStr for PoolOnPort {
 }
 
 impl EppCommand {
-    pub(crate) fn execute(self) -> Done {
+    /// `told`: where each setting has its value from.
+    pub(crate) fn execute(self, told: &ArgMatches) -> Done {
         self.meaningless.note();
         self.of_reference.note();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let picker = Picker::start(self.settings()?)?;
+        let picker = Picker::start(self.settings(told)?)?;
         runtime.block_on(until_stopped(picker));
         Ok(ExitCode::SUCCESS)
     }
 
-    fn settings(mut self) -> Result<PickerSettings, Box<dyn std::error::Error>> {
-        let no_room = NoRoomDetector::default();
-        let (queue, kv) = (&mut self.world.queue_depth_max, &mut self.world.kv_used_max);
-        of_environment("SD_QUEUE_DEPTH_THRESHOLD", (queue, no_room.queue_depth_max), queue_depth)?;
-        of_environment("SD_KV_CACHE_UTIL_THRESHOLD", (kv, no_room.kv_used_max), fraction)?;
+    fn settings(mut self, told: &ArgMatches) -> Result<PickerSettings, Box<dyn std::error::Error>> {
+        // What the reference reads there stands in the place of a default: a flag, or a variable of its own, wins.
+        let is_default = |setting| told.value_source(setting) == Some(ValueSource::DefaultValue);
+        if is_default("queue_depth_max") {
+            of_environment("SD_QUEUE_DEPTH_THRESHOLD", &mut self.world.queue_depth_max, queue_depth)?;
+        }
+        if is_default("kv_used_max") {
+            of_environment("SD_KV_CACHE_UTIL_THRESHOLD", &mut self.world.kv_used_max, fraction)?;
+        }
         let own_pool = self.standalone.pool(&self.pool.namespace())?.map(Arc::new);
         let first =
             own_pool.as_ref().map(|pool| self.pool.on_port(pool.meta.name.clone(), Some(pool.version)));
@@ -182,6 +187,7 @@ impl EppCommand {
         }
         let test_plugins = if self.test_plugins { TestPlugins::Allowed } else { TestPlugins::Refused };
         let configured = configured(self.config_file.as_deref(), self.config_text, test_plugins)?;
+        let metrics = configured.as_ref().map_or_else(MetricsSource::default, |file| file.metrics.clone());
         let epp = EppSettings {
             test_plugins,
             pools,
@@ -195,9 +201,9 @@ impl EppCommand {
             body_pace: self.door.body_pace(),
         };
         Ok(PickerSettings {
+            scrape: self.model_servers.scrape(self.world.scrape_timeout, &metrics)?,
             configured,
             endpoints_max: usize::from(self.endpoints_max),
-            scrape: self.model_servers.scrape(self.world.scrape_timeout)?,
             reports_fresh: self.model_servers.reports_fresh(),
             report_age_max: self.model_servers.report_age_max(),
             own_pool,
@@ -257,29 +263,25 @@ fn header_name(text: &str) -> Result<http::HeaderName, &'static str> {
 }
 
 /// Takes a threshold of the reference's saturation detector over from the environment, where it is set.
-fn of_environment<T: PartialEq>(
+fn of_environment<T>(
     name: &str,
-    (setting, default): (&mut T, T),
+    setting: &mut T,
     read: impl Fn(&str) -> Result<T, &'static str>,
 ) -> Result<(), String> {
-    let told = std::env::var(name).ok().filter(|text| !text.is_empty() && *setting == default);
-    let Some(text) = told else { return Ok(()) };
+    let Some(text) = std::env::var(name).ok().filter(|text| !text.is_empty()) else { return Ok(()) };
     *setting = read(&text).map_err(|wrong| format!("{name} is {text:?}: {wrong}"))?;
     Ok(())
 }
 
 /// The thresholds of filters that a file gives none, which v0.5.1 took from the environment.
 fn filter_defaults() -> Result<FilterDefaults, String> {
-    let usual = FilterDefaults::default();
-    let FilterDefaults { mut lora_affinity, mut low_queue } = usual;
+    let FilterDefaults { mut lora_affinity, mut low_queue } = FilterDefaults::default();
     let share = |text: &str| {
         let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
         share.ok_or("it must be a number from 0 to 1")
     };
-    let affinity = (&mut lora_affinity.threshold, usual.lora_affinity.threshold);
-    of_environment("LORA_AFFINITY_THRESHOLD", affinity, share)?;
-    let queue = (&mut low_queue.threshold, usual.low_queue.threshold);
-    of_environment("QUEUING_THRESHOLD_LORA", queue, queue_depth)?;
+    of_environment("LORA_AFFINITY_THRESHOLD", &mut lora_affinity.threshold, share)?;
+    of_environment("QUEUING_THRESHOLD_LORA", &mut low_queue.threshold, queue_depth)?;
     Ok(FilterDefaults { lora_affinity, low_queue })
 }
 

@@ -6,6 +6,7 @@
 use super::stand_in::Switch;
 use clap::{Args, ValueEnum};
 use http::uri::PathAndQuery;
+use scheduling::config::{MetricsScheme, MetricsSource};
 use signals::{MetricName, MetricNames, ScrapeSettings};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ pub(super) struct ModelServers {
     /// Port of the model servers' metrics; 0 is each endpoint's own.
     #[arg(long, value_name = "PORT", default_value_t = 0, env = "MODEL_SERVER_METRICS_PORT")]
     model_server_metrics_port: u16,
-    /// Path of the model servers' metrics; a file's `metrics-data-source` wins. Default: `/metrics`, then
-    /// `/prometheus/metrics`.
+    /// Path of the model servers' metrics. Where a file's `metrics-data-source` says it, that wins; so with the next two.
+    /// Default: `/metrics`, then `/prometheus/metrics`.
     #[arg(long, value_name = "PATH", value_parser = path, env = "MODEL_SERVER_METRICS_PATH")]
     model_server_metrics_path: Option<PathAndQuery>,
     /// Whether metrics are asked for in the clear or over TLS.
@@ -76,27 +77,43 @@ enum Scheme {
     Https,
 }
 
-/// Why metrics cannot be asked for over TLS.
+/// Why metrics cannot be asked for.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no authority's certificate was found on this system ({0}), and --model-server-metrics-https-insecure-skip-verify is off: set SSL_CERT_FILE"
-)]
-pub(super) struct NoAuthorities(String);
+pub(super) enum NotToBeAsked {
+    /// Nobody says which certificates to take.
+    #[error(
+        "no authority's certificate was found on this system ({0}), and --model-server-metrics-https-insecure-skip-verify (or a file's insecureSkipVerify) is off: set SSL_CERT_FILE"
+    )]
+    NoAuthorities(String),
+    /// What the file says.
+    #[error("the path of metrics in the EndpointPickerConfig is no path: {0:?}")]
+    Path(String),
+}
 
 impl ModelServers {
-    /// How model servers are scraped, each scrape within `timeout`.
-    pub(super) fn scrape(&self, timeout: Duration) -> Result<ScrapeSettings, NoAuthorities> {
-        let tls = match self.model_server_metrics_scheme {
-            Scheme::Http => None,
-            Scheme::Https if self.model_server_metrics_https_insecure_skip_verify.is_on() => {
+    /// How model servers are scraped, each scrape within `timeout`, where `file` says nothing else.
+    pub(super) fn scrape(
+        &self,
+        timeout: Duration,
+        file: &MetricsSource,
+    ) -> Result<ScrapeSettings, NotToBeAsked> {
+        let scheme = file.scheme.unwrap_or(match self.model_server_metrics_scheme {
+            Scheme::Http => MetricsScheme::Http,
+            Scheme::Https => MetricsScheme::Https,
+        });
+        let unverified = self.model_server_metrics_https_insecure_skip_verify.is_on();
+        let tls = match scheme {
+            MetricsScheme::Http => None,
+            MetricsScheme::Https if file.insecure_skip_verify.unwrap_or(unverified) => {
                 Some(extproc::client::unverified())
             }
-            Scheme::Https => Some(verified()?),
+            MetricsScheme::Https => Some(verified()?),
         };
+        let own = file.path.as_ref().map(|text| text.parse().map_err(|_| NotToBeAsked::Path(text.clone())));
         Ok(ScrapeSettings {
             interval: self.refresh_metrics_interval,
             timeout,
-            path: self.model_server_metrics_path.clone(),
+            path: own.transpose()?.or_else(|| self.model_server_metrics_path.clone()),
             port: Some(self.model_server_metrics_port).filter(|port| *port != 0),
             tls: tls.map(Arc::new),
             names: self.names.clone().into(),
@@ -129,13 +146,13 @@ impl From<Names> for MetricNames {
 }
 
 /// TLS that takes what the system's authorities have signed.
-fn verified() -> Result<ClientConfig, NoAuthorities> {
+fn verified() -> Result<ClientConfig, NotToBeAsked> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(NoAuthorities(why.join("; ")));
+        return Err(NotToBeAsked::NoAuthorities(why.join("; ")));
     }
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let config =
@@ -148,50 +165,21 @@ fn path(text: &str) -> Result<PathAndQuery, String> {
     if text.starts_with('/') { text.parse().map_err(|_| broken()) } else { Err(broken()) }
 }
 
-/// The units of Go's durations, in seconds; a longer name before those that it begins with.
-const UNITS: [(&str, f64); 8] = [
-    ("ns", 1e-9),
-    ("us", 1e-6),
-    ("µs", 1e-6),
-    ("μs", 1e-6),
-    ("ms", 1e-3),
-    ("h", 3_600.0),
-    ("m", 60.0),
-    ("s", 1.0),
-];
-
 /// From one scrape to the next, as a flag has it.
 fn interval(text: &str) -> Result<Duration, String> {
-    within(0.01..=3_600.0, "10ms to 1h", text)
+    within(Duration::from_millis(10)..=Duration::from_hours(1), "10ms to 1h", text)
 }
 
 /// How long a report is believed, as a flag has it.
 fn staleness(text: &str) -> Result<Duration, String> {
-    within(0.001..=86_400.0, "1ms to 24h", text)
+    within(Duration::from_millis(1)..=Duration::from_hours(24), "1ms to 24h", text)
 }
 
-fn within(range: RangeInclusive<f64>, told: &str, text: &str) -> Result<Duration, String> {
-    let seconds = Some(go_seconds(text)?).filter(|seconds| range.contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("it must be from {told}"))
-}
-
-/// Reads a duration as the reference writes it: `50ms`, `1.5s`, `1m30s`, in seconds.
-fn go_seconds(text: &str) -> Result<f64, String> {
-    let (mut rest, mut seconds) = (text, 0.0);
-    while !rest.is_empty() {
-        let number =
-            rest.len() - rest.trim_start_matches(|char: char| char.is_ascii_digit() || char == '.').len();
-        let unit =
-            UNITS.iter().find_map(|(unit, seconds)| Some((seconds, rest[number..].strip_prefix(unit)?)));
-        let (Ok(value), Some((unit, after))) = (rest[..number].parse::<f64>(), unit) else {
-            return Err(format!(
-                "{text:?} is not a duration: write numbers with h, m, s or ms, like 1.5s or 1m30s"
-            ));
-        };
-        seconds += value * unit;
-        rest = after;
-    }
-    Ok(seconds)
+fn within(range: RangeInclusive<Duration>, told: &str, text: &str) -> Result<Duration, String> {
+    let duration = yaml::duration(text).ok_or_else(|| {
+        format!("{text:?} is not a duration: write numbers with h, m, s or ms, like 1.5s or 1m30s")
+    })?;
+    if range.contains(&duration) { Ok(duration) } else { Err(format!("it must be from {told}")) }
 }
 
 #[cfg(test)]
@@ -205,9 +193,13 @@ mod tests {
     }
 
     fn read(arguments: &[&str]) -> Result<ScrapeSettings, String> {
+        read_beside(arguments, &MetricsSource::default())
+    }
+
+    fn read_beside(arguments: &[&str], file: &MetricsSource) -> Result<ScrapeSettings, String> {
         let line = std::iter::once("epp").chain(arguments.iter().copied());
         let line: Line = clap::Parser::try_parse_from(line).map_err(|error| error.to_string())?;
-        line.model_servers.scrape(Duration::from_secs(1)).map_err(|error| error.to_string())
+        line.model_servers.scrape(Duration::from_secs(1), file).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -235,6 +227,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_file_says_of_metrics_wins_over_the_flags() {
+        let https = MetricsSource {
+            scheme: Some(MetricsScheme::Https),
+            path: Some("/stats".to_owned()),
+            insecure_skip_verify: Some(true),
+        };
+        let flags = ["--model-server-metrics-path=/other", "--model-server-metrics-scheme=http"];
+        let unsafe_off = "--model-server-metrics-https-insecure-skip-verify=false";
+        let scrape = read_beside(&[flags[0], flags[1], unsafe_off], &https).unwrap();
+        assert_eq!(scrape.path, Some(PathAndQuery::from_static("/stats")));
+        assert!(scrape.tls.is_some());
+        let http = MetricsSource { scheme: Some(MetricsScheme::Http), ..MetricsSource::default() };
+        let scrape = read_beside(&[flags[0], "--model-server-metrics-scheme=https"], &http).unwrap();
+        assert!(scrape.tls.is_none());
+        assert_eq!(scrape.path, Some(PathAndQuery::from_static("/other")), "the file does not say it");
+        let broken = MetricsSource { path: Some("/a b".to_owned()), ..MetricsSource::default() };
+        assert!(read_beside(&[], &broken).unwrap_err().contains("/a b"));
+    }
+
+    #[test]
     fn what_cannot_be_obeyed_is_refused() {
         for arguments in [
             "--model-server-metrics-port=70000",
@@ -252,7 +264,7 @@ mod tests {
     #[test]
     fn durations_are_read_as_go_writes_them() {
         for (text, seconds) in
-            [("50ms", 0.05), ("1.5s", 1.5), ("1m30s", 90.0), ("2h", 7200.0), ("2000us", 0.002)]
+            [("50ms", 0.05), ("1.5s", 1.5), ("1m30s", 90.0), ("2h", 7200.0), ("2000\u{3bc}s", 0.002)]
         {
             assert_eq!(staleness(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
         }

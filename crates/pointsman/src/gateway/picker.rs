@@ -76,7 +76,7 @@ impl Picker {
         let metrics_address = SocketAddr::new(settings.door.bind, settings.metrics_port);
         let (metrics, metrics_address) =
             serve_page(metrics_address, move || admin::metrics_text(&page.0, &*page.1))?;
-        let control = Control::start(&world, (folder, told), &telemetry, settings.scrape()?);
+        let control = Control::start(&world, (folder, told), &telemetry, settings.scrape());
         let control = control.map_err(StartError::Thread)?;
         let log = RequestLog::start(&telemetry, settings.world.access_log).map_err(StartError::Thread)?;
         let health = PoolHealth::new(&settings.epp.pools);
@@ -159,13 +159,10 @@ impl PickerSettings {
         })
     }
 
-    fn scrape(&self) -> Result<ScrapeSettings, StartError> {
+    fn scrape(&self) -> ScrapeSettings {
         let mut scrape = self.scrape.clone();
         scrape.engines = self.configured.as_ref().map_or(Vec::new(), |configured| configured.engines.clone());
-        let path = self.configured.as_ref().and_then(|configured| configured.metrics_path.clone());
-        let Some(path) = path else { return Ok(scrape) };
-        let parsed = path.parse().map_err(|_| StartError::MetricsPath(path))?;
-        Ok(ScrapeSettings { path: Some(parsed), ..scrape })
+        scrape
     }
 
     /// The settings as `/config` shows them; there is no secret among them.

@@ -144,6 +144,16 @@ fn a_threshold_in_the_environment_has_the_range_of_its_flag() {
 }
 
 #[test]
+fn a_flag_wins_over_the_environments_threshold_even_where_it_says_the_default() {
+    let mut picker = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    picker.args(["epp", "--pool-name", "gemma3", "--config", &two_models(), "--config-file", "/nowhere"]);
+    picker.args(["--kv-used-max", "0.8", "--queue-depth-max", "5"]);
+    picker.envs([("SD_KV_CACHE_UTIL_THRESHOLD", "80"), ("SD_QUEUE_DEPTH_THRESHOLD", "-1")]);
+    let said = complaint_of(&mut picker);
+    assert!(said.contains("cannot read --config-file /nowhere"), "{said}");
+}
+
+#[test]
 fn a_taken_port_is_told_with_the_listener_that_wants_it() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();

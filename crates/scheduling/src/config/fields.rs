@@ -173,12 +173,12 @@ impl<'t> Reader<'t> {
     /// Seconds, written as a duration: `200ms`, `1.5s`, `1m30s`; more than none.
     pub(super) fn seconds(&mut self, tree: &'t Tree, path: &FieldPath, name: &str) -> Option<f32> {
         let value = tree.get(name)?;
-        let seconds = value.as_text().and_then(seconds).filter(|seconds| *seconds > 0.0);
+        let seconds = value.as_text().and_then(yaml::duration).filter(|duration| !duration.is_zero());
         if seconds.is_none() {
             let message = format!("must be a duration above 0, as `200ms`, and is {}", value.what());
             self.problem(&path.then(name), message);
         }
-        seconds
+        seconds.map(|duration| duration.as_secs_f32())
     }
 }
 
@@ -200,50 +200,9 @@ pub(super) fn not_among(what: &str, name: &str, known: &[&str]) -> String {
     format!("there is no {what} `{}`{hint} There are: {names}", shorten(name)).replace("` There", "`. There")
 }
 
-/// A duration as the reference's language writes it.
-fn seconds(text: &str) -> Option<f32> {
-    let mut rest = text;
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let of = match &rest[..unit] {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        seconds += number * of;
-        rest = &rest[unit..];
-    }
-    (!text.is_empty()).then_some(seconds as f32).filter(|seconds| seconds.is_finite())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_duration_is_read_as_the_reference_reads_it() {
-        for (text, expected) in [
-            ("200ms", Some(0.2)),
-            ("1.5s", Some(1.5)),
-            ("1m30s", Some(90.0)),
-            ("500us", Some(0.0005)),
-            ("", None),
-            ("5", None),
-            ("s", None),
-            ("5 s", None),
-            ("-1s", None),
-        ] {
-            assert_eq!(seconds(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn the_nearest_name_is_told_first() {

@@ -46,6 +46,26 @@ pub struct FilterDefaults {
     pub low_queue: LowQueueFilter,
 }
 
+/// How model servers are asked for their metrics; `None` is left to the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MetricsSource {
+    /// In the clear, or over TLS.
+    pub scheme: Option<MetricsScheme>,
+    /// Where they have them; begins with `/`.
+    pub path: Option<String>,
+    /// Whether any certificate is taken.
+    pub insecure_skip_verify: Option<bool>,
+}
+
+/// How metrics are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsScheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
 /// What a file says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Configured {
@@ -53,8 +73,8 @@ pub struct Configured {
     pub policy: Policy,
     /// When it is saturated; `None` if the file leaves that to the default detector.
     pub detector: Option<SaturationDetector>,
-    /// Where model servers have their metrics; `None` if the file leaves that to the process.
-    pub metrics_path: Option<String>,
+    /// How model servers are asked for their metrics, where the file says so.
+    pub metrics: MetricsSource,
     /// Under which names the engines have their metrics, where the file names others than they document.
     pub engines: Vec<EngineNames>,
     /// What a person should know, none of it an error.
@@ -166,10 +186,10 @@ fn read_tree<'t>(tree: &'t Tree, tests: TestPlugins, reader: &mut Reader<'t>) ->
     let declared = Declared::read(tree, tests, reader);
     let policy = profile::read(tree, &declared, reader);
     let detector = sections::saturation_detector(tree, &declared, reader);
-    let metrics_path = sections::data_layer(tree, &declared, reader);
+    let metrics = sections::data_layer(tree, &declared, reader);
     sections::parser(tree, &declared, reader);
     let engines = declared.engines();
-    Some(Configured { policy: policy?, detector, metrics_path, engines, notes: Vec::new() })
+    Some(Configured { policy: policy?, detector, metrics, engines, notes: Vec::new() })
 }
 
 #[cfg(test)]

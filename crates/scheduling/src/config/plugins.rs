@@ -1,7 +1,7 @@
 //! `plugins`: what the file declares, by name.
 
 use super::fields::{Reader, not_among};
-use super::{TestPlugins, engines};
+use super::{MetricsScheme, MetricsSource, TestPlugins, engines};
 use crate::filters::{
     Filter, HeaderBasedTestingFilter, LeastKvCacheFilter, LeastQueueFilter, LoraAffinityFilter,
     LowQueueFilter,
@@ -33,8 +33,8 @@ pub(super) enum Made<'t> {
     Detector(SaturationDetector),
     /// How prompts are cut, told by the data producer.
     Blocks(BlockSettings),
-    /// A data source, and its path if it is told.
-    Source(Option<String>),
+    /// A data source: what it says of metrics.
+    Source(MetricsSource),
     /// An extractor, and the names of metrics that it was told.
     Extractor(Vec<EngineNames>),
     /// One that is always there, or never in force.
@@ -250,8 +250,13 @@ fn picker<'t>(name: &str, mut parameters: Parameters<'_, 't>) -> Made<'t> {
         WeightedRandomPicker::NAME => Picker::WeightedRandom(WeightedRandomPicker),
         _ => Picker::MaxScore(MaxScorePicker),
     };
-    let endpoints = parameters.whole("maxNumOfEndpoints", i64::MIN..=ENDPOINTS_MAX as i64);
-    Made::Picker(picker, endpoints.map_or(1, |number| number.max(1) as usize))
+    let endpoints = parameters.whole("maxNumOfEndpoints", i64::MIN..=i64::from(u32::MAX)).unwrap_or(1);
+    let most = ENDPOINTS_MAX as i64;
+    if endpoints > most {
+        let path = parameters.path.then("maxNumOfEndpoints");
+        parameters.reader.note(&path, format!("is {endpoints}: at most {most} are named"));
+    }
+    Made::Picker(picker, endpoints.clamp(1, most) as usize)
 }
 
 fn detector(name: &str, mut parameters: Parameters<'_, '_>) -> SaturationDetector {
@@ -316,9 +321,23 @@ fn blocks(mut parameters: Parameters<'_, '_>) -> BlockSettings {
 
 fn source<'t>(parameters: Parameters<'_, 't>) -> Made<'t> {
     let Parameters { tree, path, reader } = parameters;
-    if let Some(scheme) = reader.text(tree, &path, "scheme").filter(|scheme| *scheme != "http") {
-        let message = format!("`{}` cannot be had: metrics are read over http", yaml::shorten(scheme));
-        reader.problem(&path.then("scheme"), message);
+    let scheme = match reader.text(tree, &path, "scheme") {
+        None => None,
+        Some("http") => Some(MetricsScheme::Http),
+        Some("https") => Some(MetricsScheme::Https),
+        Some(other) => {
+            let message = format!("is `{}`; write `http` or `https`", yaml::shorten(other));
+            reader.problem(&path.then("scheme"), message);
+            None
+        }
+    };
+    let metrics_path = reader.text(tree, &path, "path");
+    if metrics_path.is_some_and(|path| !path.starts_with('/')) {
+        reader.problem(&path.then("path"), "is no path; write one that begins with /");
     }
-    Made::Source(reader.text(tree, &path, "path").map(str::to_owned))
+    Made::Source(MetricsSource {
+        scheme,
+        path: metrics_path.map(str::to_owned),
+        insecure_skip_verify: reader.boolean(tree, &path, "insecureSkipVerify"),
+    })
 }

@@ -1,5 +1,6 @@
 //! What stands beside plugins and profiles: feature gates, flow control, saturation, the data layer, the parser.
 
+use super::MetricsSource;
 use super::fields::{Reader, not_among};
 use super::plugins::{Declared, Made, Parameters, utilization};
 use crate::plugins::{PluginKind, plugin_type};
@@ -97,17 +98,20 @@ pub(super) fn data_layer<'t>(
     tree: &'t Tree,
     declared: &Declared<'t>,
     reader: &mut Reader<'t>,
-) -> Option<String> {
+) -> MetricsSource {
     let name = ["data", "dataLayer"].into_iter().find(|name| tree.get(name).is_some());
     let Some((name, section)) = name.and_then(|name| Some((name, tree.get(name)?))) else {
         // The reference adds the default source, by its type as its name.
-        return declared.get("metrics-data-source").and_then(|plugin| path_of(&plugin.made));
+        let default = declared.get("metrics-data-source").and_then(|plugin| source_of(&plugin.made));
+        return default.cloned().unwrap_or_default();
     };
     let path = field![name];
-    reader.object(section, &path, &["sources"])?;
+    if reader.object(section, &path, &["sources"]).is_none() {
+        return MetricsSource::default();
+    }
     let sources = reader.list(section, &path, "sources");
     let before = reader.problems.len();
-    let (mut metrics_path, mut reads_metrics) = (None, false);
+    let mut metrics = None;
     for (index, source) in sources.iter().enumerate() {
         let path = path.then("sources").then(index);
         if reader.object(source, &path, &["pluginRef", "extractors"]).is_none() {
@@ -115,23 +119,20 @@ pub(super) fn data_layer<'t>(
         }
         if let Some(plugin) = declared.referred(source, &path, reader) {
             match &plugin.made {
-                Made::Source(path) => {
-                    reads_metrics = true;
-                    metrics_path = metrics_path.or(path.clone());
-                }
+                Made::Source(source) => metrics = metrics.or(Some(source.clone())),
                 Made::Inert if plugin.of.kind == PluginKind::DataSource => {}
                 _ => wrong_kind(plugin.name, plugin.of.kind, PluginKind::DataSource, &path, reader),
             }
         }
         extractors(source, &path, declared, reader);
     }
-    if !reads_metrics && reader.problems.len() == before {
+    if metrics.is_none() && reader.problems.len() == before {
         reader.problem(
             &path,
             "turns metrics off, which cannot be had; leave it out, or name metrics-data-source among its sources",
         );
     }
-    metrics_path
+    metrics.unwrap_or_default()
 }
 
 fn extractors<'t>(source: &'t Tree, path: &FieldPath, declared: &Declared<'t>, reader: &mut Reader<'t>) {
@@ -147,9 +148,9 @@ fn extractors<'t>(source: &'t Tree, path: &FieldPath, declared: &Declared<'t>, r
     }
 }
 
-fn path_of(made: &Made<'_>) -> Option<String> {
+fn source_of<'m>(made: &'m Made<'_>) -> Option<&'m MetricsSource> {
     match made {
-        Made::Source(path) => path.clone(),
+        Made::Source(source) => Some(source),
         _ => None,
     }
 }

@@ -45,6 +45,39 @@ fn a_filter_without_a_threshold_has_the_given_default_and_one_with_it_its_own() 
 }
 
 #[test]
+fn a_picker_names_as_many_endpoints_as_it_is_told_and_as_there_may_be() {
+    let named = |count: &str| {
+        let picker = format!("{{type: max-score-picker, parameters: {{maxNumOfEndpoints: {count}}}}}");
+        let configured = taken(&format!("plugins: [{{type: queue-scorer}}, {picker}]"));
+        let notes: Vec<String> = configured.notes.iter().map(ToString::to_string).collect();
+        (configured.policy.endpoints_max, notes)
+    };
+    assert_eq!(named("-1"), (1, Vec::new()));
+    assert_eq!(named("4"), (4, Vec::new()));
+    let told = "line 3: plugins[1].parameters.maxNumOfEndpoints: is 5: at most 4 are named";
+    assert_eq!(named("5"), (4, vec![told.to_owned()]));
+}
+
+#[test]
+fn a_source_says_how_model_servers_are_asked_for_their_metrics() {
+    let source = "{type: metrics-data-source, name: s, parameters: {scheme: https, path: /stats, insecureSkipVerify: false}}";
+    let https = MetricsSource {
+        scheme: Some(MetricsScheme::Https),
+        path: Some("/stats".to_owned()),
+        insecure_skip_verify: Some(false),
+    };
+    for (rest, expected) in [
+        (format!("plugins: [{source}]\ndataLayer: {{sources: [{{pluginRef: s}}]}}"), https.clone()),
+        (format!("plugins: [{}]", source.replace(", name: s", "")), https),
+        // The default source is told by its type as its name.
+        (format!("plugins: [{source}]"), MetricsSource::default()),
+        ("plugins: [{type: metrics-data-source}]".to_owned(), MetricsSource::default()),
+    ] {
+        assert_eq!(taken(&rest).metrics, expected, "{rest}");
+    }
+}
+
+#[test]
 fn every_type_of_the_table_is_taken_without_parameters() {
     for plugin in PLUGINS {
         if plugin.name == "decision-tree-filter" {
@@ -117,12 +150,6 @@ fn what_is_wrong_is_told_with_its_line_and_field() {
         "must be a whole number from 0",
     );
     refused(
-        "plugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: 5}}]",
-        3,
-        "plugins[0].parameters.maxNumOfEndpoints",
-        "must be a whole number",
-    );
-    refused(
         "plugins: [{type: header-based-testing-filter}]",
         3,
         "plugins[0].type",
@@ -138,10 +165,16 @@ fn what_is_wrong_is_told_with_its_line_and_field() {
     refused("flowControl: {maxByte: 1}", 3, "flowControl.maxByte", "unknown field; did you mean `maxBytes`?");
     refused("dataLayer: {sources: []}", 3, "dataLayer", "turns metrics off");
     refused(
-        "plugins: [{type: metrics-data-source, parameters: {scheme: https}}]",
+        "plugins: [{type: metrics-data-source, parameters: {scheme: ftp}}]",
         3,
         "plugins[0].parameters.scheme",
-        "`https` cannot be had",
+        "is `ftp`; write `http` or `https`",
+    );
+    refused(
+        "plugins: [{type: metrics-data-source, parameters: {path: metrics}}]",
+        3,
+        "plugins[0].parameters.path",
+        "is no path",
     );
     refused(
         "plugins: [{type: single-profile-handler}, {type: single-profile-handler, name: b}]",
@@ -175,10 +208,10 @@ fn a_parameter_that_cannot_be_obeyed_is_told_with_what_to_write() {
         "is required",
     );
     refused(
-        "plugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: 9}}]",
+        "plugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: two}}]",
         3,
         "plugins[0].parameters.maxNumOfEndpoints",
-        "must be a whole number of at most 4, and is",
+        "must be a whole number of at most 4294967295, and is",
     );
     refused(
         "plugins: [{type: header-based-testing-filter}]",
