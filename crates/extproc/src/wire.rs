@@ -18,7 +18,7 @@ pub use headers::{
 pub use health::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, ServingStatus,
 };
-pub use metadata::{Kind, ListValue, Metadata, Struct, Value};
+pub use metadata::{Kind, LB_NAMESPACE, ListValue, Metadata, SUBSET_NAMESPACE, Struct, Value};
 pub use processing::{
     BodyResponse, BodySendMode, CommonResponse, GrpcStatus, HeaderSendMode, HeadersResponse, HttpStatus,
     ImmediateResponse, Phase, ProcessingMode, ProcessingRequest, ProcessingResponse, ProtocolConfiguration,

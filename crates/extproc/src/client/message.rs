@@ -2,8 +2,8 @@
 
 use crate::grpc::{frame, frame_with_tail};
 use crate::wire::{
-    BodySendMode, HeaderMap, HeaderValue, HttpHeaders, Metadata, ProcessingRequest, ProtocolConfiguration,
-    Request, Struct, Value,
+    BodySendMode, HeaderMap, HeaderValue, HttpHeaders, LB_NAMESPACE, Metadata, ProcessingRequest,
+    ProtocolConfiguration, Request, SUBSET_NAMESPACE, Struct, Value,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::HOST;
@@ -13,11 +13,6 @@ use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-
-/// Where the subset hint stands, by its header's name.
-const SUBSET_NAMESPACE: &str = "envoy.lb.subset_hint";
-/// Where the destination and the served endpoint stand.
-pub(super) const LB_NAMESPACE: &str = "envoy.lb";
 
 /// The most bytes of a body in one message: gRPC in Go takes at most 4 MiB in one, and few messages cost less than many.
 const BODY_MESSAGE_BYTES_MAX: usize = 1 << 20;

@@ -6,10 +6,9 @@
 //! answers carry. Beyond it an answer without a mutation passes its part of the body on, and may come before the headers'
 //! answer (some pickers of the field do that).
 
-use super::message::LB_NAMESPACE;
 use crate::wire::{
     BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeaderSendMode, HeadersResponse,
-    ImmediateResponse, Kind, Mutation, ProcessingResponse, Response, ResponseStatus, Struct,
+    ImmediateResponse, Kind, LB_NAMESPACE, Mutation, ProcessingResponse, Response, ResponseStatus, Struct,
 };
 use bytes::Bytes;
 use http::StatusCode;

@@ -1,6 +1,6 @@
 //! What the gateway says in metadata: which endpoints it would take, and which one it took.
 
-use crate::wire::{Kind, Metadata};
+use crate::wire::{Kind, LB_NAMESPACE, Metadata, SUBSET_NAMESPACE};
 use journey::EndpointKey;
 use journey::headers::{DESTINATION_ENDPOINT_SERVED, DESTINATION_ENDPOINT_SUBSET};
 use scheduling::Slot;
@@ -8,11 +8,6 @@ use state::Pool;
 use std::cmp::Ordering;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-
-/// Namespace of the subset.
-const SUBSET_NAMESPACE: &str = "envoy.lb.subset_hint";
-/// Namespace of the endpoint that served.
-const SERVED_NAMESPACE: &str = "envoy.lb";
 
 /// The endpoints of `pool` that the gateway would take, sorted: however much it names, no more than the pool has. `None` if
 /// it says nothing, or nothing that is a list. An entry is `ip:port`, or an IP that stands for each of its ports; what
@@ -65,5 +60,5 @@ impl Taken<'_> {
 
 /// The endpoint that the gateway took.
 pub(super) fn served(metadata: Option<&Metadata>) -> Option<SocketAddr> {
-    metadata?.get(SERVED_NAMESPACE, DESTINATION_ENDPOINT_SERVED.as_str())?.as_str()?.trim().parse().ok()
+    metadata?.get(LB_NAMESPACE, DESTINATION_ENDPOINT_SERVED.as_str())?.as_str()?.trim().parse().ok()
 }

@@ -2,6 +2,12 @@
 
 use std::collections::BTreeMap;
 
+/// The namespace of the destination and of the endpoint that served.
+pub const LB_NAMESPACE: &str = "envoy.lb";
+
+/// The namespace of the endpoints that the gateway would take.
+pub const SUBSET_NAMESPACE: &str = "envoy.lb.subset_hint";
+
 /// What filters say, by namespace.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Metadata {
