@@ -9,6 +9,7 @@
 use crate::grpc::{Code, Decoder, FrameError, Status};
 use crate::replies::{Packet, Replies};
 use crate::session::{Next, Parting, Session};
+use crate::wire::BODIES_OF_REQUEST;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use journey::{Now, Refusal};
@@ -23,6 +24,10 @@ use tokio::time::{Instant, Sleep};
 
 /// Replies are handed over once they are so many bytes, even if more messages are there.
 const PACKET_BYTES: usize = 256 << 10;
+
+/// Headers, metadata and whatever else a message has beside a body, bytes: Envoy takes 60 KiB of headers unless it is told
+/// otherwise, and what is read of them takes fifty times as much for a moment.
+const BESIDE_BODY_BYTES_MAX: usize = 1 << 20;
 
 /// What a stream may take.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +80,8 @@ impl<S: Session> Exchange<S> {
     pub(crate) fn new(incoming: Incoming, session: S, bounds: Bounds<'_>, clock: Clock) -> Exchange<S> {
         Exchange {
             incoming,
-            decoder: Decoder::new(bounds.message_bytes_max),
+            decoder: Decoder::new(bounds.message_bytes_max)
+                .with_beside(&BODIES_OF_REQUEST, BESIDE_BODY_BYTES_MAX),
             arriving: Share::new(bounds.budget),
             awaited: Some(clock.now()),
             message_timeout: bounds.message_timeout,
@@ -283,7 +289,8 @@ impl Unreadable {
     fn status(&self) -> Status {
         let code = match self {
             Unreadable::Frame(FrameError::Compressed) => Code::Unimplemented,
-            Unreadable::Frame(FrameError::TooLong { .. }) | Unreadable::Budget(_) => Code::ResourceExhausted,
+            Unreadable::Frame(FrameError::TooLong { .. } | FrameError::TooMuchBeside { .. })
+            | Unreadable::Budget(_) => Code::ResourceExhausted,
             Unreadable::Frame(FrameError::Malformed(_) | FrameError::CutShort) => Code::InvalidArgument,
         };
         Status::new(code, self.to_string())

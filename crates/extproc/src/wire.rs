@@ -5,12 +5,14 @@
 //! the `envoy-types` crate.
 //! Source: `envoy/service/ext_proc/v3/external_processor.proto` and what it imports, Envoy 1.40.
 
+mod bodies;
 mod body;
 mod headers;
 mod health;
 mod metadata;
 mod processing;
 
+pub use bodies::{BODIES_OF_REQUEST, BODIES_OF_RESPONSE, Bodies};
 pub use body::{BodyMutation, HttpBody, Mutation, Pieces, StreamedBodyResponse, streamed_body};
 pub use headers::{
     HeaderMap, HeaderMutation, HeaderValue, HeaderValueOption, HttpHeaders, HttpTrailers, key,
@@ -20,9 +22,9 @@ pub use health::{
 };
 pub use metadata::{Kind, LB_NAMESPACE, ListValue, Metadata, SUBSET_NAMESPACE, Struct, Value};
 pub use processing::{
-    BodyResponse, BodySendMode, CommonResponse, GrpcStatus, HeaderSendMode, HeadersResponse, HttpStatus,
-    ImmediateResponse, Phase, ProcessingMode, ProcessingRequest, ProcessingResponse, ProtocolConfiguration,
-    Request, Response, ResponseStatus, TrailersResponse,
+    BodyResponse, BodySendMode, CommonResponse, Duration, GrpcStatus, HeaderSendMode, HeadersResponse,
+    HttpStatus, ImmediateResponse, Phase, ProcessingMode, ProcessingRequest, ProcessingResponse,
+    ProtocolConfiguration, Request, Response, ResponseStatus, TrailersResponse,
 };
 
 /// The full name of the service.

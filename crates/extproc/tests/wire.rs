@@ -165,11 +165,14 @@ fn response() -> impl Strategy<Value = ours::ProcessingResponse> {
         request_trailer_mode: trailers.0,
         response_trailer_mode: trailers.1,
     }));
-    (proptest::option::of(response), object(), modes).prop_map(
-        |(response, dynamic_metadata, mode_override)| ours::ProcessingResponse {
+    let more_time =
+        (any::<i64>(), any::<i32>()).prop_map(|(seconds, nanos)| ours::Duration { seconds, nanos });
+    (proptest::option::of(response), object(), modes, proptest::option::of(more_time)).prop_map(
+        |(response, dynamic_metadata, mode_override, override_message_timeout)| ours::ProcessingResponse {
             response,
             dynamic_metadata,
             mode_override,
+            override_message_timeout,
         },
     )
 }

@@ -88,6 +88,11 @@ impl Share {
         self.bytes
     }
 
+    /// The same bytes, which give this share back when the last of them is dropped, wherever they are then.
+    pub fn around(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Charged { bytes, _share: self })
+    }
+
     /// So many bytes more, beyond the limit if need be: for what is on its way out, which nobody may stop; whoever asks next is
     /// refused.
     pub fn pass(&mut self, bytes: u64) {
@@ -116,6 +121,19 @@ impl Drop for Share {
     }
 }
 
+/// Bytes with what they are charged.
+#[derive(Debug)]
+struct Charged {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A request body, whole.
 #[derive(Debug)]
 pub struct Held {
@@ -124,6 +142,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// A body for which `share` was charged; what it has in common with another that is held may be missing.
+    pub fn new(rope: Rope, share: Share) -> Held {
+        Held { rope, share }
+    }
+
     /// The body.
     pub fn rope(&self) -> &Rope {
         &self.rope
@@ -134,14 +157,13 @@ impl Held {
         Held { rope, share: self.share }
     }
 
-    /// Charges the budget for bytes that will stand in the body's place.
-    pub fn charge(&mut self, bytes: u64) -> Result<(), Spent> {
-        self.share.take(bytes)
-    }
-
-    /// Another body in its place, whose bytes were charged.
-    pub fn replace(&mut self, rope: Rope) {
+    /// Another body in its place: what is held no more is given back, and what both have in common counts once.
+    pub fn replace(&mut self, Held { rope, mut share }: Held) {
+        let beside = self.share.bytes.saturating_sub(self.rope.bytes());
+        self.share.bytes += std::mem::take(&mut share.bytes);
         self.rope = rope;
+        let more = self.share.bytes.saturating_sub(beside + self.rope.bytes());
+        self.share.give_back(more);
     }
 
     /// The share of the budget, for whoever keeps the body's bytes until they have left.
@@ -226,6 +248,36 @@ mod tests {
         let held = first.finish().replaced_by(Rope::default());
         assert_eq!(budget.held(), 10);
         drop(held);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_body_in_anothers_place_counts_alone_and_what_both_have_once() {
+        let budget = Budget::new(100);
+        let mut gathering = Gathering::new(&budget);
+        gathering.push(Bytes::from_static(b"prompt and more")).unwrap();
+        gathering.beside(5).unwrap();
+        let mut held = gathering.finish();
+        let mut share = Share::new(&budget);
+        share.hold(3).unwrap();
+        let mut rope = held.rope().splice(6..15, Bytes::new());
+        rope.push(Bytes::from_static(b"new"));
+        held.replace(Held::new(rope, share));
+        assert_eq!(budget.held(), 5 + 6 + 3);
+        drop(held);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn bytes_give_their_share_back_with_the_last_that_is_left_of_them() {
+        let budget = Budget::new(10);
+        let mut share = Share::new(&budget);
+        share.hold(4).unwrap();
+        let whole = share.around(Bytes::from_static(b"body"));
+        let part = whole.slice(2..);
+        drop(whole);
+        assert_eq!((&part[..], budget.held()), (&b"dy"[..], 4));
+        drop(part);
         assert_eq!(budget.held(), 0);
     }
 

@@ -96,24 +96,14 @@ async fn ask(
     core: &Core,
     head: &request::Parts,
     (pool, picker, limits): (&Arc<Pool>, &Arc<EndpointPicker>, Limits),
-    read: &mut Read,
+    read: &Read,
 ) -> Result<(Exchange, Verdict), Failure> {
-    // The rope's chunks are shared: what is charged meanwhile is the body that comes back.
     let body = read.held.rope().clone();
     let (limit, limit_of) = time(limits, picker.failure_mode, core.clock.now());
     let (scheme, turn) = (crate::request::SCHEME, core.thread());
-    let asked = Asked { pool, head, scheme, body: &body, turn, limit, limit_of };
-    let limit = core.settings.body_bytes_max;
-    let mut came_back = 0;
-    let mut charge = |bytes: u64| {
-        came_back += bytes;
-        if came_back > limit {
-            return Err(format!("more than {limit} bytes"));
-        }
-        let spent = read.held.charge(bytes);
-        spent.map_err(|spent| format!("the gateway holds {} of at most {} bytes", spent.held, spent.limit))
-    };
-    core.pickers.pick(picker, asked, &mut charge).await
+    let budget = &core.budget;
+    let asked = Asked { pool, head, scheme, body: &body, budget, turn, limit, limit_of };
+    core.pickers.pick(picker, asked).await
 }
 
 /// Reserves where the picker wants the request to go.

@@ -3,15 +3,15 @@
 use super::Failure;
 use super::channel::{Pickers, Place, Waited};
 use super::message;
-use super::turn::{Charge, ResponseHeaders, Shown, Turn, Verdict, Wrong, shown};
+use super::turn::{Allowance, Answer, ResponseHeaders, Shown, Turn, Verdict, Wrong, no_room, shown};
 use crate::grpc::{Decoder, FrameError};
-use crate::wire::{PROCESS_PATH, ProcessingResponse};
+use crate::wire::{BODIES_OF_RESPONSE, PROCESS_PATH, ProcessingResponse};
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use http::header::{CONTENT_TYPE, HeaderValue, TE};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use payload::Rope;
+use payload::{Budget, Rope, Share, Spent};
 use state::{EndpointPicker, Pool, Transport};
 use std::fmt::{self, Debug, Display, Formatter};
 use std::net::SocketAddr;
@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// What a message of a picker may be longer than the longest body, bytes.
-const MESSAGE_BYTES_MORE: u64 = 1 << 20;
+/// What a message of a picker may have beside a body, bytes: every header again that the picker was shown, and its list of
+/// endpoints. With a longer one so many headers might be set that no map has room for them.
+const BESIDE_BODY_BYTES_MAX: usize = 256 << 10;
 
 /// How often a request is begun: a connection that was idle may have died without a word.
 const ATTEMPTS_MAX: usize = 2;
@@ -36,6 +37,8 @@ pub struct Asked<'a> {
     pub scheme: &'static str,
     /// The request's body, whole.
     pub body: &'a Rope,
+    /// What the picker's bytes are charged to.
+    pub budget: &'a Arc<Budget>,
     /// Which of the picker's endpoints is asked first.
     pub turn: usize,
     /// What it gets of the request's own time: the pick may take no longer.
@@ -75,6 +78,8 @@ pub struct Exchange {
     outgoing: SendStream<Bytes>,
     answers: Answers,
     decoder: Decoder,
+    /// The charge for what the decoder holds.
+    arriving: Share,
     response_headers: ResponseHeaders,
     begun: Instant,
     /// The picker has answered something.
@@ -96,12 +101,11 @@ impl Debug for Exchange {
 }
 
 impl Pickers {
-    /// Asks a picker where a request goes. `charge` is asked before bytes of a changed body are held, and says why not.
+    /// Asks a picker where a request goes.
     pub async fn pick(
         &self,
         picker: &EndpointPicker,
         asked: Asked<'_>,
-        charge: Charge<'_>,
     ) -> Result<(Exchange, Verdict), Failure> {
         let limit = asked.limit.min(self.settings.pick_timeout);
         let late = Failure::TimedOut { limit };
@@ -116,7 +120,7 @@ impl Pickers {
                 Err(Failure::Broken { .. }) if attempt < ATTEMPTS_MAX => continue,
                 Err(failure) => return Err(failure),
             };
-            match timeout_at(deadline, exchange.verdict(&mut turn, &mut *charge)).await {
+            match timeout_at(deadline, exchange.verdict(&mut turn)).await {
                 Ok(Ok(verdict)) => {
                     exchange.place.works();
                     exchange.response_headers = turn.response_headers;
@@ -149,27 +153,36 @@ impl Pickers {
         let mut request = Request::post(target).body(()).map_err(|error| broken(&place, &error))?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-        let limit = self.settings.body_bytes_max.saturating_add(MESSAGE_BYTES_MORE);
-        let mut exchange = Exchange::open(place, request, usize::try_from(limit).unwrap_or(usize::MAX))?;
+        let body_bytes_max = self.settings.body_bytes_max;
+        let mut exchange = Exchange::open(place, request, body_bytes_max, asked.budget)?;
         let mut pieces = Vec::new();
         let hint = self.hint(asked.pool);
         message::request_headers(asked.head, asked.scheme, asked.body.is_empty(), &hint, &mut pieces);
         let parts = message::request_body(asked.body, &mut pieces);
         pieces.retain(|piece| !piece.is_empty());
         pieces.into_iter().for_each(|piece| exchange.send(piece));
-        Ok((exchange, Turn::new(asked.body, parts)))
+        let allowance = Allowance::new(Share::new(asked.budget), body_bytes_max);
+        Ok((exchange, Turn::new(asked.body, parts, allowance)))
     }
 }
 
 impl Exchange {
-    /// Opens the stream; a message of the picker may have so many bytes.
-    fn open(place: Place, request: Request<()>, message_bytes_max: usize) -> Result<Exchange, Failure> {
+    /// Opens the stream; a body in a message of the picker may have so many bytes.
+    fn open(
+        place: Place,
+        request: Request<()>,
+        body_bytes_max: u64,
+        budget: &Arc<Budget>,
+    ) -> Result<Exchange, Failure> {
+        let limit = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+        let limit = limit.saturating_add(BESIDE_BODY_BYTES_MAX);
         let sent = place.sender().send_request(request, false);
         let (answer, outgoing) = sent.map_err(|error| broken(&place, &error))?;
         Ok(Exchange {
             outgoing,
             answers: Answers::Awaited(answer),
-            decoder: Decoder::new(message_bytes_max),
+            decoder: Decoder::new(limit).with_beside(&BODIES_OF_RESPONSE, BESIDE_BODY_BYTES_MAX),
+            arriving: Share::new(budget),
             response_headers: ResponseHeaders::Shown,
             begun: Instant::now(),
             heard: false,
@@ -177,10 +190,12 @@ impl Exchange {
         })
     }
 
-    async fn verdict(&mut self, turn: &mut Turn, charge: Charge<'_>) -> Result<Verdict, Failure> {
+    async fn verdict(&mut self, turn: &mut Turn) -> Result<Verdict, Failure> {
         while let Some(answer) = self.next().await? {
-            if let Some(verdict) = turn.take(answer, &mut *charge).map_err(|wrong| self.wrong(wrong))? {
-                return Ok(verdict);
+            match turn.take(answer).map_err(|wrong| self.wrong(wrong))? {
+                Some(Verdict::Answered(answer)) => return self.charged(answer).map(Verdict::Answered),
+                Some(picked) => return Ok(picked),
+                None => {}
             }
         }
         Err(broken(&self.place, &"the stream ended"))
@@ -201,8 +216,13 @@ impl Exchange {
         self.send(message::response_headers(head, served, bodiless));
         let answered = timeout(limit, async {
             while let Some(answer) = self.next().await? {
-                if let Some(shown) = shown(answer).map_err(|wrong| self.wrong(wrong))? {
-                    return Ok(shown);
+                match shown(answer).map_err(|wrong| self.wrong(wrong))? {
+                    Some(Shown::Answered(answer)) => return self.charged(answer).map(Shown::Answered),
+                    Some(Shown::Changed { headers, body: Some(body) }) => {
+                        return Ok(Shown::Changed { headers, body: Some(self.charged_bytes(body)?) });
+                    }
+                    Some(shown) => return Ok(shown),
+                    None => {}
                 }
             }
             Ok(Shown::Unchanged)
@@ -230,6 +250,17 @@ impl Exchange {
         let _ = self.outgoing.send_data(piece, false);
     }
 
+    /// An answer of the picker's own, whose body is charged until it has left.
+    fn charged(&self, answer: Answer) -> Result<Answer, Failure> {
+        Ok(Answer { body: self.charged_bytes(answer.body)?, ..answer })
+    }
+
+    fn charged_bytes(&self, bytes: Bytes) -> Result<Bytes, Failure> {
+        let mut share = self.arriving.another();
+        share.hold(bytes.len() as u64).map_err(no_room_left)?;
+        Ok(share.around(bytes))
+    }
+
     fn wrong(&self, wrong: Wrong) -> Failure {
         match wrong {
             Wrong::Garbage(what) => Failure::Garbage { endpoint: self.place.endpoint(), what },
@@ -241,6 +272,7 @@ impl Exchange {
     async fn next(&mut self) -> Result<Option<ProcessingResponse>, Failure> {
         loop {
             let next = self.decoder.next_message().map_err(|error| self.garbage(&error))?;
+            self.arriving.hold(self.decoder.held_bytes()).map_err(no_room_left)?;
             if next.is_some() {
                 self.heard = true;
                 return Ok(next);
@@ -310,6 +342,10 @@ fn broken(place: &Place, why: &dyn Display) -> Failure {
     Failure::Broken { endpoint: place.endpoint(), why: why.to_string() }
 }
 
+fn no_room_left(spent: Spent) -> Failure {
+    Failure::BodyTooLarge { why: no_room(spent) }
+}
+
 /// The next bytes of a stream; the picker may send as many more.
 async fn next_data(body: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
     let data = body.data().await?;
@@ -337,7 +373,7 @@ mod tests {
             (request.into_body(), answers)
         });
         let request = Request::post("http://picker/").body(()).unwrap();
-        let mut exchange = Exchange::open(place(near).await, request, 1 << 10).unwrap();
+        let mut exchange = Exchange::open(place(near).await, request, 1 << 10, &Budget::new(1 << 20)).unwrap();
         let Answers::Awaited(head) = &mut exchange.answers else { panic!("no answer yet") };
         let head = head.await.unwrap();
         exchange.begins(head).unwrap();

@@ -13,7 +13,7 @@ use crate::wire::{
 use bytes::Bytes;
 use http::StatusCode;
 use journey::headers::DESTINATION_ENDPOINT;
-use payload::Rope;
+use payload::{Growing, Held, Rope, Share, Spent};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,8 +21,12 @@ use std::net::SocketAddr;
 /// The longest piece of an answer that a message repeats, bytes.
 const TOLD_BYTES_MAX: usize = 128;
 
+/// How far a list of endpoints is read: of those that are of the pool a few are used, and a list of more than that has no order
+/// that anybody would mean.
+const LISTED_MAX: usize = 64;
+
 /// What a picker says of a request.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Verdict {
     /// Where it goes.
     Picked(Box<Chosen>),
@@ -31,14 +35,14 @@ pub enum Verdict {
 }
 
 /// Where a request goes, and as what.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Chosen {
     /// In the order of preference; never empty.
     pub endpoints: SmallVec<[SocketAddr; 4]>,
     /// Changes of its headers: see [`apply`](super::apply).
     pub headers: HeaderMutation,
-    /// Its body, if it is another one than was sent.
-    pub body: Option<Rope>,
+    /// Its body, if it is another one than was sent; charged for what is not of that.
+    pub body: Option<Held>,
 }
 
 /// A picker's own answer to the client.
@@ -86,8 +90,31 @@ pub(super) enum Wrong {
     TooLarge(String),
 }
 
-/// How many bytes of a changed body may be held: answers why not.
-pub(super) type Charge<'a> = &'a mut dyn FnMut(u64) -> Result<(), String>;
+/// What may be held of a body that comes back as another one: its charge, given back with it, and the most bytes.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    share: Share,
+    bytes_max: u64,
+}
+
+impl Allowance {
+    pub(super) fn new(share: Share, bytes_max: u64) -> Allowance {
+        Allowance { share, bytes_max }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), Wrong> {
+        let bytes = self.share.bytes() + bytes as u64;
+        if bytes > self.bytes_max {
+            return Err(Wrong::TooLarge(format!("more than {} bytes", self.bytes_max)));
+        }
+        self.share.hold(bytes).map_err(|spent| Wrong::TooLarge(no_room(spent)))
+    }
+}
+
+/// Why a picker's bytes are not held.
+pub(super) fn no_room(spent: Spent) -> String {
+    format!("the gateway holds {} of at most {} bytes", spent.held, spent.limit)
+}
 
 /// One request at a picker.
 #[derive(Debug)]
@@ -99,16 +126,16 @@ pub(super) struct Turn {
 
 impl Turn {
     /// A request whose `body` was sent in messages of these `parts`.
-    pub(super) fn new(body: &Rope, parts: Vec<usize>) -> Turn {
-        Turn { chosen: None, echo: Echo::new(body, parts), response_headers: ResponseHeaders::Shown }
+    pub(super) fn new(body: &Rope, parts: Vec<usize>, allowance: Allowance) -> Turn {
+        Turn {
+            chosen: None,
+            echo: Echo::new(body, parts, allowance),
+            response_headers: ResponseHeaders::Shown,
+        }
     }
 
     /// The next answer. `None`: more is to come.
-    pub(super) fn take(
-        &mut self,
-        answer: ProcessingResponse,
-        charge: Charge<'_>,
-    ) -> Result<Option<Verdict>, Wrong> {
+    pub(super) fn take(&mut self, answer: ProcessingResponse) -> Result<Option<Verdict>, Wrong> {
         if let Some(mode) = &answer.mode_override
             && mode.response_header_mode() == HeaderSendMode::Skip
         {
@@ -119,15 +146,17 @@ impl Turn {
                 return answered(immediate).map(|answer| Some(Verdict::Answered(answer)));
             }
             Some(Response::RequestHeaders(headers)) if self.chosen.is_none() => {
-                self.headers(headers, answer.dynamic_metadata.as_ref(), charge)?;
+                self.headers(headers, answer.dynamic_metadata.as_ref())?;
             }
-            Some(Response::RequestBody(body)) => self.body(body, charge)?,
+            Some(Response::RequestBody(body)) => self.body(body)?,
             // What a picker says of trailers is about none: there are none.
             Some(Response::RequestTrailers(_)) => {}
             Some(Response::RequestHeaders(_)) => {
                 return Err(garbage("the request's headers are answered twice"));
             }
             Some(_) => return Err(garbage("a response is answered before the request")),
+            // More time may be asked for. It has what it has.
+            None if answer.override_message_timeout.is_some() => {}
             None => return Err(garbage("an answer to nothing")),
         }
         if !self.echo.ended {
@@ -142,7 +171,6 @@ impl Turn {
         &mut self,
         HeadersResponse { response }: HeadersResponse,
         metadata: Option<&Struct>,
-        charge: Charge<'_>,
     ) -> Result<(), Wrong> {
         let CommonResponse { status, header_mutation, body_mutation, .. } = response.unwrap_or_default();
         let headers = header_mutation.unwrap_or_default();
@@ -156,20 +184,20 @@ impl Turn {
         let named = named.ok_or_else(|| garbage("its answer names no x-gateway-destination-endpoint"))?;
         self.chosen = Some(Chosen { endpoints: endpoints(&named)?, headers, body: None });
         if replaces(status) {
-            self.echo.replace(replacement(body_mutation), charge)?;
+            self.echo.replace(replacement(body_mutation))?;
         }
         Ok(())
     }
 
-    fn body(&mut self, BodyResponse { response }: BodyResponse, charge: Charge<'_>) -> Result<(), Wrong> {
+    fn body(&mut self, BodyResponse { response }: BodyResponse) -> Result<(), Wrong> {
         let body = response.and_then(|response| response.body_mutation).and_then(|body| body.mutation);
         match body {
             Some(Mutation::StreamedResponse(streamed)) => {
-                self.echo.push(&streamed.body, charge)?;
+                self.echo.push(streamed.body)?;
                 self.echo.ended |= streamed.end_of_stream;
                 Ok(())
             }
-            other => self.echo.answer_part(other, charge),
+            other => self.echo.answer_part(other),
         }
     }
 }
@@ -183,6 +211,7 @@ pub(super) fn shown(answer: ProcessingResponse) -> Result<Option<Shown>, Wrong> 
         Some(Response::ResponseHeaders(headers)) => headers,
         // What is left of the answers to a request that has gone on.
         Some(Response::RequestBody(_) | Response::RequestTrailers(_)) => return Ok(None),
+        None if answer.override_message_timeout.is_some() => return Ok(None),
         _ => return Err(garbage("something else was to be answered than the head of the response")),
     };
     let Some(CommonResponse { status, header_mutation, body_mutation, .. }) = response else {
@@ -211,11 +240,12 @@ fn destination_in(metadata: &Struct) -> Option<Bytes> {
     Some(Bytes::copy_from_slice(lb.fields.get(DESTINATION_ENDPOINT.as_str())?.as_str()?.as_bytes()))
 }
 
-/// An ordered list of endpoints: `ip:port,ip:port`.
+/// The beginning of an ordered list of endpoints: `ip:port,ip:port`.
 fn endpoints(list: &[u8]) -> Result<SmallVec<[SocketAddr; 4]>, Wrong> {
     let wrong = || garbage(&format!("the destination {:?} is no list of ip:port", told(list)));
-    let text = std::str::from_utf8(list).map_err(|_| wrong())?;
-    text.split(',').map(|endpoint| endpoint.trim().parse().map_err(|_| wrong())).collect()
+    let endpoint = |text| std::str::from_utf8(text).ok()?.trim().parse().ok();
+    let listed = list.split(|byte| *byte == b',').take(LISTED_MAX);
+    listed.map(|text| endpoint(text).ok_or_else(wrong)).collect()
 }
 
 fn told(bytes: &[u8]) -> String {
@@ -247,12 +277,13 @@ struct Echo {
     /// Bytes that came back as they went.
     same: u64,
     /// From the first byte on that did not: the whole body as it came back.
-    changed: Option<Rope>,
+    changed: Option<Growing>,
+    allowance: Allowance,
     ended: bool,
 }
 
 impl Echo {
-    fn new(sent: &Rope, parts: Vec<usize>) -> Echo {
+    fn new(sent: &Rope, parts: Vec<usize>, allowance: Allowance) -> Echo {
         Echo {
             sent: sent.clone(),
             ended: parts.is_empty(),
@@ -260,24 +291,23 @@ impl Echo {
             at: (0, 0),
             same: 0,
             changed: None,
+            allowance,
         }
     }
 
     /// The next bytes.
-    fn push(&mut self, piece: &Bytes, charge: Charge<'_>) -> Result<(), Wrong> {
+    fn push(&mut self, piece: Bytes) -> Result<(), Wrong> {
         if self.ended && !piece.is_empty() {
             return Err(garbage("more of the body comes after its end"));
         }
-        if self.changed.is_none() && self.comes_back(piece) {
+        if self.changed.is_none() && self.comes_back(&piece) {
             return Ok(());
         }
-        let mut changed = match self.changed.take() {
-            Some(changed) => changed,
-            None => self.sent.splice(self.same..self.sent.bytes(), Bytes::new()),
-        };
-        charge(piece.len() as u64).map_err(Wrong::TooLarge)?;
-        changed.push(piece.clone());
-        self.changed = Some(changed);
+        self.allowance.take(piece.len())?;
+        let changed = self
+            .changed
+            .get_or_insert_with(|| self.sent.splice(self.same..self.sent.bytes(), Bytes::new()).into());
+        changed.push(piece);
         Ok(())
     }
 
@@ -300,19 +330,17 @@ impl Echo {
     }
 
     /// The next part is answered otherwise than by a streamed piece: as it went, emptied, or replaced.
-    fn answer_part(&mut self, mutation: Option<Mutation>, charge: Charge<'_>) -> Result<(), Wrong> {
+    fn answer_part(&mut self, mutation: Option<Mutation>) -> Result<(), Wrong> {
         let part =
             self.parts.pop_front().ok_or_else(|| garbage("the body is answered oftener than it was sent"))?;
         let end = self.sent_up_to();
         match mutation {
-            Some(Mutation::Body(body)) => self.push(&body, charge)?,
+            Some(Mutation::Body(body)) => self.push(body)?,
             Some(Mutation::ClearBody(true)) => {}
             _ => {
                 let own = self.sent.splice(end..self.sent.bytes(), Bytes::new());
                 let own = own.splice(0..end - part as u64, Bytes::new());
-                for piece in own.chunks() {
-                    self.push(piece, charge)?;
-                }
+                own.into_chunks().try_for_each(|piece| self.push(piece))?;
             }
         }
         self.ended = self.parts.is_empty();
@@ -325,21 +353,20 @@ impl Echo {
     }
 
     /// The whole body is replaced, and nothing more of it is answered.
-    fn replace(&mut self, body: Bytes, charge: Charge<'_>) -> Result<(), Wrong> {
-        charge(body.len() as u64).map_err(Wrong::TooLarge)?;
-        self.changed = Some([body].into_iter().collect());
+    fn replace(&mut self, body: Bytes) -> Result<(), Wrong> {
+        self.allowance.take(body.len())?;
+        self.changed = Some(Rope::from_iter([body]).into());
         self.ended = true;
         Ok(())
     }
 
     /// The body as it came back, if it is another one.
-    fn changed(&mut self) -> Option<Rope> {
-        match self.changed.take() {
-            None if self.same < self.sent.bytes() => {
-                Some(self.sent.splice(self.same..self.sent.bytes(), Bytes::new()))
-            }
-            changed => changed,
-        }
+    fn changed(&mut self) -> Option<Held> {
+        let cut_short = || self.sent.splice(self.same..self.sent.bytes(), Bytes::new());
+        let changed = self.changed.take().map(Growing::finish);
+        let changed = changed.or_else(|| (self.same < self.sent.bytes()).then(cut_short))?;
+        let empty = self.allowance.share.another();
+        Some(Held::new(changed, std::mem::replace(&mut self.allowance.share, empty)))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Messages in a stream of bytes.
 
+use crate::wire::Bodies;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use payload::Growing;
 use prost::Message;
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 
 /// The compression flag and the length that stand before each message, bytes.
 const PREFIX_BYTES: usize = 5;
@@ -19,6 +20,14 @@ pub enum FrameError {
     TooLong {
         /// The length announced.
         length: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A message has too much in it that is no body.
+    #[error("a message has {bytes} bytes beside bodies, more than {limit}")]
+    TooMuchBeside {
+        /// How many.
+        bytes: usize,
         /// The limit.
         limit: usize,
     },
@@ -42,12 +51,26 @@ pub struct Decoder {
     /// The length of the message whose prefix was read.
     length: Option<usize>,
     limit: usize,
+    /// Where bodies are, and how much else there may be.
+    beside: Option<(&'static Bodies, usize)>,
 }
 
 impl Decoder {
     /// A decoder of messages of at most `limit` bytes.
     pub fn new(limit: usize) -> Decoder {
-        Decoder { pieces: VecDeque::new(), arriving: Growing::default(), held: 0, length: None, limit }
+        Decoder {
+            pieces: VecDeque::new(),
+            arriving: Growing::default(),
+            held: 0,
+            length: None,
+            limit,
+            beside: None,
+        }
+    }
+
+    /// The same with a limit to what is of no body, bytes.
+    pub fn with_beside(self, bodies: &'static Bodies, limit: usize) -> Decoder {
+        Decoder { beside: Some((bodies, limit)), ..self }
     }
 
     /// Takes the next bytes.
@@ -94,7 +117,14 @@ impl Decoder {
             return Ok(None);
         }
         self.length = None;
+        let beside = self.beside.filter(|(_, limit)| length > *limit);
         let mut message = self.read(length);
+        if let Some((bodies, limit)) = beside {
+            let bytes = bodies.beside(&mut message.look())?;
+            if bytes > limit {
+                return Err(FrameError::TooMuchBeside { bytes, limit });
+            }
+        }
         // Most come in one piece, which is read faster.
         let in_one = message.chunk().len() == length;
         Ok(Some(if in_one { M::decode(message.copy_to_bytes(length))? } else { M::decode(message)? }))
@@ -110,6 +140,41 @@ impl Decoder {
 struct Whole<'a> {
     pieces: &'a mut VecDeque<Bytes>,
     left: usize,
+}
+
+impl Whole<'_> {
+    /// The same, of which nothing is taken.
+    fn look(&self) -> Look<'_> {
+        let mut pieces = self.pieces.iter();
+        Look { piece: pieces.next().map_or(&[], |piece| piece), pieces, left: self.left }
+    }
+}
+
+/// A message that is looked at before it is read.
+struct Look<'a> {
+    piece: &'a [u8],
+    pieces: vec_deque::Iter<'a, Bytes>,
+    left: usize,
+}
+
+impl Buf for Look<'_> {
+    fn remaining(&self) -> usize {
+        self.left
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.piece[..self.piece.len().min(self.left)]
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.left -= count;
+        while count >= self.piece.len() {
+            count -= self.piece.len();
+            let Some(next) = self.pieces.next() else { return self.piece = &[] };
+            self.piece = next;
+        }
+        self.piece = &self.piece[count..];
+    }
 }
 
 impl Buf for Whole<'_> {
@@ -179,7 +244,7 @@ fn prefix(length: usize, out: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HttpBody, ProcessingRequest, Request};
+    use crate::wire::{BODIES_OF_REQUEST, HttpBody, ProcessingRequest, Request};
     use proptest::prelude::*;
 
     fn body(length: usize) -> ProcessingRequest {
@@ -242,6 +307,30 @@ mod tests {
         assert_eq!(message, body(100_000));
         let Some(Request::RequestBody(body)) = message.request else { panic!("a body") };
         assert!(body.body.iter().count() <= 20, "{} pieces", body.body.iter().count());
+    }
+
+    #[test]
+    fn what_is_of_no_body_has_a_limit_of_its_own() {
+        let told = |cut: usize, stream: &Bytes| {
+            let mut decoder = Decoder::new(1 << 20).with_beside(&BODIES_OF_REQUEST, 1000);
+            for start in (0..stream.len()).step_by(cut) {
+                decoder.feed(stream.slice(start..stream.len().min(start + cut)));
+            }
+            decoder.next_message::<ProcessingRequest>().map(|message| message.is_some())
+        };
+        // `metadata_context`, whatever is in it.
+        let mut metadata = Vec::new();
+        prost::encoding::bytes::encode(8, &vec![0_u8; 5000], &mut metadata);
+        let bytes = metadata.len();
+        let mut stream = BytesMut::new();
+        prefix(bytes, &mut stream);
+        stream.extend_from_slice(&metadata);
+        let metadata = stream.freeze();
+        for cut in [1, 700, 3000, 1 << 20] {
+            assert_eq!(told(cut, &framed(&[body(100_000)])), Ok(true), "{cut}");
+            let refused = Err(FrameError::TooMuchBeside { bytes, limit: 1000 });
+            assert_eq!(told(cut, &metadata), refused, "{cut}");
+        }
     }
 
     #[test]

@@ -80,6 +80,20 @@ pub struct ProcessingResponse {
     /// Which later steps are to be sent; only in an answer to headers.
     #[prost(message, optional, tag = "9")]
     pub mode_override: Option<ProcessingMode>,
+    /// More time is asked for: such an answer is about nothing else.
+    #[prost(message, optional, tag = "10")]
+    pub override_message_timeout: Option<Duration>,
+}
+
+/// `google.protobuf.Duration`
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Duration {
+    /// Whole seconds.
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    /// And nanoseconds, of the same sign.
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
 }
 
 /// What is to be done.

@@ -338,7 +338,7 @@ pub(crate) fn picked(endpoints: &[SocketAddr]) -> ProcessingResponse {
     ProcessingResponse {
         response: Some(Response::RequestHeaders(HeadersResponse { response })),
         dynamic_metadata: Some(Struct::of("envoy.lb", lb)),
-        mode_override: None,
+        ..ProcessingResponse::default()
     }
 }
 

@@ -4,8 +4,8 @@ use crate::epp::{
     End, Manner, PLAIN, Picker, Stream, Wire, brief, gate, gate_with, manifests, picked, picks, piece_of,
 };
 use crate::support::{Endpoint, Gate, Response, answer, get, ok, post, settings, until};
-use bytes::Bytes;
-use extproc::grpc::{Code, Status};
+use bytes::{Bytes, BytesMut};
+use extproc::grpc::{Code, Status, frame};
 use extproc::wire::{
     BodyMutation, CommonResponse, HeaderMutation, HeadersResponse, HttpStatus, ImmediateResponse, Mutation,
     ProcessingRequest, ProcessingResponse, Request, Response as Processed, ResponseStatus, Value,
@@ -13,8 +13,8 @@ use extproc::wire::{
 use journey::Outcome;
 use proxy::Settings;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use telemetry::PickerOutcome;
 use tokio::sync::watch;
@@ -381,6 +381,103 @@ fn a_body_that_the_picker_changed_is_what_is_sent_within_the_limits() {
     let limited = gate_with(picker.address, (Wire::Plain, "FailClose"), &[live.address], small);
     assert_closed(&limited, "more than 1000 bytes");
     until("the bytes are given back", || (limited.handle().budget().held() == 0).then_some(()));
+}
+
+/// The first half of an answer of 100,000 bytes in the picker's own name.
+fn half_an_answer() -> Bytes {
+    let body = Bytes::from(vec![b'x'; 100_000]);
+    let immediate = ImmediateResponse { body, ..ImmediateResponse::default() };
+    let response = Some(Processed::ImmediateResponse(immediate));
+    let mut framed = BytesMut::new();
+    frame(&ProcessingResponse { response, ..ProcessingResponse::default() }, &mut framed);
+    framed.freeze().slice(..50_000)
+}
+
+#[test]
+fn a_pickers_half_message_is_charged_until_it_has_failed() {
+    let live = Endpoint::answering(ok("live"));
+    let (release, released) = watch::channel(false);
+    let picker = Picker::start(PLAIN, move |mut stream: Stream| {
+        let mut released = released.clone();
+        async move {
+            stream.request().await;
+            stream.send_bytes(half_an_answer());
+            released.wait_for(|released| *released).await.unwrap();
+            stream.end(&Status::OK);
+        }
+    });
+    let gate = gate(picker.address, Wire::Plain, "FailOpen", &[&live]);
+    let mut client = gate.client();
+    client.send(post("/v1/chat/completions", "", CHAT));
+    let budget = gate.handle().budget();
+    until("the half is charged", || (budget.held() > 49_000).then_some(()));
+    release.send_replace(true);
+    assert_eq!(client.response().text(), "live");
+    until("the bytes are given back", || (budget.held() == 0).then_some(()));
+}
+
+#[test]
+fn what_the_budget_has_no_room_for_fails_its_picker_and_nobody_else() {
+    let live = Endpoint::answering(ok("live"));
+    let picker = Picker::start(PLAIN, |mut stream: Stream| async move {
+        stream.request().await;
+        stream.send_bytes(half_an_answer());
+        while stream.next().await.is_some() {}
+    });
+    let small = Settings { held_bytes_max: 10_000, ..brief() };
+    let gate = gate_with(picker.address, (Wire::Plain, "FailOpen"), &[live.address], small);
+    assert_open(&gate, &live, "of at most 10000 bytes");
+}
+
+#[test]
+fn what_a_picker_says_beside_a_body_has_a_limit_of_its_own() {
+    assert_fails(
+        |mut stream: Stream| async move {
+            stream.request().await;
+            let mut mutation = HeaderMutation::default();
+            mutation.set("x-long", vec![b'x'; 300_000]);
+            let response =
+                Some(CommonResponse { header_mutation: Some(mutation), ..CommonResponse::default() });
+            let response = Some(Processed::RequestHeaders(HeadersResponse { response }));
+            stream.send(&ProcessingResponse { response, ..ProcessingResponse::default() });
+            while stream.next().await.is_some() {}
+        },
+        "beside bodies",
+    );
+}
+
+#[test]
+fn a_request_is_charged_for_the_body_that_it_has() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let live = Endpoint::start(move |mut connection| {
+        while connection.request().is_some() {
+            let _ = released.lock().unwrap().recv();
+            connection.send(ok("live"));
+        }
+    });
+    let endpoint = live.address;
+    let picker = Picker::start(PLAIN, move |mut stream: Stream| async move {
+        let body = stream.request().await;
+        let fails = body.len() == CHAT.len();
+        // Of the body of a request that it fails it has given back a longer one before.
+        if fails {
+            stream.send(&piece_of(&[b'x'; 5000], false));
+            return stream.end(&Status::OK);
+        }
+        stream.pick(&[endpoint], b"{}");
+        while stream.next().await.is_some() {}
+    });
+    let gate = gate(picker.address, Wire::Plain, "FailOpen", &[&live]);
+    let budget = gate.handle().budget();
+    for (sent, held) in [(CHAT.to_owned(), CHAT.len()), (format!("{CHAT}{}", " ".repeat(3000)), 2)] {
+        let mut client = gate.client();
+        client.send(post("/v1/chat/completions", "", &sent));
+        until("the endpoint is asked", || live.got().last().filter(|got| got.body.len() == held).map(drop));
+        assert_eq!(budget.held(), held as u64);
+        release.send(()).unwrap();
+        assert_eq!(client.response().text(), "live");
+    }
 }
 
 #[test]

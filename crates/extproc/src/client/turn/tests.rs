@@ -1,5 +1,7 @@
 use super::*;
-use crate::wire::{HttpStatus, ProcessingMode, StreamedBodyResponse, Value};
+use crate::wire::{Duration, HttpStatus, ProcessingMode, StreamedBodyResponse, Value};
+use payload::Budget;
+use std::sync::Arc;
 
 const DESTINATION: &str = "x-gateway-destination-endpoint";
 const ENDPOINT: &str = "10.0.0.1:8000";
@@ -41,22 +43,25 @@ fn immediate(code: i32, body: &'static str) -> ProcessingResponse {
     answer(Response::ImmediateResponse(ImmediateResponse { status, body, ..ImmediateResponse::default() }))
 }
 
+/// An answer that asks for more time, and says nothing.
+fn more_time() -> ProcessingResponse {
+    let hour = Duration { seconds: 3600, nanos: 0 };
+    ProcessingResponse { override_message_timeout: Some(hour), ..ProcessingResponse::default() }
+}
+
+/// What may be held of a body that comes back as another one: 100 bytes.
+fn allowance(budget: &Arc<Budget>) -> Allowance {
+    Allowance::new(Share::new(budget), 100)
+}
+
 /// What a request with this body comes to.
 fn played(sent: &Rope, answers: Vec<ProcessingResponse>) -> Result<Option<Verdict>, Wrong> {
     let parts = sent.chunks().iter().map(Bytes::len).collect();
-    let mut turn = Turn::new(sent, parts);
-    let mut left = 100;
-    let mut charge = |bytes: u64| match bytes.cmp(&left) {
-        std::cmp::Ordering::Greater => Err(format!("{bytes} are more than {left}")),
-        _ => {
-            left -= bytes;
-            Ok(())
-        }
-    };
+    let mut turn = Turn::new(sent, parts, allowance(&Budget::new(1 << 20)));
     let mut verdict = None;
     for answer in answers {
         assert!(verdict.is_none(), "an answer after the verdict");
-        verdict = turn.take(answer, &mut charge)?;
+        verdict = turn.take(answer)?;
     }
     Ok(verdict)
 }
@@ -68,7 +73,7 @@ fn told_of(played: Result<Option<Verdict>, Wrong>) -> String {
         Ok(Some(Verdict::Picked(chosen))) => {
             let Chosen { endpoints, body, .. } = *chosen;
             let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
-            let body = body.map_or_else(|| "as sent".to_owned(), |body| format!("{:?}", text(&body)));
+            let body = body.map_or_else(|| "as sent".to_owned(), |body| format!("{:?}", text(body.rope())));
             format!("{} {body}", endpoints.join(" "))
         }
         Ok(Some(Verdict::Answered(answer))) => {
@@ -108,6 +113,11 @@ fn a_request_goes_on_once_its_headers_and_its_body_are_answered() {
         (vec![h(), h()], "garbage: the request's headers are answered twice"),
         (vec![body(None), body(None), body(None)], "garbage: the body is answered oftener than it was sent"),
         (vec![ProcessingResponse::default()], "garbage: an answer to nothing"),
+        // It asks for more time, as often as it likes.
+        (
+            vec![more_time(), more_time(), h(), more_time(), streamed("hello world", true)],
+            "10.0.0.1:8000 as sent",
+        ),
     ];
     for (answers, expected) in table {
         let shown = format!("{answers:?}");
@@ -125,7 +135,7 @@ fn a_body_that_comes_back_as_it_went_is_held_once_and_a_longer_one_within_the_li
     );
     let other: &'static str = "y".repeat(101).leak();
     let answers = vec![headers(ENDPOINT), streamed(other, true)];
-    assert_eq!(told_of(played(&sent, answers)), "too large: 101 are more than 100");
+    assert_eq!(told_of(played(&sent, answers)), "too large: more than 100 bytes");
 }
 
 #[test]
@@ -133,7 +143,7 @@ fn what_was_the_same_before_a_change_is_shared() {
     let sent = rope(&["hello ", "world"]);
     let answers = vec![headers(ENDPOINT), streamed("hello ", false), streamed("you", true)];
     let Ok(Some(Verdict::Picked(chosen))) = played(&sent, answers) else { panic!("picked") };
-    assert_eq!(chosen.body.unwrap().chunks()[0].as_ptr(), sent.chunks()[0].as_ptr());
+    assert_eq!(chosen.body.unwrap().rope().chunks()[0].as_ptr(), sent.chunks()[0].as_ptr());
 }
 
 #[test]
@@ -186,13 +196,64 @@ fn the_destination_stands_in_the_header_or_in_the_metadata_and_is_a_list_in_orde
 
 #[test]
 fn the_head_of_the_response_is_shown_unless_the_picker_wants_none() {
-    let mut turn = Turn::new(&Rope::default(), Vec::new());
-    turn.take(headers(ENDPOINT), &mut |_| Ok(())).unwrap();
+    let mut turn = Turn::new(&Rope::default(), Vec::new(), allowance(&Budget::new(0)));
+    turn.take(headers(ENDPOINT)).unwrap();
     assert_eq!(turn.response_headers, ResponseHeaders::Shown);
     let mode =
         ProcessingMode { response_header_mode: HeaderSendMode::Skip.into(), ..ProcessingMode::default() };
-    let mut turn = Turn::new(&Rope::default(), Vec::new());
+    let mut turn = Turn::new(&Rope::default(), Vec::new(), allowance(&Budget::new(0)));
     let answer = ProcessingResponse { mode_override: Some(mode), ..headers(ENDPOINT) };
-    turn.take(answer, &mut |_| Ok(())).unwrap();
+    turn.take(answer).unwrap();
     assert_eq!(turn.response_headers, ResponseHeaders::Skipped);
+}
+
+#[test]
+fn what_is_held_of_another_body_is_charged_until_it_is_dropped() {
+    let budget = Budget::new(10);
+    let sent = rope(&["hello ", "world"]);
+    let turn = || Turn::new(&sent, vec![11], allowance(&budget));
+    let mut failed = turn();
+    assert!(matches!(failed.take(streamed("hello you", false)), Ok(None)));
+    assert_eq!(budget.held(), 9, "a piece that is not as it went is held whole");
+    assert!(matches!(failed.take(streamed("!!", false)), Err(Wrong::TooLarge(_))));
+    drop(failed);
+    assert_eq!(budget.held(), 0);
+    let mut picked = turn();
+    picked.take(headers(ENDPOINT)).unwrap();
+    picked.take(streamed("hello ", false)).unwrap();
+    let Ok(Some(Verdict::Picked(chosen))) = picked.take(streamed("you", true)) else { panic!("picked") };
+    drop(picked);
+    assert_eq!((text(chosen.body.as_ref().unwrap().rope()), budget.held()), ("hello you".to_owned(), 3));
+    drop(chosen);
+    assert_eq!(budget.held(), 0);
+}
+
+#[test]
+fn another_body_that_comes_byte_by_byte_is_held_in_few_pieces() {
+    let budget = Budget::new(1 << 20);
+    let mut turn = Turn::new(&rope(&["sent"]), vec![4], Allowance::new(Share::new(&budget), 1 << 20));
+    turn.take(headers(ENDPOINT)).unwrap();
+    for _ in 0..10_000 {
+        turn.take(streamed("x", false)).unwrap();
+    }
+    let Ok(Some(Verdict::Picked(chosen))) = turn.take(streamed("", true)) else { panic!("picked") };
+    let body = chosen.body.unwrap();
+    assert_eq!((body.rope().bytes(), budget.held()), (10_000, 10_000));
+    assert!(body.rope().chunks().len() < 20, "{} chunks", body.rope().chunks().len());
+}
+
+#[test]
+fn a_list_of_endpoints_is_read_as_far_as_anybody_would_mean_it() {
+    let many: &'static str = vec![ENDPOINT; LISTED_MAX].join(",").leak();
+    for destination in [many, format!("{many},nonsense").leak()] {
+        let played = played(&Rope::default(), vec![headers(destination)]);
+        let Ok(Some(Verdict::Picked(chosen))) = played else { panic!("picked") };
+        assert_eq!(chosen.endpoints.len(), LISTED_MAX);
+    }
+}
+
+#[test]
+fn a_picker_that_asks_for_more_time_at_the_head_of_a_response_has_said_nothing() {
+    assert!(matches!(shown(more_time()), Ok(None)));
+    assert!(matches!(shown(ProcessingResponse::default()), Err(Wrong::Garbage(_))));
 }
