@@ -1,14 +1,14 @@
 {{- /* A container of the user's own beside the picker. */ -}}
 {{- define "epp.sidecar" -}}
 {{- with .Values.inferenceExtension.sidecar -}}
-- name: {{ .name }}
-  image: {{ .image }}
+- name: {{ .name | quote }}
+  image: {{ .image | quote }}
   imagePullPolicy: {{ .imagePullPolicy | default "IfNotPresent" }}
   {{- with .command }}
   command:
   - {{ . | quote }}
   {{- end }}
-  {{- range $field := list "args" "env" "ports" "livenessProbe" "readinessProbe" "resources" "volumeMounts" }}
+  {{- range $field := list "args" "env" "ports" "livenessProbe" "readinessProbe" "resources" "securityContext" "volumeMounts" }}
   {{- with get $.Values.inferenceExtension.sidecar $field }}
   {{ $field }}:
     {{- toYaml . | nindent 4 }}

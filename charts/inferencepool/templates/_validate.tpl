@@ -9,7 +9,7 @@
 {{- end -}}
 {{- $own := dict "grpc-port" "inferenceExtension.extProcPort" "metrics-port" "inferenceExtension.metricsPort" "lame-duck" "inferenceExtension.lameDuck" "pool-name" "the release's name" "pool-namespace" "the release's namespace" "pool-group" "nothing: it is inference.networking.k8s.io" "endpoint-selector" "inferencePool.modelServers.matchLabels" "endpoint-target-ports" "inferencePool.targetPorts" "config-file" "inferenceExtension.pluginsConfigFile" "config-text" "inferenceExtension.pluginsCustomConfig" "tracing" "inferenceExtension.tracing.enabled" "metrics-endpoint-auth" "inferenceExtension.monitoring.prometheus.auth.enabled" "grpc-health-port" "nothing: the probes ask 9003" "log-format" "nothing: the log is JSON" "model-server-metrics-scheme" "inferenceExtension.metricsDataSource.scheme" "model-server-metrics-path" "inferenceExtension.metricsDataSource.path" "model-server-metrics-https-insecure-skip-verify" "inferenceExtension.metricsDataSource.insecureSkipVerify" -}}
 {{- include "program.validateFlags" (dict "flags" $epp.flags "place" "inferenceExtension.flags" "command" "pointsman epp" "known" (.Files.Get "flags.yaml") "own" $own) -}}
-{{- include "program.validatePorts" (list (list "inferenceExtension.extProcPort" $epp.extProcPort) (list "inferenceExtension.metricsPort" $epp.metricsPort) (list "the health port" 9003)) -}}
+{{- include "epp.validatePorts" $epp -}}
 {{- $file := $epp.pluginsConfigFile -}}
 {{- if and $file (ne $file "default-plugins.yaml") (not (hasKey $epp.pluginsCustomConfig $file)) -}}
 {{- fail (printf "inferenceExtension.pluginsConfigFile is %s, and inferenceExtension.pluginsCustomConfig holds no such file" $file) -}}
@@ -30,6 +30,26 @@
 {{- fail "inferenceExtension.sidecar.enabled: give inferenceExtension.sidecar.name and inferenceExtension.sidecar.image" -}}
 {{- end -}}
 {{- include "epp.renamed" . -}}
+{{- end -}}
+
+{{- /* Those of further pools too, which the Service must have, or no gateway reaches them. */ -}}
+{{- define "epp.validatePorts" -}}
+{{- $ports := list (list "inferenceExtension.extProcPort" .extProcPort) (list "inferenceExtension.metricsPort" .metricsPort) (list "the health port" 9003) -}}
+{{- $served := list -}}
+{{- range .extraServicePorts }}{{ $served = append $served (.targetPort | default .port | toString) }}{{ end -}}
+{{- range compact (splitList "," (dig "pool" "" (.flags | default dict) | toString)) -}}
+{{- if not (regexMatch "^([-.a-z0-9]+/)?[-.a-z0-9]+=[0-9]{1,5}$" .) -}}
+{{- fail (printf "inferenceExtension.flags.pool: %s must be NAMESPACE/NAME=PORT; further ones follow after commas" .) -}}
+{{- end -}}
+{{- $pool := splitList "=" . -}}
+{{- $ports = append $ports (list (printf "the port of %s in inferenceExtension.flags.pool" (first $pool)) (last $pool | atoi)) -}}
+{{- end -}}
+{{- include "program.validatePorts" $ports -}}
+{{- range slice $ports 3 -}}
+{{- if not (has (last . | toString) $served) -}}
+{{- fail (printf "%s is %d, and the picker's Service has no such port: add it to inferenceExtension.extraServicePorts" (first .) (last .)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "epp.renamed" -}}
