@@ -82,9 +82,9 @@ impl FromIterator<Bytes> for Rope {
     }
 }
 
-/// Chunks smaller than this are copied together: each would cost its 32 bytes and keep a whole read buffer alive, and a peer
-/// that sends byte by byte would hold thousands of times what it is charged for.
-const CHUNK_BYTES_MIN: usize = 2 << 10;
+/// Chunks smaller than this are copied together: each would cost its 32 bytes and keep a read buffer of 8 KiB alive, and a peer
+/// that sends byte by byte would hold thousands of times what it is charged for. So it is twice at most.
+const CHUNK_BYTES_MIN: usize = 4 << 10;
 
 /// Room for bytes that are copied together: as much as is held already, from the least to the most.
 const GATHER_BYTES: (usize, usize) = (256, 16 << 10);

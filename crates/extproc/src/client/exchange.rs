@@ -373,7 +373,8 @@ mod tests {
             (request.into_body(), answers)
         });
         let request = Request::post("http://picker/").body(()).unwrap();
-        let mut exchange = Exchange::open(place(near).await, request, 1 << 10, &Budget::new(1 << 20)).unwrap();
+        let mut exchange =
+            Exchange::open(place(near).await, request, 1 << 10, &Budget::new(1 << 20)).unwrap();
         let Answers::Awaited(head) = &mut exchange.answers else { panic!("no answer yet") };
         let head = head.await.unwrap();
         exchange.begins(head).unwrap();
