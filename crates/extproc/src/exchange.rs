@@ -282,6 +282,9 @@ impl Unreadable {
             Unreadable::Frame(FrameError::TooLong { limit, .. }) => {
                 Some(ParseError::TooLarge { limit: *limit as u64 }.into())
             }
+            Unreadable::Frame(FrameError::TooMuchBeside { .. }) => Some(Refusal::MalformedRequest {
+                what: "its headers, with what the gateway says of it, are more than 1 MiB",
+            }),
             Unreadable::Frame(_) => None,
         }
     }

@@ -383,6 +383,23 @@ async fn a_large_body_passes_whole_and_a_message_beyond_the_limit_is_answered_41
 }
 
 #[tokio::test]
+async fn headers_beyond_what_a_message_may_have_beside_a_body_are_answered_400() {
+    let settings = Settings { grpc_message_bytes_max: 4 << 20, ..settings() };
+    let ports = [Port { process: Some(0), ..Port::default() }];
+    let server = Server::start(settings, &ports, Clock::start(), router(&Budget::new(8 << 20))).unwrap();
+    let channel = channel(server.addresses()[0]).await;
+    let long = |bytes: usize| {
+        let header = HeaderValue { key: "x".to_owned(), value: "y".repeat(bytes), ..HeaderValue::default() };
+        let headers = Some(HeaderMap { headers: vec![header] });
+        step(Step::RequestHeaders(HttpHeaders { headers, end_of_stream: true, ..HttpHeaders::default() }))
+    };
+    let mut replies = process(&channel, vec![long(1 << 20)]).await;
+    assert_eq!(immediate(&replies.message().await.unwrap().unwrap()), Some(400));
+    let mut replies = process(&channel, vec![long(1_000_000)]).await;
+    assert_eq!(immediate(&replies.message().await.unwrap().unwrap()), None);
+}
+
+#[tokio::test]
 async fn a_coded_body_that_is_read_in_turns_is_answered_and_passes() {
     let (_server, address, _) = start();
     // A zstd frame with a window of 8 MiB and no size: the start of an object, 7 blocks of 128 KiB of one letter, its end.
