@@ -119,7 +119,7 @@ async fn in_time<T>(
 ) -> Option<T> {
     let done = tokio::select! {
         done = timeout_at(deadline, done) => done,
-        _ = draining.wait_for(|draining| *draining) => return None,
+        () = drain_begins(draining) => return None,
     };
     match done {
         Ok(Ok(done)) => return Some(done),
@@ -127,6 +127,11 @@ async fn in_time<T>(
         Err(_) => tracing::debug!("a connection took too long to greet"),
     }
     None
+}
+
+/// Waits until the process stops. What `wait_for` gives is dropped here: whoever holds it keeps the server from saying more.
+async fn drain_begins(draining: &mut watch::Receiver<bool>) {
+    let _ = draining.wait_for(|draining| *draining).await;
 }
 
 async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
@@ -157,7 +162,7 @@ async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = stream.drive(connection.as_mut()) => ended,
-        _ = draining.wait_for(|draining| *draining) => {
+        () = drain_begins(&mut draining) => {
             connection.as_mut().graceful_shutdown();
             stream.drive(connection).await
         }

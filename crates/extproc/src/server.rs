@@ -179,10 +179,26 @@ impl Server {
         &self.addresses
     }
 
+    /// Serves on for as long as gateways need to learn that it goes.
+    async fn lame_duck(&self) {
+        let (lame_duck, drain_timeout) = (self.settings.lame_duck, self.settings.drain_timeout.as_secs_f32());
+        if !lame_duck.is_zero() {
+            tracing::info!(
+                seconds = lame_duck.as_secs_f32(),
+                "connections are still taken, for the lame-duck time"
+            );
+            tokio::time::sleep(lame_duck).await;
+        }
+        tracing::info!(
+            seconds = drain_timeout,
+            "no connections are taken any more; streams under way have this long to end"
+        );
+    }
+
     /// Serves on for the lame-duck time; then accepts no more connections and lets the streams under way end, up to the drain
     /// timeout.
     pub async fn drain(self) -> Drained {
-        tokio::time::sleep(self.settings.lame_duck).await;
+        self.lame_duck().await;
         self.draining.send_replace(true);
         let ended = async {
             for places in &self.places {

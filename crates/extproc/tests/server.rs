@@ -18,7 +18,7 @@ use extproc::wire::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, ServingStatus,
 };
 use extproc::{
-    BodyMode, Certificates, Door, Health, Next, Port, Replies, Server, Serving, Session, Settings,
+    BodyMode, Certificates, Door, Drained, Health, Next, Port, Replies, Server, Serving, Session, Settings,
 };
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -29,9 +29,10 @@ use state::Clock;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use telemetry::BbrCounts;
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -486,6 +487,42 @@ async fn a_drain_lets_streams_end_and_takes_no_new_connection() {
     drop(sender);
     while replies.message().await.unwrap().is_some() {}
     assert_eq!(drain.await.unwrap().cut, 0);
+}
+
+/// Drains a server whose time is over once `seen` says so; a drain that does not end then fails the test.
+fn drained(server: Server, seen: oneshot::Receiver<()>) -> mpsc::Receiver<Drained> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _ = tell.send(runtime.block_on(async {
+            let mut drain = std::pin::pin!(server.drain());
+            tokio::select! {
+                drained = &mut drain => return drained,
+                _ = seen => tokio::time::pause(),
+            }
+            drain.await
+        }));
+    });
+    told
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_end_is_cut_when_the_drain_has_had_its_time() {
+    let (server, address, _) = start();
+    let channel = channel(address).await;
+    let mut replies = process(&channel, vec![headers(), body(r#"{"model":"a","#, false)]).await;
+    replies.message().await.unwrap();
+    let (over, seen) = oneshot::channel();
+    let drained = drained(server, seen);
+    // The connection takes no more, and nor does the port.
+    while ask::<_, HealthListResponse>(&channel, "/grpc.health.v1.Health/List", HealthListRequest {})
+        .await
+        .is_ok()
+    {}
+    over.send(()).unwrap();
+    let drained = drained.recv_timeout(Duration::from_secs(30)).expect("a drain ends");
+    assert_eq!(drained.cut, 1);
+    while replies.message().await.is_ok_and(|message| message.is_some()) {}
 }
 
 #[tokio::test]

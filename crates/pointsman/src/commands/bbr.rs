@@ -112,9 +112,7 @@ impl BbrCommand {
 /// Serves until the process is told to stop, then drains; a second signal ends the drain.
 async fn until_stopped(server: Server, health: Arc<Health>, _metrics: Admin, _maps: BaseModelMaps) {
     stopped().await;
-    tracing::info!(
-        "stopping: health says NOT_SERVING; after the lame-duck time no connections are taken, and streams end"
-    );
+    tracing::info!("stopping: health says NOT_SERVING");
     health.becomes(Serving::No);
     tokio::select! {
         drained = server.drain() => tracing::info!(cut = drained.cut, "stopped"),

@@ -327,9 +327,7 @@ async fn until_stopped(picker: Picker) {
         () = stopped() => {}
         () = picker.keep_health_told() => {}
     }
-    tracing::info!(
-        "stopping: health says NOT_SERVING; after the lame-duck time no connections are taken, and streams end"
-    );
+    tracing::info!("stopping: health says NOT_SERVING");
     tokio::select! {
         drained = picker.drain() => tracing::info!(cut = drained.cut, "stopped"),
         () = stopped() => tracing::warn!("stopped at once"),

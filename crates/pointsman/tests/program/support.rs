@@ -13,10 +13,10 @@ use simulator::{Config, Fault, Simulator};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -195,13 +195,12 @@ impl Bench {
 
     /// Asks the program to stop, as an init system does.
     pub(crate) fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.process.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        terminate(&self.process);
     }
 
     /// Whether the program has ended, and well.
     pub(crate) fn has_ended_well(&mut self) -> Option<bool> {
-        self.process.try_wait().unwrap().map(|status| status.success())
+        has_ended_well(&mut self.process)
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
@@ -220,6 +219,67 @@ impl Bench {
         })
         .await;
     }
+}
+
+/// A program under way, and its log. Dropped, it ends.
+pub(crate) struct Running {
+    process: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Running {
+    pub(crate) fn start(arguments: &[&str]) -> Running {
+        let mut process = Command::new(PROGRAM)
+            .args(arguments)
+            .args(["--log-format", "json"])
+            .args(FREE_PORTS)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = BufReader::new(process.stderr.take().expect("its log is ours"));
+        Running { process, log }
+    }
+
+    /// The next line of the log that begins so.
+    pub(crate) fn logged(&mut self, beginning: &str) -> Value {
+        let lines = self.log.by_ref().lines().map_while(Result::ok);
+        let mut lines = lines.map(|line| serde_json::from_str(&line).unwrap_or(Value::Null));
+        let is_meant =
+            |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with(beginning));
+        lines.find(is_meant).unwrap_or_else(|| panic!("it ended without {beginning:?}"))
+    }
+    /// Asks it to stop, as an init system does.
+    pub(crate) fn terminate(&self) {
+        terminate(&self.process);
+    }
+
+    /// Whether it has ended, and well.
+    pub(crate) fn has_ended_well(&mut self) -> Option<bool> {
+        has_ended_well(&mut self.process)
+    }
+}
+
+fn terminate(process: &Child) {
+    let kill = format!("kill -TERM {}", process.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+fn has_ended_well(process: &mut Child) -> Option<bool> {
+    process.try_wait().unwrap().map(|status| status.success())
+}
+
+/// The manifests of `examples/two-models`.
+pub(crate) fn two_models() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/two-models/manifests");
+    path.to_str().unwrap().to_owned()
 }
 
 /// Looks again and again until there is something.

@@ -1,18 +1,11 @@
 //! What the program says to one who slipped at the command line, and where it says that it listens.
 
-use crate::support::{FREE_PORTS, PATIENCE, logged_at_start, pointsman};
-use serde_json::Value;
+use crate::support::{PATIENCE, Running, logged_at_start, pointsman, two_models};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
-
-fn two_models() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/two-models/manifests");
-    path.to_str().unwrap().to_owned()
-}
 
 /// What a command that fails says; none of these goes on for long.
 #[track_caller]
@@ -36,43 +29,6 @@ fn complaint_of(command: &mut Command) -> String {
     let status = process.wait().unwrap();
     assert!(!status.success(), "{command:?}");
     said.unwrap_or_else(|_| panic!("it was not refused: {command:?}"))
-}
-
-/// A program under way, and its log. Dropped, it ends.
-struct Running {
-    process: Child,
-    log: BufReader<ChildStderr>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Running {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-            .args(arguments)
-            .args(["--log-format", "json"])
-            .args(FREE_PORTS)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let log = BufReader::new(process.stderr.take().expect("its log is ours"));
-        Running { process, log }
-    }
-
-    /// The next line of the log that begins so.
-    fn logged(&mut self, beginning: &str) -> Value {
-        let lines = self.log.by_ref().lines().map_while(Result::ok);
-        let mut lines = lines.map(|line| serde_json::from_str(&line).unwrap_or(Value::Null));
-        let is_meant =
-            |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with(beginning));
-        lines.find(is_meant).unwrap_or_else(|| panic!("it ended without {beginning:?}"))
-    }
 }
 
 #[test]
