@@ -49,10 +49,7 @@ LONG = 5_000    # tokens of an answer that must not end by itself while it is wa
 CLIENTS = 16    # of the tests in which something fails
 ROUTER = "body-based-routing"
 SECOND_ROUTER = (9104, 9105, 9191)  # ports of ext_proc, health and metrics
-HEALTH_TIMES = {
-    "timeout": "1s", "interval": "0.1s", "unhealthy_interval": "0.1s", "no_traffic_interval": "0.1s",
-    "unhealthy_threshold": 1, "healthy_threshold": 1,
-}
+HEALTH_TIMES = {"interval": "0.1s", "unhealthy_interval": "0.1s", "no_traffic_interval": "0.1s"}
 RUNNING = "inference_objective_running_requests"
 
 
@@ -426,11 +423,8 @@ class Failures(Recorded):
         self.tell("the only bbr killed and restarted, failing closed", clients)
 
     def test_one_of_two_routers_that_is_told_to_stop_costs_nothing(self) -> None:
-        second = self.second_router("--health-checking", "--lame-duck", "2s")
-        self.kill("bbr")
-        self.processors["bbr"] = self.parts.body_based_router("--health-checking")
-        knowing = health_checks({"grpc_health_check": {}})
-        with Many(self.envoy(lambda configuration: two_routers(configuration, knowing)), CLIENTS, forever=True) as clients:
+        second = self.second_router("--lame-duck", "2s")
+        with Many(self.envoy(lambda configuration: two_routers(configuration, health_checks())), CLIENTS, forever=True) as clients:
             self.assert_well(clients)
             second.terminate()
             second.wait()
@@ -595,7 +589,7 @@ def fail_open(configuration: envoy.Configuration, knowing: dict) -> None:
 
 
 def health_checked(configuration: envoy.Configuration) -> None:
-    fail_open(configuration, health_checks({"tcp_health_check": {}}))
+    fail_open(configuration, health_checks())
 
 
 def outliers_detected(configuration: envoy.Configuration) -> None:
@@ -609,9 +603,10 @@ def ejected_for_long(configuration: envoy.Configuration) -> None:
     cluster["outlier_detection"]["base_ejection_time"] = "300s"
 
 
-def health_checks(check: dict) -> dict:
-    """By these Envoy knows who is gone, and asks nobody who is."""
-    return {"health_checks": [HEALTH_TIMES | check]} | asking_the_gone_below(0)
+def health_checks() -> dict:
+    """Those of envoy.yaml, more often: by these Envoy knows who is gone, and asks nobody who is."""
+    [check] = envoy.Configuration().cluster("bbr")["health_checks"]
+    return {"health_checks": [check | HEALTH_TIMES]} | asking_the_gone_below(0)
 
 
 def asking_the_gone_below(percent: int) -> dict:
@@ -632,7 +627,7 @@ def as_istio_detects(name: str) -> dict:
         "base_ejection_time": chart["baseEjectionTime"],
         "max_ejection_percent": chart["maxEjectionPercent"],
     }
-    return {"outlier_detection": detection} | asking_the_gone_below(chart["minHealthPercent"])
+    return {"outlier_detection": detection, "health_checks": []} | asking_the_gone_below(chart["minHealthPercent"])
 
 
 def two_routers(configuration: envoy.Configuration, knowing: dict) -> None:

@@ -33,8 +33,8 @@ pub(crate) struct Transport {
     /// Folder with `tls.crt` and `tls.key`, taken up again when they change. Default: a self-signed certificate.
     #[arg(long, value_name = "FOLDER", env = "CERT_PATH")]
     cert_path: Option<PathBuf>,
-    /// Health on the ext_proc port too.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "SWITCH")]
+    /// Health on the ext_proc port too, where a gateway's own health check asks for it; the reference's default is `false`.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_name = "SWITCH")]
     health_checking: Switch,
 }
 
@@ -58,7 +58,7 @@ impl Transport {
 /// How much is logged, by the reference's number.
 #[derive(Debug, Args)]
 pub(crate) struct Logging {
-    /// The reference's log level: up to 3 is info, 4 is debug, 5 and more is trace; --log wins.
+    /// The reference's log level: up to 3 is info, 4 is debug (a line for each request), 5 and more is trace; --log wins.
     #[arg(long, value_name = "LEVEL", default_value_t = 2, allow_negative_numbers = true)]
     v: i32,
 }
