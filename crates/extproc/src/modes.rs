@@ -3,8 +3,11 @@
 use crate::grpc::{Code, Status};
 use crate::replies::Replies;
 use crate::session::Next;
-use crate::wire::{BodyResponse, BodySendMode, HttpBody, Phase, ProtocolConfiguration, Response};
+use crate::wire::{
+    BodyResponse, BodySendMode, HttpBody, HttpHeaders, Phase, ProtocolConfiguration, Response,
+};
 use journey::Now;
+use payload::{BodyHead, Media};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Duration;
@@ -65,6 +68,16 @@ impl Modes {
     pub(crate) fn may_end_early(&self) -> bool {
         self.response == BodyMode::Absent && !self.outlasts_the_response
     }
+
+    /// Whether these are the headers of a request with a body that would be read, and is not shown.
+    pub(crate) fn withhold_body_of(&self, headers: &HttpHeaders) -> bool {
+        if self.request != BodyMode::Absent || headers.end_of_stream {
+            return false;
+        }
+        let value = |name| headers.get(name).map(|value| &value[..]);
+        let head = BodyHead::new("", value("content-type"), value("content-encoding"));
+        value(":method") == Some(b"POST") && head.is_ok_and(|head| head.media != Media::Opaque)
+    }
 }
 
 fn of_no_use(mode: &str) -> Cow<'static, str> {
@@ -87,9 +100,27 @@ pub(crate) const RESPONSE_UNSEEN: &str = "processing_mode.response_body_mode of 
 /// How often the log is told of such settings, at most; every request shows them again.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// When the log was last told of a gateway whose settings cannot work.
+/// So many requests in a row from the first, of whose responses nothing was shown, are hardly clients that left.
+const UNSHOWN_MIN: u32 = 16;
+
+/// When the log was last told of a gateway whose settings cannot work, or are hardly meant.
 #[derive(Debug, Default)]
-pub(crate) struct Misset(Cell<Option<Now>>);
+pub(crate) struct Misset {
+    /// Its streams ended.
+    ended: Told,
+    /// Its requests' bodies are not shown.
+    withheld: Told,
+    /// Its responses are not shown.
+    unshown: Told,
+    /// Requests of which that is so, in a row from the first.
+    unshown_requests: Cell<u32>,
+    /// A response was shown, once.
+    shown: Cell<bool>,
+}
+
+/// When the log was last told of a thing.
+#[derive(Debug, Default)]
+struct Told(Cell<Option<Now>>);
 
 /// Whether the log is told again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,22 +129,60 @@ enum Telling {
     TooSoon,
 }
 
-impl Misset {
-    /// Ends a stream of such a gateway, which writes the message into its own log.
-    pub(crate) fn end(&self, message: impl Into<Cow<'static, str>>, now: Now) -> Next {
-        let message = message.into();
-        if self.telling(now) == Telling::Due {
-            tracing::warn!("{message}");
-        }
-        Next::End(Status::new(Code::InvalidArgument, message))
-    }
-
+impl Told {
     fn telling(&self, now: Now) -> Telling {
         if self.0.get().is_some_and(|told| now.since(told) < TOLD_EVERY) {
             return Telling::TooSoon;
         }
         self.0.set(Some(now));
         Telling::Due
+    }
+}
+
+impl Misset {
+    /// Ends a stream of such a gateway, which writes the message into its own log.
+    pub(crate) fn end(&self, message: impl Into<Cow<'static, str>>, now: Now) -> Next {
+        let message = message.into();
+        if self.ended.telling(now) == Telling::Due {
+            tracing::warn!("{message}");
+        }
+        Next::End(Status::new(Code::InvalidArgument, message))
+    }
+
+    /// Tells of a body that is not shown. The request goes on: a route may have been set so on purpose.
+    pub(crate) fn withheld(&self, what_follows: &'static str, now: Now) {
+        if self.withheld.telling(now) == Telling::Due {
+            tracing::warn!(
+                "processing_mode.request_body_mode of the gateway's ext_proc filter is NONE, Envoy's default: {what_follows}; \
+                 set it to FULL_DUPLEX_STREAMED, and request_trailer_mode to SEND, or to BUFFERED"
+            );
+        }
+    }
+
+    /// Something of a response was shown.
+    pub(crate) fn shown(&self) {
+        self.shown.set(true);
+    }
+
+    /// The stream of a request that was sent on has ended, and nothing of its response was shown: because its client left, or
+    /// because the gateway never shows any, which no message says.
+    pub(crate) fn ended_unshown(&self, now: Now) {
+        if self.unshown_so_often(now) == Telling::Due {
+            tracing::warn!(
+                requests = self.unshown_requests.get(),
+                "of no response anything was shown here yet; unless each client left before, set \
+                 processing_mode.response_header_mode of the gateway's ext_proc filter to SEND: without it nothing is learnt of \
+                 endpoints, and a request counts as in flight no longer than its stream lasts"
+            );
+        }
+    }
+
+    fn unshown_so_often(&self, now: Now) -> Telling {
+        if self.shown.get() {
+            return Telling::TooSoon;
+        }
+        self.unshown_requests.set(self.unshown_requests.get().saturating_add(1));
+        if self.unshown_requests.get() < UNSHOWN_MIN { Telling::TooSoon } else { self.unshown.telling(now) }
     }
 }
 
@@ -130,6 +199,7 @@ pub(crate) fn pass(mode: BodyMode, phase: Phase, body: HttpBody, replies: &mut R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spoken::http_headers;
 
     #[test]
     fn a_body_mode_that_cannot_work_is_answered_with_the_setting_that_is_to_be_changed() {
@@ -149,10 +219,37 @@ mod tests {
 
     #[test]
     fn the_log_is_told_of_settings_that_cannot_work_once_a_minute() {
-        let misset = Misset::default();
-        let at = |seconds| Now::default().plus(Duration::from_secs(seconds));
-        let told = [0, 0, 1, 59, 60, 61, 119, 500].map(|seconds| misset.telling(at(seconds)));
+        let told = Told::default();
+        let told = [0, 0, 1, 59, 60, 61, 119, 500].map(|seconds| told.telling(at(seconds)));
         use Telling::{Due, TooSoon};
         assert_eq!(told, [Due, TooSoon, TooSoon, TooSoon, Due, TooSoon, TooSoon, Due]);
+    }
+
+    #[test]
+    fn responses_that_are_never_shown_are_told_of_and_clients_that_left_are_not() {
+        let misset = Misset::default();
+        for _ in 1..UNSHOWN_MIN {
+            assert_eq!(misset.unshown_so_often(at(0)), Telling::TooSoon);
+        }
+        assert_eq!(misset.unshown_so_often(at(0)), Telling::Due);
+        assert_eq!(misset.unshown_so_often(at(59)), Telling::TooSoon);
+        assert_eq!(misset.unshown_so_often(at(60)), Telling::Due);
+        misset.shown();
+        assert_eq!(misset.unshown_so_often(at(600)), Telling::TooSoon);
+    }
+
+    #[test]
+    fn a_body_that_would_be_read_is_withheld_in_mode_none_and_no_other() {
+        let none = Modes { request: BodyMode::Absent, ..Modes::both(BodyMode::Streamed) };
+        let post = |content_type| http_headers(&[(":method", "POST"), ("content-type", content_type)], false);
+        assert!(none.withhold_body_of(&post("application/json")));
+        assert!(!Modes::both(BodyMode::Streamed).withhold_body_of(&post("application/json")));
+        assert!(!none.withhold_body_of(&post("image/png")));
+        assert!(!none.withhold_body_of(&http_headers(&[(":method", "POST")], true)));
+        assert!(!none.withhold_body_of(&http_headers(&[(":method", "GET")], false)));
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now::default().plus(Duration::from_secs(seconds))
     }
 }

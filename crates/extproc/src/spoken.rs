@@ -158,7 +158,7 @@ fn config(mode: BodySendMode) -> ProtocolConfiguration {
     ProtocolConfiguration { request_body_mode: mode, response_body_mode: mode, ..Default::default() }
 }
 
-fn http_headers(headers: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
+pub(crate) fn http_headers(headers: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
     let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
     let headers = headers.iter().map(|(name, value)| HeaderValue::raw(copy(name), copy(value)));
     HttpHeaders { headers: Some(HeaderMap { headers: headers.collect() }), end_of_stream }

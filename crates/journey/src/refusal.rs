@@ -67,7 +67,7 @@ pub enum Refusal {
         headers_max: usize,
     },
     /// The body comes in drops.
-    #[error("the request body comes too slowly: {received} bytes in {}s, of late fewer than {rate_min} a second", after.as_secs_f32())]
+    #[error("the request body comes too slowly: {received} bytes in {}s, of late fewer than {rate_min} a second", tenths(*after))]
     BodySlow {
         /// Bytes received.
         received: u64,
@@ -285,6 +285,11 @@ pub enum Cause {
     /// The subset hint leaves none.
     #[error("none of them stands in x-gateway-destination-endpoint-subset")]
     Subset,
+}
+
+/// A time that was measured, in seconds: a reader has no use for more than its tenths.
+fn tenths(time: Duration) -> f32 {
+    (time.as_secs_f32() * 10.0).round() / 10.0
 }
 
 /// Models that a message lists; the rest are counted.

@@ -102,8 +102,10 @@ impl Load {
         }
         findings.extend(ignored.finding());
         findings.extend(refused::duplicates(files.clone().map(|(file, _)| file)));
-        let nothing =
-            store == Store::default() && !findings.iter().any(|f| f.effect() == Effect::FileRefused);
+        // A router goes without: ConfigMaps come and go with adapters.
+        let nothing = *audience != Audience::BodyBasedRouter
+            && store == Store::default()
+            && !findings.iter().any(|f| f.effect() == Effect::FileRefused);
         findings.extend(paths.first().filter(|_| nothing).map(|first| nothing_in(first, paths)));
         let refused = Refused::of(files.map(|(file, _)| file));
         findings.extend(references::check(&store, &places, &refused, audience));

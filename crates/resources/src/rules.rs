@@ -91,7 +91,7 @@ const UNSERVED: &[Rule] = &[
     ("no-backend", "a rule has no backendRef and does not redirect: 500"),
     ("no-listener", "all listeners are of protocols that are not served: `run` does not start"),
     ("no-weight", "all backendRefs of a rule have weight 0: 500"),
-    ("nothing-declared", "there is no object at all: `run` does not start"),
+    ("nothing-declared", "there is no object at all: `run` does not start, and `bbr` misses none"),
     ("parameters-not-read", "a Gateway's parametersRef names no ConfigMap: it has no effect"),
     ("parent-not-found", "a parentRef names a Gateway that is not declared: the route does not attach"),
     ("pool-not-found", "a poolRef names an InferencePool that is not declared: it has no effect"),

@@ -1,7 +1,7 @@
 //! Every rule of `check`, each by a manifest that breaks it: what is said, of which field, on which line.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use resources::{Finding, Severity, check};
+use resources::{Audience, Finding, Folder, Severity, check};
 
 /// What a finding says, without its words.
 type Said = (Severity, &'static str, String, u32);
@@ -671,6 +671,13 @@ fn a_file_without_an_object_is_a_warning_where_others_have_some() {
     );
     let codes: Vec<_> = of_files(&[("a.yaml", b""), ("b.yaml", b"")]).iter().map(|f| f.code).collect();
     assert_eq!(codes, ["nothing-declared"]);
+}
+
+#[test]
+fn a_body_based_router_misses_nothing_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |audience| Folder::new(&[folder.path().to_owned()]).read_by(audience).load().findings.len();
+    assert_eq!((of(Audience::Gateway), of(Audience::BodyBasedRouter)), (1, 0));
 }
 
 #[test]

@@ -28,6 +28,16 @@ impl BaseModels {
         models
     }
 
+    /// Of how many models one is known.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether of none is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The base model of a model: of an adapter its base, of a base itself.
     pub(crate) fn get(&self, model: &str) -> Option<&Bytes> {
         self.0.get(model.trim())

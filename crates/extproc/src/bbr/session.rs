@@ -20,12 +20,18 @@ use crate::wire::{
 };
 use bytes::Bytes;
 use http::StatusCode;
-use journey::headers::BASE_MODEL_NAME;
+use journey::headers::{BASE_MODEL_NAME, REQUEST_ID};
 use journey::{BodyArriving, Now, Refusal};
 use payload::{BodyHead, Budget, Dialect, Fed, Gathering, Limits, Media, RequestParser, Share, Spent};
 use std::rc::Rc;
 use std::sync::Arc;
 use telemetry::{BbrPlugin, Routed};
+
+/// What follows where bodies are not shown.
+const MODEL_WITHHELD: &str = "the bodies of requests are not shown here, so that no X-Gateway-Model-Name is set, and no route that asks for it matches";
+
+/// Of a request's id so many bytes are logged; Envoy's have 36.
+const ID_BYTES_MAX: usize = 64;
 
 /// One stream.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub struct BbrSession {
     modes: Modes,
     state: State,
     response_begun: bool,
+    /// What the log calls the request, if it is told of single ones.
+    id: Option<Box<str>>,
 }
 
 /// How far a request has come.
@@ -78,7 +86,7 @@ struct Unanswered {
 impl BbrSession {
     pub(crate) fn new(bbr: Rc<Bbr>) -> BbrSession {
         let modes = Modes::both(bbr.settings.body_mode);
-        BbrSession { bbr, modes, state: State::New, response_begun: false }
+        BbrSession { bbr, modes, state: State::New, response_begun: false, id: None }
     }
 
     fn request_headers(&mut self, headers: &HttpHeaders, now: Now, replies: &mut Replies) -> Next {
@@ -128,8 +136,20 @@ impl BbrSession {
         Next::Continue
     }
 
+    /// Prepares what the log is told of the request.
+    fn tell_of(&mut self, headers: &HttpHeaders, now: Now) {
+        if self.modes.withhold_body_of(headers) {
+            self.bbr.misset.withheld(MODEL_WITHHELD, now);
+        }
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let id = headers.get(REQUEST_ID.as_str()).map(|id| &id[..id.len().min(ID_BYTES_MAX)]);
+            self.id = id.map(|id| String::from_utf8_lossy(id).into());
+        }
+    }
+
     /// Answers the headers of a request whose body is not read.
     fn let_go(&mut self, mut head: Unanswered, replies: &mut Replies) -> Next {
+        tracing::debug!(id = self.id.as_deref(), "passed on unread");
         head.answer(&self.bbr, Found::default(), None, replies);
         self.state = State::Passing;
         Next::Continue
@@ -169,6 +189,7 @@ impl BbrSession {
             if self.bbr.settings.pass_on == PassOn::Early
                 && let Some(found) = Found::early(&reading.parser)
             {
+                tracing::debug!(id = self.id.as_deref(), model = found.model(), "routed");
                 reading.head.answer(&self.bbr, found, None, replies);
                 if let Some(held) = reading.held.take() {
                     pass_held(held, replies);
@@ -195,6 +216,9 @@ impl BbrSession {
         self.bbr.counts.add(Routed::Success);
         let found = Found::of(&request);
         self.bbr.count_missed(found);
+        if held.is_some() || self.modes.request != BodyMode::Streamed {
+            tracing::debug!(id = self.id.as_deref(), model = found.model(), "routed");
+        }
         if self.modes.request != BodyMode::Streamed {
             // A body that never came has no answer; nor has it a model.
             if last.is_some() {
@@ -216,7 +240,9 @@ impl BbrSession {
     }
 
     fn refuse(&mut self, refusal: &Refusal, dialect: Dialect, replies: &mut Replies) -> Next {
-        self.bbr.counts.add(Routed::Refused);
+        let (reason, status) = (refusal.reason(), refusal.status().as_u16());
+        tracing::debug!(id = self.id.as_deref(), reason, status, "refused: {refusal}");
+        self.bbr.counts.refused(reason);
         if refusal.status() == StatusCode::BAD_REQUEST {
             self.bbr.counts.add(Routed::NotParsed);
         }
@@ -244,7 +270,10 @@ impl Session for BbrSession {
             }
         }
         match message.request {
-            Some(Request::RequestHeaders(headers)) => return self.request_headers(&headers, now, replies),
+            Some(Request::RequestHeaders(headers)) => {
+                self.tell_of(&headers, now);
+                return self.request_headers(&headers, now, replies);
+            }
             Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
             Some(Request::RequestTrailers(_)) if matches!(self.state, State::Over) => {}
             Some(Request::RequestTrailers(_)) => {

@@ -32,6 +32,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// What follows where bodies are not shown.
+const PROMPT_WITHHELD: &str = "the bodies of requests are not shown here, so that they are picked for by load alone, without model and prompt";
+
 /// By which conformance tests choose an endpoint.
 const TEST_SELECTION: &str = "test-epp-endpoint-selection";
 
@@ -292,6 +295,9 @@ impl EppSession {
         let Some(account) = &self.account else { return };
         let Some(flight) = account.flight() else { return };
         let endpoints = destination(flight);
+        let record = &account.record;
+        let (pool, model) = (record.backend.as_deref(), record.model.as_ref().map(|model| &*model.0));
+        tracing::debug!(id = %record.id, pool, model, endpoints, "picked");
         let mut mutation = HeaderMutation::default();
         mutation.set(self.epp.settings.destination_key.as_bytes().to_vec(), endpoints.clone());
         if let Some(id) = &told.new_id {
@@ -397,6 +403,9 @@ impl EppSession {
         let mut dialect = Dialect::Other;
         if let Some(mut account) = self.account.take() {
             dialect = account.record.dialect;
+            let (id, pool) = (&account.record.id, account.record.backend.as_deref());
+            let (reason, status) = (refusal.reason(), refusal.status().as_u16());
+            tracing::debug!(%id, pool, reason, status, "refused: {refusal}");
             account.refused(refusal);
         }
         replies.send(&immediate(refusal, dialect));
@@ -408,6 +417,9 @@ impl Drop for EppSession {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.epp.telemetry.panicked();
+        }
+        if self.account.is_some() && matches!(self.state, State::Sent) && !self.response_begun {
+            self.epp.misset.ended_unshown(self.epp.clock.now());
         }
     }
 }
@@ -426,6 +438,7 @@ impl Session for EppSession {
             && step.is_of_response()
         {
             self.response_begun = true;
+            self.epp.misset.shown();
             if matches!(self.state, State::Reading(_)) {
                 // In BUFFERED mode its headers were answered.
                 self.state = if self.modes.request == BodyMode::Streamed { State::Over } else { State::Sent };
@@ -433,6 +446,9 @@ impl Session for EppSession {
         }
         match message.request {
             Some(Request::RequestHeaders(headers)) => {
+                if self.modes.withhold_body_of(&headers) {
+                    self.epp.misset.withheld(PROMPT_WITHHELD, now);
+                }
                 return self.request_headers(&headers, message.metadata_context, now, replies);
             }
             Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),

@@ -155,3 +155,10 @@ fn a_request_without_a_model_is_told_what_it_lacks() {
 fn a_content_type_is_repeated_only_so_far() {
     assert_eq!(content_type_told(&[b'a'; 100]).len(), CONTENT_TYPE_TOLD_MAX);
 }
+
+#[test]
+fn a_time_that_was_measured_is_told_in_tenths_of_a_second() {
+    let told = |after| Refusal::BodySlow { received: 52, after, rate_min: 1024 }.to_string();
+    assert!(told(Duration::from_micros(2_008_796)).contains("52 bytes in 2s, of late"));
+    assert!(told(Duration::from_millis(31_550)).contains("52 bytes in 31.6s, of late"));
+}

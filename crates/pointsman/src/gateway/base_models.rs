@@ -26,6 +26,9 @@ impl BaseModelMaps {
         }
         let (folder, load, mut told) = read(config, Audience::BodyBasedRouter)?;
         take_up(&models, &load, namespace.as_deref());
+        if models.load().is_empty() {
+            tell(&models);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Thread)?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -71,6 +74,11 @@ fn take_up(models: &ArcSwap<BaseModels>, load: &Load, namespace: Option<&str>) {
     let new = BaseModels::of(load.store.config_maps.values(), namespace);
     if **models.load() != new {
         models.store(Arc::new(new));
-        tracing::info!("the base models of adapters have been read");
+        tell(models);
     }
+}
+
+/// How many are known: at a start also where there are none.
+fn tell(models: &ArcSwap<BaseModels>) {
+    tracing::info!(models = models.load().len(), "the base models of adapters have been read");
 }

@@ -66,6 +66,7 @@ pub(crate) struct Picker {
 impl Picker {
     /// Reads the manifests, binds every port, and serves.
     pub(crate) fn start(settings: PickerSettings) -> Result<Picker, StartError> {
+        settings.warn_of_short_ages();
         let world = Arc::new(World::new(settings.of_world(), Clock::start()));
         let (folder, load, told) = read(&settings.world.config, settings.audience())?;
         world.apply(load);
@@ -159,6 +160,32 @@ impl PickerSettings {
         })
     }
 
+    /// Tells of ages that a report has before the next one comes.
+    fn warn_of_short_ages(&self) {
+        let interval = self.scrape.interval;
+        for (setting, seconds) in self.short_ages() {
+            tracing::warn!(
+                "{setting} is {seconds}s, and a report of a model server is {}s old before the next one comes (--refresh-metrics-interval): \
+                 for part of the time none counts",
+                interval.as_secs_f32()
+            );
+        }
+    }
+
+    /// The ages up to which a report counts, where they are too short for that.
+    fn short_ages(&self) -> impl Iterator<Item = (&'static str, f32)> {
+        let of_detector = match self.of_world().admission.detector {
+            SaturationDetector::Utilization(detector) => Some(detector.metrics_staleness_threshold_seconds),
+            SaturationDetector::NoRoom(detector) => detector.report_age_seconds_max,
+            SaturationDetector::Concurrency(_) => None,
+        };
+        let of_picks = ("--metrics-staleness-threshold", self.reports_fresh.as_secs_f32());
+        let of_detector =
+            of_detector.map(|seconds| ("metricsStalenessThreshold of the saturation detector", seconds));
+        let interval = self.scrape.interval.as_secs_f32();
+        [of_picks].into_iter().chain(of_detector).filter(move |(_, seconds)| *seconds <= interval)
+    }
+
     fn scrape(&self) -> ScrapeSettings {
         let mut scrape = self.scrape.clone();
         scrape.engines = self.configured.as_ref().map_or(Vec::new(), |configured| configured.engines.clone());
@@ -227,43 +254,56 @@ mod tests {
     use crate::gateway::GatewaySettings;
     use scheduling::config::{TestPlugins, read};
 
+    /// Of a file that ends so.
+    fn settings(rest: &str) -> PickerSettings {
+        let head = "apiVersion: inference.networking.x-k8s.io/v1alpha1\nkind: EndpointPickerConfig\n";
+        let text = format!("{head}plugins: [{{type: queue-scorer}}]\n{rest}");
+        let world = GatewaySettings::of_folder("manifests".into(), ([127, 0, 0, 1], 0).into(), true).world;
+        PickerSettings {
+            world,
+            configured: Some(read(&text, TestPlugins::Refused).expect("a sound file")),
+            endpoints_max: 1,
+            scrape: ScrapeSettings::default(),
+            reports_fresh: Duration::from_secs(2),
+            report_age_max: None,
+            own_pool: None,
+            ports: Vec::new(),
+            health_port: 0,
+            metrics_port: 0,
+            tls: None,
+            health_on_process_ports: false,
+            epp: EppSettings {
+                test_plugins: TestPlugins::Refused,
+                pools: Vec::new(),
+                destination_key: "".into(),
+                destination_namespace: "".into(),
+                subset_hint: extproc::epp::SubsetHint::Obeyed,
+                body_bytes_max: 1,
+                body_pace: extproc::Settings::default().body_pace(),
+            },
+            door: extproc::Settings::default(),
+        }
+    }
+
     #[test]
     fn a_file_without_a_saturation_detector_has_the_references() {
-        let of = |rest: &str| {
-            let head = "apiVersion: inference.networking.x-k8s.io/v1alpha1\nkind: EndpointPickerConfig\n";
-            let text = format!("{head}plugins: [{{type: queue-scorer}}]\n{rest}");
-            let world =
-                GatewaySettings::of_folder("manifests".into(), ([127, 0, 0, 1], 0).into(), true).world;
-            let settings = PickerSettings {
-                world,
-                configured: Some(read(&text, TestPlugins::Refused).expect("a sound file")),
-                endpoints_max: 1,
-                scrape: ScrapeSettings::default(),
-                reports_fresh: Duration::from_secs(2),
-                report_age_max: None,
-                own_pool: None,
-                ports: Vec::new(),
-                health_port: 0,
-                metrics_port: 0,
-                tls: None,
-                health_on_process_ports: false,
-                epp: EppSettings {
-                    test_plugins: TestPlugins::Refused,
-                    pools: Vec::new(),
-                    destination_key: "".into(),
-                    destination_namespace: "".into(),
-                    subset_hint: extproc::epp::SubsetHint::Obeyed,
-                    body_bytes_max: 1,
-                    body_pace: extproc::Settings::default().body_pace(),
-                },
-                door: extproc::Settings::default(),
-            };
-            settings.of_world().admission.detector
-        };
+        let of = |rest: &str| settings(rest).of_world().admission.detector;
         let default = UtilizationDetector::default();
         let fresh = UtilizationDetector { metrics_staleness_threshold_seconds: 2.0, ..default };
         assert_eq!(of(""), SaturationDetector::Utilization(fresh));
         let told = UtilizationDetector { queue_depth_threshold: 9, ..default };
         assert_eq!(of("saturationDetector: {queueDepthThreshold: 9}"), SaturationDetector::Utilization(told));
+    }
+
+    #[test]
+    fn an_age_that_every_report_has_before_the_next_comes_is_told() {
+        let of = |rest: &str| {
+            let mut settings = settings(rest);
+            settings.scrape.interval = Duration::from_millis(50);
+            settings.short_ages().map(|(_, seconds)| seconds).collect::<Vec<_>>()
+        };
+        assert_eq!(of("saturationDetector: {metricsStalenessThreshold: 10ms}"), [0.01]);
+        assert_eq!(of("saturationDetector: {metricsStalenessThreshold: 51ms}"), [0.0; 0]);
+        assert_eq!(of(""), [0.0; 0]);
     }
 }

@@ -202,7 +202,7 @@ fn check_and_who_runs_with_the_manifests_tell_the_same() {
         let bbr = [&["bbr", "--config", path][..], &FREE_PORTS].concat();
         let bbr = of_log(&logged_at_start(&bbr));
         let missed: Vec<_> = expected.difference(&bbr).map(|told| &*told.2).collect();
-        let of_gateways = ["no-listener", "gateway-without-route", "pool-without-route"];
+        let of_gateways = ["no-listener", "nothing-declared", "gateway-without-route", "pool-without-route"];
         assert!(
             bbr.is_subset(&expected) && missed.iter().all(|code| of_gateways.contains(code)),
             "{missed:?}"

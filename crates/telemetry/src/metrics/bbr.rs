@@ -7,6 +7,7 @@ use super::families::{
 };
 use super::text::{Page, commit};
 use payload::Field;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,9 +23,7 @@ pub const BODIES_PER_SAMPLE: u64 = 256;
 pub enum Routed {
     /// It went on, with or without a model.
     Success,
-    /// It was refused.
-    Refused,
-    /// It was refused because its body is no JSON object, or its model no text; counted beside `Refused`.
+    /// It was refused because its body is no JSON object, or its model no text; counted beside [`BbrCounts::refused`].
     NotParsed,
 }
 
@@ -72,7 +71,9 @@ impl BbrPlugin {
 /// The counts of a body-based router.
 #[derive(Debug)]
 pub struct BbrCounts {
-    routed: [AtomicU64; 3],
+    routed: [AtomicU64; 2],
+    /// By the reason. Locked for one refusal, and for a scrape.
+    refused: Mutex<BTreeMap<&'static str, u64>>,
     /// The model, then those that were asked for.
     fields: Vec<FieldCounts>,
     /// What each plugin is called.
@@ -113,7 +114,13 @@ impl BbrCounts {
     ) -> BbrCounts {
         let fields = std::iter::once("model").chain(asked).map(FieldCounts::of).collect();
         let took = plugins.iter().map(|_| Summed::new(BBR_PLUGIN_DURATION.bounds)).collect();
-        BbrCounts { routed: Default::default(), fields, plugins, took: Mutex::new(took) }
+        BbrCounts {
+            routed: Default::default(),
+            refused: Mutex::default(),
+            fields,
+            plugins,
+            took: Mutex::new(took),
+        }
     }
 
     /// This happened once more.
@@ -124,6 +131,16 @@ impl BbrCounts {
     /// How often this happened.
     pub fn get(&self, what: Routed) -> u64 {
         self.routed[what as usize].load(Relaxed)
+    }
+
+    /// A request was refused for this reason, one of the table of refusals.
+    pub fn refused(&self, reason: &'static str) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    /// How often requests were refused, by the reason.
+    pub fn get_refused(&self) -> BTreeMap<&'static str, u64> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A field went to no header.
@@ -175,7 +192,7 @@ impl BbrCounts {
         for ((plugin, name), took) in self.plugins.iter().zip(&took) {
             page.histogram(&BBR_PLUGIN_DURATION, &[EXTENSION_POINT, plugin.name(), name], took);
         }
-        page.one(&BBR_REFUSED, self.get(Routed::Refused));
+        page.many(&BBR_REFUSED, self.get_refused());
         page.head(&BBR_INFO);
         page.sample(&BBR_INFO, &[commit(), env!("CARGO_PKG_VERSION")], 1);
         page.into_text()
@@ -189,9 +206,10 @@ mod tests {
     #[test]
     fn the_page_has_the_references_names() {
         let counts = BbrCounts::default();
-        for what in [Routed::Success, Routed::Refused, Routed::NotParsed] {
+        for what in [Routed::Success, Routed::NotParsed] {
             counts.add(what);
         }
+        counts.refused("not_json");
         for miss in [FieldMiss::NotFound, FieldMiss::Empty, FieldMiss::ControlCharacter] {
             counts.missed(Field::Model, miss);
         }
@@ -204,7 +222,7 @@ mod tests {
             r#"pointsman_bbr_body_field_skipped_total{field="model",reason="control_character"} 1"#,
             "bbr_model_not_in_body_total 2",
             "bbr_model_not_parsed_total 1",
-            "pointsman_bbr_refused_total 1",
+            r#"pointsman_bbr_refused_total{reason="not_json"} 1"#,
             r#"bbr_plugin_duration_seconds_bucket{extension_point="request",plugin_type="body-field-to-header",plugin_name="body-field-to-header",le="0.0001"} 0"#,
             r#"bbr_plugin_duration_seconds_bucket{extension_point="request",plugin_type="body-field-to-header",plugin_name="body-field-to-header",le="0.0002"} 1"#,
             r#"bbr_plugin_duration_seconds_count{extension_point="request",plugin_type="base-model-to-header",plugin_name="base-model-to-header"} 0"#,

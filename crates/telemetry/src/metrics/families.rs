@@ -279,8 +279,8 @@ families! {
         "[ALPHA] Of `pointsman bbr`: requests refused because their body is no JSON object, or its model no text; by its name up to v1.4.");
     BBR_PLUGIN_DURATION = histogram("bbr_plugin_duration_seconds", PLUGIN, "seconds", DECISION,
         "[ALPHA] Of `pointsman bbr`: time in reading a body's fields, all of them in one pass, and in looking its base model up, of one body in 256 of each thread.");
-    BBR_REFUSED = counter("pointsman_bbr_refused_total", &[],
-        "Of `pointsman bbr`: requests refused because their body cannot be read.");
+    BBR_REFUSED = counter("pointsman_bbr_refused_total", &["reason"],
+        "Of `pointsman bbr`: requests refused because their body cannot be read, by the reason.");
     BBR_INFO = gauge("bbr_info", &["commit", "build_ref"], "",
         "[ALPHA] Of `pointsman bbr`: always 1; the labels tell the build.");
 }

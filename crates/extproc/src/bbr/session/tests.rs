@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use journey::BodyPace;
 use payload::{Budget, FIELD_VALUE_BYTES_MAX, Field};
 use resources::Folder;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::{BODIES_PER_SAMPLE, BbrCounts, FieldMiss};
@@ -81,7 +82,8 @@ fn a_duplicate_model_or_broken_json_ends_the_request_before_its_body_is_whole() 
         assert_eq!(stream.body(r#"{"model":"a","#, false).len(), 2);
         assert_eq!(stream.body(rest, true), [format!("immediate 400 {reason}"), "end Ok".to_owned()]);
     }
-    assert_eq!((counts.get(Routed::Refused), counts.get(Routed::NotParsed)), (3, 3));
+    let refused = BTreeMap::from([("model_twice", 1), ("not_json", 2)]);
+    assert_eq!((counts.get_refused(), counts.get(Routed::NotParsed)), (refused, 3));
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn a_conversation_goes_on_before_its_first_word() {
     let mut offered = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
     offered.headers(&[CHAT[0], CHAT[1], ("upgrade", "h2c")], false);
     assert_eq!(offered.body(r#"{"model":"m","#, false)[0], "headers anew x-gateway-model-name=m");
-    assert_eq!(counts.get(Routed::Refused), 0);
+    assert!(counts.get_refused().is_empty());
 }
 
 #[test]
@@ -264,7 +266,8 @@ fn a_body_that_stalls_while_it_is_held_is_refused_in_time() {
     stream.body("{", false);
     assert_eq!(stream.session.deadline(), Some(Now(5).plus(STALL)));
     assert_eq!(stream.wait(), ["immediate 408 body_stalled", "end Ok"]);
-    assert_eq!((counts.get(Routed::Refused), counts.get(Routed::NotParsed)), (1, 0));
+    let refused = BTreeMap::from([("body_stalled", 1)]);
+    assert_eq!((counts.get_refused(), counts.get(Routed::NotParsed)), (refused, 0));
 }
 
 #[test]
