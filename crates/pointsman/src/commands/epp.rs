@@ -1,6 +1,7 @@
 //! `pointsman epp`: the endpoint picker behind an Envoy-based gateway.
 
 use super::Done;
+use super::environment::note_of_picker;
 use super::model_servers::ModelServers;
 use super::sim::stopped;
 use super::stand_in::{Logging, Meaningless, Switch, Transport};
@@ -255,6 +256,7 @@ impl OfReference {
         {
             tracing::warn!(flag, "this flag of the reference means nothing here: {why}");
         }
+        note_of_picker();
     }
 }
 

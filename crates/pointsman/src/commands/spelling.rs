@@ -86,10 +86,10 @@ fn is_switch_value(word: &OsString) -> bool {
     word.to_str().is_some_and(|word| Switch::from_str(word, false).is_ok())
 }
 
-/// Tells in `error` what may have been meant by the argument that clap did not know.
+/// Tells in `error` what may have been meant by the argument that clap did not know or could not read.
 pub(crate) fn hint(mut error: clap::Error, arguments: &[OsString], command: &clap::Command) -> clap::Error {
     if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
-        return name_the_variable(error, arguments, command);
+        return name_the_variable(tell_quotes(error), arguments, command);
     }
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
@@ -98,6 +98,17 @@ pub(crate) fn hint(mut error: clap::Error, arguments: &[OsString], command: &cla
     let arguments = arguments.iter().filter_map(|argument| argument.to_str());
     let Some((written, tip)) = slip(unknown, &arguments.collect::<Vec<_>>(), command) else { return error };
     error.insert(ContextKind::InvalidArg, ContextValue::String(written));
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+    error
+}
+
+/// Tells of quotes that were meant for a shell or for YAML, and became a part of the value: the reference's chart writes
+/// `--total-queued-requests-metric="sglang:num_queue_reqs"` as one plain word of YAML, which keeps them.
+fn tell_quotes(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return error };
+    let within = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    let Some(within) = within.filter(|within| !within.is_empty()) else { return error };
+    let tip = format!("the quotes are a part of the value: write {within} without them");
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
     error
 }
@@ -330,6 +341,27 @@ mod tests {
             let arguments: Vec<&str> = line.split(' ').collect();
             let told = slip(unknown, &arguments, &crate::Cli::command()).map(|(_, tip)| tip);
             assert_eq!(told.as_deref(), tip, "{line}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_became_a_part_of_a_value_are_told() {
+        let known = crate::Cli::command();
+        for (flag, told) in [
+            (
+                "--total-queued-requests-metric=\"sglang:num_queue_reqs\"",
+                "write sglang:num_queue_reqs without them",
+            ),
+            ("--model-server-metrics-path='/metrics'", "write /metrics without them"),
+            ("--total-queued-requests-metric=a b", "names no metric"),
+        ] {
+            let line = ["pointsman", "epp", "--config", "x", "--pool-name", "p", flag].map(OsString::from);
+            let error = known.clone().try_get_matches_from(&line).unwrap_err();
+            let said = hint(error, &line, &known).to_string();
+            assert!(
+                said.contains(told) && said.contains("without them") == flag.ends_with(['"', '\'']),
+                "{said}"
+            );
         }
     }
 

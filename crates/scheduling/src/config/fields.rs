@@ -133,7 +133,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// A number.
+    /// A number. A range that begins with the smallest positive number is of those above 0.
     pub(super) fn number(
         &mut self,
         tree: &'t Tree,
@@ -149,11 +149,11 @@ impl<'t> Reader<'t> {
         };
         let within = number.filter(|number| range.contains(number));
         if within.is_none() {
-            let (least, most) = range.into_inner();
-            self.problem(
-                &path.then(name),
-                format!("must be a number from {least} to {most}, and is {}", value.what()),
-            );
+            let range = match range.into_inner() {
+                (f64::MIN_POSITIVE, most) => format!("above 0, up to {most}"),
+                (least, most) => format!("from {least} to {most}"),
+            };
+            self.problem(&path.then(name), format!("must be a number {range}, and is {}", value.what()));
         }
         within
     }

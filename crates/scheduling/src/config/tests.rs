@@ -411,6 +411,12 @@ fn saturation_is_detected_as_any_release_says() {
         "must be a whole number",
     );
     refused(
+        "saturationDetector: {kvCacheUtilThreshold: 2}",
+        3,
+        "saturationDetector.kvCacheUtilThreshold",
+        "must be a number above 0, up to 1, and is the number 2",
+    );
+    refused(
         "saturationDetector: {metricsStalenessThreshold: fast}",
         3,
         "saturationDetector.metricsStalenessThreshold",
