@@ -42,6 +42,7 @@ bbr-healthcheck
 {{- $own := dict "grpc-port" "bbr.port" "grpc-health-port" "bbr.healthCheckPort" "metrics-port" "bbr.metricsPort" "lame-duck" "bbr.lameDuck" "plugin" "bbr.plugins" "tracing" "bbr.tracing.enabled" "streaming" "nothing: the gateway streams" -}}
 {{- include "program.validateFlags" (dict "flags" .Values.bbr.flags "place" "bbr.flags" "command" "pointsman bbr" "known" (.Files.Get "flags.yaml") "own" $own) -}}
 {{- include "program.validatePorts" (list (list "bbr.port" .Values.bbr.port) (list "bbr.healthCheckPort" .Values.bbr.healthCheckPort) (list "bbr.metricsPort" .Values.bbr.metricsPort)) -}}
+{{- include "program.validateImage" (dict "image" (include "bbr.image" .) "place" "bbr.image") -}}
 {{- include "bbr.validatePlugins" . -}}
 {{- $filter := .Values.provider.istio.envoyFilter -}}
 {{- if and (eq $filter.operation "INSERT_AFTER") (not $filter.anchorSubFilter) -}}

@@ -21,8 +21,11 @@ none that the chart sets by another value, as `own` says; and its value is of th
 */ -}}
 {{- define "program.validateFlags" -}}
 {{- $known := fromYaml .known -}}
+{{- if kindIs "slice" .flags -}}
+{{- fail (printf "%s is a list, as up to GAIE v1.1: write names and values, `v: 1` in the place of `- {name: v, value: 1}`" .place) -}}
+{{- end -}}
 {{- $whole := list "^[0-9]+$" "a whole number" -}}
-{{- $kinds := dict "COUNT" $whole "BYTES" $whole "REQUESTS" $whole "PORT" $whole "LEVEL" (list "^-?[0-9]+$" "a whole number") "FRACTION" (list "^[0-9]*[.]?[0-9]+$" "a number from 0 to 1") "DURATION" (list "^([0-9]{1,5}(h|m|s|ms)){1,4}$" "a time such as 30s or 1m30s, in whole h, m, s and ms") "SWITCH" (list "^(1|0|t|f|T|F|true|false|True|False|TRUE|FALSE)$" "true or false") "ALONE" (list "^true$" "true, or leave it out") -}}
+{{- $kinds := dict "COUNT" $whole "BYTES" $whole "REQUESTS" $whole "PORT" $whole "ENDPOINTS" (list "^[1-4]$" "a whole number from 1 to 4") "LEVEL" (list "^-?[0-9]+$" "a whole number") "FRACTION" (list "^(0?[.][0-9]+|0|1([.]0+)?)$" "a number from 0 to 1") "DURATION" (list "^([0-9]{1,5}(h|m|s|ms)){1,4}$" "a time such as 30s or 1m30s, in whole h, m, s and ms") "SWITCH" (list "^(1|0|t|f|T|F|true|false|True|False|TRUE|FALSE)$" "true or false") "ALONE" (list "^true$" "true, or leave it out") -}}
 {{- range $name, $value := .flags -}}
 {{- $flag := include "program.flagName" $name -}}
 {{- with get $.own $flag }}{{ fail (printf "%s.%s: set %s instead" $.place $name .) }}{{ end -}}
@@ -31,6 +34,13 @@ none that the chart sets by another value, as `own` says; and its value is of th
 {{- with get $kinds (get $known $flag) -}}
 {{- if not (regexMatch (first .) $text) }}{{ fail (printf "%s.%s is %s: it must be %s" $.place $name $text (last .)) }}{{ end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The image is no other program's: a file of the reference's values names the reference's, which takes other arguments and ends at once. */ -}}
+{{- define "program.validateImage" -}}
+{{- if regexMatch "^registry[.]k8s[.]io/|(^|/)(gateway-api-inference-extension/(epp|lwepp|bbr)|llm-d-[^/]*)(:|@|$)" .image -}}
+{{- fail (printf "%s names %s, which is another program: this chart runs Pointsman; remove %s from your values, or name Pointsman's image there" .place .image .place) -}}
 {{- end -}}
 {{- end -}}
 

@@ -66,7 +66,7 @@ pub(crate) struct EppCommand {
     /// Endpoints named for each request, best first, joined by commas: the gateway goes to the next where one fails. From 1
     /// to 4; a config says it with `maxNumOfEndpoints` instead. Default as the reference's: an Envoy cluster of the type
     /// `ORIGINAL_DST` reads one address. Where the gateway takes lists (`override_host`: Istio, kgateway …), take more.
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=ENDPOINTS_MAX as i64), env = "POINTSMAN_ENDPOINTS_MAX")]
+    #[arg(long, value_name = "ENDPOINTS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=ENDPOINTS_MAX as i64), env = "POINTSMAN_ENDPOINTS_MAX")]
     endpoints_max: u8,
     /// Let a client choose its own endpoint by `test-epp-endpoint-selection`, where a config names
     /// `header-based-testing-filter`: for conformance tests only.
