@@ -232,8 +232,11 @@ impl PoolRef {
     pub(crate) fn names(&self, namespace: &str, pool: &InferencePool, fallback: Option<PoolVersion>) -> bool {
         let version = self.group.as_deref().map_or(fallback, PoolVersion::of_group);
         let version_fits = fallback.is_none() || version == Some(pool.version);
-        version_fits
-            && self.kind.as_deref().unwrap_or("InferencePool") == "InferencePool"
-            && pool.meta.name == ObjectName::new(namespace, self.name.clone())
+        version_fits && self.is_of_pools() && pool.meta.name == ObjectName::new(namespace, self.name.clone())
+    }
+
+    /// Whether its kind is the pools'.
+    pub(crate) fn is_of_pools(&self) -> bool {
+        self.kind.as_deref().is_none_or(|kind| kind == "InferencePool")
     }
 }

@@ -1,7 +1,7 @@
 //! Every rule of `check`, each by a manifest that breaks it: what is said, of which field, on which line.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use resources::{Audience, Finding, Folder, Severity, check};
+use resources::{Audience, Finding, Folder, ObjectName, Severity, check};
 
 /// What a finding says, without its words.
 type Said = (Severity, &'static str, String, u32);
@@ -620,6 +620,39 @@ fn what_the_inference_kinds_refer_to_is_checked() {
     let younger = model.replace("name: model", "name: younger\n  creationTimestamp: 2026-01-01T00:00:00Z");
     let found = in_world(&format!("{younger}\n---\n{model}"));
     assert_eq!(found, [("model-name-in-use", "spec.modelName".to_owned(), 7)]);
+}
+
+/// What is told to the endpoint picker of `default/pool`, rule and message.
+fn told_to_the_picker(manifest: &str) -> Vec<(&'static str, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("manifest.yaml"), manifest).unwrap();
+    let picker = Audience::EndpointPicker(vec![(ObjectName::new("default", "pool"), None)]);
+    let told = Folder::new(&[folder.path().to_owned()]).read_by(picker).load();
+    told.findings.into_iter().map(|finding| (finding.code, finding.message)).collect()
+}
+
+#[test]
+fn a_pool_of_another_group_is_told_to_its_picker_too_and_a_pool_that_is_away_is_not() {
+    let old = MODEL.replace("InferenceModel", "InferenceObjective")
+        + "  poolRef: {group: inference.networking.x-k8s.io, name: pool}";
+    let told = "no InferencePool `pool` of group `inference.networking.x-k8s.io` in namespace `default`: it has no effect; \
+                it is of the group `inference.networking.k8s.io` here";
+    assert_eq!(told_to_the_picker(&format!("{old}\n{WORLD}")), [("pool-not-found", told.to_owned())]);
+    assert_eq!(findings(&format!("{old}\n{WORLD}"))[0].message, told);
+    let away = WORLD.replace("metadata: {name: pool}", "metadata: {name: another}");
+    assert_ne!(away, WORLD);
+    assert_eq!(told_to_the_picker(&format!("{old}\n{away}")), [], "it says so itself");
+}
+
+#[test]
+fn a_picker_says_what_it_answers_for_a_pool_that_is_away() {
+    let route = route_to("    - {group: inference.networking.k8s.io, kind: InferencePool, name: pool}");
+    let away = WORLD.replace("metadata: {name: pool}", "metadata: {name: another}");
+    let told = "the InferencePool default/pool is not declared: this endpoint picker answers its requests with 503; \
+                there are: another";
+    let manifest = format!("{route}\n{away}");
+    assert_eq!(told_to_the_picker(&manifest), [("backend-not-found", told.to_owned())]);
+    assert!(findings(&manifest)[0].message.contains("its requests get 500"));
 }
 
 #[test]

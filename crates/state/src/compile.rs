@@ -63,7 +63,7 @@ pub(crate) fn compile(
     let snapshot = Snapshot {
         generation,
         listeners: compiled,
-        declared_pools: store.inference_pools.keys().map(|(_, name)| name.clone()).collect(),
+        declared_pools: store.inference_pools.keys().cloned().collect(),
         pools: pools.into_iter().map(|(_, pool)| pool).collect(),
         findings: findings.into_sorted(),
     };

@@ -35,8 +35,8 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// Every InferencePool, by name; v1 before v1alpha2 where both have one.
     pub pools: Vec<Arc<Pool>>,
-    /// The name of every InferencePool that is declared, whosever business it is.
-    pub declared_pools: Vec<ObjectName>,
+    /// Every InferencePool that is declared, whosever business it is.
+    pub declared_pools: Vec<(PoolVersion, ObjectName)>,
     /// What is wrong with the manifests, and what else was found.
     pub findings: Vec<Finding>,
 }

@@ -4,8 +4,8 @@
 
 use extproc::epp::PoolReference;
 use extproc::{Health, Serving};
-use resources::PoolVersion;
 use state::Snapshot;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Services that are alive as long as the process is.
@@ -69,13 +69,16 @@ impl PoolHealth {
 
 fn warn_of(missing: &PoolReference, snapshot: &Snapshot) {
     let pool = &missing.name;
-    let elsewhere = missing.version.filter(|_| snapshot.pool(pool, None).is_some());
-    if let Some(group) = elsewhere.map(PoolVersion::group) {
+    let declared = &snapshot.declared_pools;
+    let elsewhere = declared.iter().find(|(_, name)| name == pool);
+    if let (Some(wanted), Some((elsewhere, _))) = (missing.version, elsewhere) {
+        let (group, declared) = (wanted.group(), elsewhere.group());
         let message = "not ready: the InferencePool is declared in another group than --pool-group names";
-        return tracing::warn!(%pool, group, "{message}");
+        return tracing::warn!(%pool, group, declared, "{message}");
     }
-    let declared: Vec<String> = snapshot.declared_pools.iter().map(ToString::to_string).collect();
-    let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
+    let declared: BTreeSet<String> = declared.iter().map(|(_, name)| name.to_string()).collect();
+    let declared = declared.into_iter().collect::<Vec<_>>().join(", ");
+    let declared = if declared.is_empty() { "none" } else { &declared };
     tracing::warn!(%pool, declared, "not ready: the InferencePool is not declared");
 }
 

@@ -66,6 +66,19 @@ fn a_picker_of_a_pool_that_is_not_declared_says_which_are() {
 }
 
 #[test]
+fn a_picker_of_a_pool_of_another_group_says_of_which() {
+    let manifests = two_models();
+    let arguments = ["epp", "--pool-name", "gemma3", "--admin", "127.0.0.1:0", "--config", &manifests];
+    let (v1, v1alpha2) = ("inference.networking.k8s.io", "inference.networking.x-k8s.io");
+    let told = Running::start(&[&arguments[..], &["--pool-group", v1alpha2]].concat()).logged("not ready");
+    assert_eq!(
+        told["message"],
+        "not ready: the InferencePool is declared in another group than --pool-group names"
+    );
+    assert_eq!((&told["group"], &told["declared"]), (&v1alpha2.into(), &v1.into()));
+}
+
+#[test]
 fn a_pool_is_named_once() {
     let manifests = two_models();
     let said =

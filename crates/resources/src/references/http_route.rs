@@ -1,6 +1,6 @@
 //! What HTTPRoutes refer to: where they send. (Their parents are told with the Gateways.)
 
-use super::{References, names};
+use super::{Audience, References, names};
 use crate::backend::{Dangling, DeclaredBackend};
 use crate::http_route::{
     BackendKind, BackendRef, BackendTarget, Filter, HttpRoute, HttpRouteMatch, HttpRouteRule, PathMatch,
@@ -14,7 +14,7 @@ impl References<'_> {
     /// Every HTTPRoute.
     pub(super) fn http_routes(&mut self) {
         for route in self.store.http_routes.values() {
-            let refused = self.refused;
+            let (refused, audience) = (self.refused, self.audience);
             self.about("HTTPRoute", &route.meta, |store, report| {
                 if route.spec.parent_refs.is_empty() {
                     let message = "no parentRefs: the route is attached to no Gateway and matches nothing";
@@ -22,7 +22,8 @@ impl References<'_> {
                 }
                 never_matched(route, report);
                 for (index, rule) in route.spec.rules.iter().enumerate() {
-                    rule_of((store, refused), route, (rule, field!["spec", "rules", index]), report);
+                    let at = field!["spec", "rules", index];
+                    rule_of((store, refused, audience), route, (rule, at), report);
                 }
             });
         }
@@ -54,7 +55,7 @@ fn never_matched(route: &HttpRoute, report: &mut Report<'_>) {
 
 /// Where a rule sends, and how much.
 fn rule_of(
-    (store, refused): (&Store, &Refused),
+    (store, refused, audience): (&Store, &Refused, &Audience),
     route: &HttpRoute,
     (rule, at): (&HttpRouteRule, FieldPath),
     report: &mut Report<'_>,
@@ -75,7 +76,14 @@ fn rule_of(
     filters_of((store, refused), route, (&rule.filters, &at), report);
     for (index, BackendRef { target, filters, .. }) in backends.iter().enumerate() {
         let at = at.then("backendRefs").then(index);
-        backend_of((store, refused), route, (target, &at, "its requests get 500"), report);
+        let pool = target.object(&route.meta.name.namespace);
+        let without = match target.kind() {
+            BackendKind::InferencePool(_) if audience.picks_for(&pool) => {
+                "this endpoint picker answers its requests with 503"
+            }
+            _ => "its requests get 500",
+        };
+        backend_of((store, refused), route, (target, &at, without), report);
         filters_of((store, refused), route, (filters, &at), report);
     }
 }

@@ -54,25 +54,32 @@ impl References<'_> {
             lost.push(("InferenceModelRewrite", &object.meta, &object.spec.pool_ref));
         }
         let refused = self.refused;
-        // A picker may have made its pool itself, and tells of one that it lacks.
-        lost.retain(|(_, meta, pool_ref)| {
-            let pool = ObjectName::new(meta.name.namespace.clone(), pool_ref.name.clone());
-            refused.why_missing("InferencePool", &pool).is_some() || !audience.picks_for(&pool)
-        });
         for (kind, meta, pool_ref) in lost {
-            self.about(kind, meta, |store, report| {
-                let here = |(_, pool): &&(PoolVersion, ObjectName)| pool.namespace == meta.name.namespace;
-                let there = names(store.inference_pools.keys().filter(here).map(|(_, pool)| &*pool.name));
-                let group =
-                    pool_ref.group.as_deref().map(|group| format!(" of group `{group}`")).unwrap_or_default();
-                let pool = ObjectName::new(meta.name.namespace.clone(), pool_ref.name.clone());
-                let message = match refused.why_missing("InferencePool", &pool) {
-                    Some(declared) => format!("{declared}: it has no effect"),
-                    None => format!(
-                        "no InferencePool `{}`{group} in namespace `{}`: it has no effect; {there}",
-                        pool_ref.name, meta.name.namespace
-                    ),
-                };
+            let pool = ObjectName::new(meta.name.namespace.clone(), pool_ref.name.clone());
+            let declared = refused.why_missing("InferencePool", &pool);
+            let is_meant = |(_, name): &&(PoolVersion, ObjectName)| pool_ref.is_of_pools() && *name == pool;
+            let elsewhere = store.inference_pools.keys().find(is_meant);
+            // A picker may have made its pool itself, and tells of one that it lacks.
+            if declared.is_none() && elsewhere.is_none() && audience.picks_for(&pool) {
+                continue;
+            }
+            let there = match elsewhere {
+                Some((version, _)) => format!("it is of the group `{}` here", version.group()),
+                None => {
+                    let here = |(_, name): &&(PoolVersion, ObjectName)| name.namespace == pool.namespace;
+                    names(store.inference_pools.keys().filter(here).map(|(_, name)| &*name.name))
+                }
+            };
+            let group =
+                pool_ref.group.as_deref().map(|group| format!(" of group `{group}`")).unwrap_or_default();
+            let message = match declared {
+                Some(declared) => format!("{declared}: it has no effect"),
+                None => format!(
+                    "no InferencePool `{}`{group} in namespace `{}`: it has no effect; {there}",
+                    pool.name, pool.namespace
+                ),
+            };
+            self.about(kind, meta, |_, report| {
                 report.tell("pool-not-found", &field!["spec", "poolRef", "name"], message);
             });
         }
