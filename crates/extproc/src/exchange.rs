@@ -121,7 +121,9 @@ impl<S: Session> Exchange<S> {
             self.awaited = Some(self.clock.now());
         }
         let left = if is_inside { self.decoder.held_bytes() } else { 0 };
-        self.arriving.hold(left + self.behind.unwrap_or(0)).map_err(Unreadable::Budget)
+        let held = self.arriving.hold(left + self.behind.unwrap_or(0));
+        let of_session = self.session.as_ref().map_or(0, Session::held_bytes);
+        held.map_err(|spent| Unreadable::Budget(spent.beside(of_session)))
     }
 
     /// Does as the session says of a message of so many bytes.

@@ -42,6 +42,11 @@ pub trait Session: Unpin + 'static {
         Next::Continue
     }
 
+    /// Bytes that the session has charged for what it holds of its request.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     /// While the session holds something back: the moment at which [`Session::late`] is to be called.
     fn deadline(&self) -> Option<Now> {
         None

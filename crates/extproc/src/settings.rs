@@ -31,8 +31,8 @@ pub struct Settings {
     /// Body of a request that is read, bytes; more are answered 413. From 1 to 4294967296.
     #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(1..=4_294_967_296), env = "POINTSMAN_BODY_BYTES_MAX", default_value_t = Settings::default().body_bytes_max)]
     pub body_bytes_max: u64,
-    /// Request bodies held at one time, all threads together, bytes; a body that asks for more gets 503. Default: a
-    /// quarter of the memory limit (cgroup v2, else physical memory). At least 1.
+    /// Request bodies held at one time, all threads together, bytes; a body that asks for more gets 503, one that needs more
+    /// than all of it 413. Default: a quarter of the memory limit (cgroup v2, else physical memory). At least 1.
     #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(1..), env = "POINTSMAN_HELD_BYTES_MAX", default_value_t = Settings::default().held_bytes_max, hide_default_value = true)]
     pub held_bytes_max: u64,
     /// One gRPC message, bytes: in BUFFERED mode it carries the whole body; longer ones are

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_client::ExternalProcessorClient;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request as Step;
@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
     body_mutation,
 };
 use extproc::bbr::{Bbr, BbrSettings, FieldHeaders, PassOn};
-use extproc::grpc::Status;
+use extproc::grpc::{Status, frame};
 use extproc::wire::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, ServingStatus,
 };
@@ -101,12 +101,12 @@ async fn until_held(budget: &Budget, bytes: u64) {
 
 /// Opens a stream on which these bytes are sent and nothing more; gives the status that the client is answered with, and the
 /// stream's own, once it has ended.
-async fn process_cut(address: SocketAddr, bytes: &'static [u8]) -> JoinHandle<(Option<i32>, String)> {
+async fn process_cut(address: SocketAddr, bytes: impl Into<Bytes>) -> JoinHandle<(Option<i32>, String)> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let piece = Ok::<_, Infallible>(Frame::data(Bytes::from_static(bytes)));
+    let piece = Ok::<_, Infallible>(Frame::data(bytes.into()));
     let body = StreamBody::new(tokio_stream::iter([piece]).chain(tokio_stream::pending()));
     let request = http::Request::post(format!("http://gateway{}", extproc::wire::PROCESS_PATH))
         .header("content-type", "application/grpc");
@@ -133,7 +133,7 @@ async fn a_stream_that_says_nothing_ends() {
 async fn a_message_that_is_never_whole_is_charged_and_its_client_gets_408() {
     let budget = Budget::new(1 << 20);
     let (_server, address) = start_impatient(&budget, Duration::from_secs(1));
-    let ended = process_cut(address, b"\0\0\0\0\x09half").await;
+    let ended = process_cut(address, &b"\0\0\0\0\x09half"[..]).await;
     until_held(&budget, 4).await;
     assert_eq!(ended.await.unwrap(), (Some(408), "0".to_owned()));
     assert_eq!(budget.held(), 0);
@@ -146,7 +146,25 @@ async fn a_message_that_the_budget_has_no_room_for_gets_its_client_503_and_one_t
         let mut others = Share::new(&budget);
         others.hold(of_others).unwrap();
         let (_server, address) = start_impatient(&budget, Duration::from_secs(30));
-        let ended = process_cut(address, b"\0\0\0\0\x09half").await;
+        let ended = process_cut(address, &b"\0\0\0\0\x09half"[..]).await;
+        assert_eq!(ended.await.unwrap(), (Some(status), "0".to_owned()));
+        assert_eq!(budget.held(), of_others);
+    }
+}
+
+#[tokio::test]
+async fn what_a_stream_holds_already_counts_where_the_rest_can_never_be_held() {
+    let mut sent = BytesMut::new();
+    frame(&headers(), &mut sent);
+    frame(&body(&" ".repeat(600), false), &mut sent);
+    sent.extend_from_slice(b"\0\0\0\x02\x58");
+    sent.extend_from_slice(&[0; 500]);
+    for (of_others, limit, status) in [(500, 1500, 503), (0, 1000, 413)] {
+        let budget = Budget::new(limit);
+        let mut others = Share::new(&budget);
+        others.hold(of_others).unwrap();
+        let (_server, address) = start_impatient(&budget, Duration::from_secs(30));
+        let ended = process_cut(address, sent.clone()).await;
         assert_eq!(ended.await.unwrap(), (Some(status), "0".to_owned()));
         assert_eq!(budget.held(), of_others);
     }

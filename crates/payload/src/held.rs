@@ -28,6 +28,13 @@ pub struct Spent {
     pub own: u64,
 }
 
+impl Spent {
+    /// The same, of one that holds so many bytes more elsewhere.
+    pub fn beside(self, bytes: u64) -> Spent {
+        Spent { own: self.own + bytes, ..self }
+    }
+}
+
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Arc<Budget> {
@@ -37,6 +44,14 @@ impl Budget {
     /// Bytes held now.
     pub fn held(&self) -> u64 {
         self.held.load(Relaxed)
+    }
+
+    /// Whether a body of so many bytes could ever be held; none of them is taken.
+    pub fn could_hold(&self, bytes: u64) -> Result<(), Spent> {
+        if bytes <= self.limit {
+            return Ok(());
+        }
+        Err(Spent { held: self.held(), limit: self.limit, own: bytes })
     }
 
     fn take(&self, bytes: u64) -> Result<(), Spent> {
@@ -192,6 +207,11 @@ impl Gathering {
         self.body.bytes()
     }
 
+    /// Bytes charged, here and elsewhere.
+    pub fn charged(&self) -> u64 {
+        self.share.bytes
+    }
+
     /// Charges the budget for what is held elsewhere on behalf of this body: `bytes` in all, more or less than before.
     pub fn beside(&mut self, bytes: u64) -> Result<(), Spent> {
         if bytes >= self.beside {
@@ -279,6 +299,17 @@ mod tests {
         assert_eq!((&part[..], budget.held()), (&b"dy"[..], 4));
         drop(part);
         assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn what_is_larger_than_the_whole_budget_is_never_held() {
+        let budget = Budget::new(10);
+        let mut others = Share::new(&budget);
+        others.hold(9).unwrap();
+        assert_eq!(budget.could_hold(10), Ok(()), "it may, one day");
+        let spent = Spent { held: 9, limit: 10, own: 11 };
+        assert_eq!((budget.could_hold(11), budget.held()), (Err(spent), 9));
+        assert_eq!(spent.beside(4), Spent { own: 15, ..spent });
     }
 
     #[test]

@@ -79,7 +79,9 @@ impl Arriving {
         let kind = BodyHead::new(head.uri.path(), only(head, CONTENT_TYPE)?, only(head, CONTENT_ENCODING)?)?;
         let limits = Limits { body_bytes_max: core.settings.body_bytes_max, ..Limits::default() };
         let mut parser = RequestParser::new(kind, limits);
-        let mut gathering = self.gather(core, account, end, Some(&mut parser)).await?;
+        let gathered = self.gather(core, account, end, Some(&mut parser)).await;
+        account.asks_for(parser.model());
+        let mut gathering = gathered?;
         let request = parser.finish()?;
         gathering.beside(request.decoded.as_ref().map_or(0, Rope::bytes))?;
         account.parsed(&request);
@@ -113,6 +115,7 @@ impl Arriving {
         if body.size_hint().lower() > limit {
             return Err(ParseError::TooLarge { limit }.into());
         }
+        core.budget.could_hold(body.size_hint().lower())?;
         let mut coming = BodyArriving::begun(core.deadlines.coarse());
         while let Some(chunk) = next_chunk(core, account, body, (&coming, end)).await? {
             coming.came(chunk.len() as u64, core.settings.body_pace(), core.deadlines.coarse());

@@ -85,7 +85,10 @@ async fn travel(
         return Ok(response::Passage::Redirect { status, location });
     }
     let (backend, goal) = draw(rule, &mut core.random.borrow_mut())?;
-    account.record.backend = Some(goal.name());
+    match goal {
+        Goal::Pool(pool) => account.bound_for(pool),
+        Goal::Service(_) => account.record.backend = Some(goal.name()),
+    }
     let host = host.into_owned();
     address(account, &mut head, rule, backend)?;
     let limits = limits(core, account, rule);

@@ -3,12 +3,13 @@
 //! Step 5 of 5, learn, at either door. In: what the door sees of the request, as it sees it. Out: dropped, the account ends
 //! its flight (the reservation is given back) and hands its record over.
 
-use crate::{Clock, Flight};
+use crate::{Clock, Flight, Pool};
 use bytes::Bytes;
 use journey::{Now, Outcome, Refusal};
-use payload::{InferenceRequest, ResponseObserver, Usage};
+use payload::{InferenceRequest, ModelField, ResponseObserver, Usage};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 use telemetry::{Attempt, Core, Record, Running, request_id};
 
@@ -69,20 +70,31 @@ impl Account {
         self.resumed = self.clock.now();
     }
 
+    /// The model that the body asks for, as far as it was read.
+    pub fn asks_for(&mut self, model: Option<&ModelField>) {
+        self.record.model = model.map(|model| model.name.clone());
+    }
+
+    /// The pool that the request is for; what it asks for was told before, or is told anew.
+    pub fn bound_for(&mut self, pool: &Pool) {
+        let record = &mut self.record;
+        record.backend = Some(Arc::clone(&pool.view.name));
+        record.model_known = record.model.as_ref().is_some_and(|model| pool.knows_model(&model.0));
+    }
+
     /// The body was read.
     pub fn parsed(&mut self, request: &InferenceRequest) {
         self.record.dialect = request.dialect;
-        self.record.model = request.model.as_ref().map(|model| model.name.clone());
+        self.asks_for(request.model.as_ref());
         self.record.stream = request.stream;
         self.record.prompt_bytes = request.prompt.bytes;
     }
 
-    /// The request has a place at an endpoint of a pool.
+    /// The request has a place at an endpoint of the pool that it is for.
     pub fn took_off(&mut self, flight: Flight) {
         let record = &mut self.record;
         record.priority = flight.priority;
         record.target_model = flight.rewrite.clone();
-        record.model_known = record.model.as_ref().is_some_and(|model| flight.pool.knows_model(&model.0));
         record.target_chosen = flight.target_chosen(record.model.as_ref());
         record.rewritten_by = flight.rewritten_by.clone();
         self.running = Some(self.telemetry.running(&flight.pool.view.name, record));

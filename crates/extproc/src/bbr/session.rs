@@ -110,6 +110,12 @@ impl BbrSession {
         let dialect = head.dialect;
         // Nobody picks here: the prompt need not be hashed.
         let head = BodyHead { dialect: Dialect::Other, ..head };
+        if self.bbr.settings.pass_on == PassOn::Whole
+            && let Some(length) = unanswered.content_length
+            && let Err(spent) = self.bbr.budget.could_hold(length)
+        {
+            return self.refuse(&spent.into(), dialect, replies);
+        }
         let limits = Limits { body_bytes_max: self.bbr.settings.body_bytes_max, ..Limits::default() };
         let timing = self.bbr.times_next_body();
         let mut held = Gathering::new(&self.bbr.budget);
@@ -182,8 +188,10 @@ impl BbrSession {
         if body.end_of_stream || self.modes.request != BodyMode::Streamed {
             return self.request_ends(Some(body), replies);
         }
+        let decoded = reading.decoded_bytes();
         if let Some(held) = &mut reading.held {
             if let Err(spent) = hold(&mut body, held) {
+                let spent = spent.beside(decoded);
                 return self.refuse(&spent.into(), dialect, replies);
             }
             if self.bbr.settings.pass_on == PassOn::Early
@@ -303,6 +311,13 @@ impl Session for BbrSession {
         reading.unread.take().map_or(Next::Continue, |message| self.read(message, replies))
     }
 
+    fn held_bytes(&self) -> u64 {
+        match &self.state {
+            State::Reading(reading) => reading.held_bytes() + reading.decoded_bytes(),
+            State::New | State::Passing | State::Over => 0,
+        }
+    }
+
     fn deadline(&self) -> Option<Now> {
         match &self.state {
             // What passes on in the clear may wait for the endpoint to take it, which is the gateway's to bound.
@@ -342,10 +357,24 @@ impl Reading {
 
     /// Charges for what the parser holds.
     fn charge(&mut self, budget: &Arc<Budget>) -> Result<(), Spent> {
+        let held = self.held_bytes();
         match self.parser.held_bytes() {
             0 => Ok(()),
-            bytes => self.decoding.get_or_insert_with(|| Share::new(budget)).hold(bytes),
+            bytes => {
+                let decoding = self.decoding.get_or_insert_with(|| Share::new(budget));
+                decoding.hold(bytes).map_err(|spent| spent.beside(held))
+            }
         }
+    }
+
+    /// Bytes charged for what came before the headers were answered.
+    fn held_bytes(&self) -> u64 {
+        self.held.as_ref().map_or(0, Gathering::charged)
+    }
+
+    /// Bytes charged for what the parser holds.
+    fn decoded_bytes(&self) -> u64 {
+        self.decoding.as_ref().map_or(0, Share::bytes)
     }
 }
 
@@ -353,8 +382,7 @@ impl Unanswered {
     fn of(headers: &HttpHeaders, mode: BodyMode, fields: &FieldHeaders) -> Unanswered {
         // Gateways take the length away from a body that comes in pieces and may change: this one does not.
         let streamed = mode == BodyMode::Streamed && !headers.end_of_stream;
-        let length = headers.get("content-length").filter(|_| streamed);
-        let content_length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+        let content_length = headers.content_length().filter(|_| streamed);
         Unanswered { copies: copies(headers, fields), content_length, timing: Timing::default() }
     }
 

@@ -157,6 +157,9 @@ impl EppSession {
             // What nobody reads tells nothing about where to go: it passes without being held.
             return self.send_on(told, parser, None, replies);
         }
+        if let Err(spent) = self.epp.budget.could_hold(told.content_length.unwrap_or(0)) {
+            return self.refuse(&spent.into(), replies);
+        }
         if self.modes.request == BodyMode::Answered {
             replies.say(Response::RequestHeaders(HeadersResponse::default()));
         }
@@ -233,6 +236,7 @@ impl EppSession {
         self.state = State::Sent;
         if let Some(account) = &mut self.account {
             account.resume();
+            account.asks_for(parser.model());
         }
         let request = match parser.finish() {
             Ok(request) => request,
@@ -243,13 +247,13 @@ impl EppSession {
                 Ok(body) => body,
                 Err(spent) => return self.refuse(&spent.into(), replies),
             };
-        let picked = self.pick(&told, &request, body.as_ref());
         let Some(account) = &mut self.account else { return Next::Continue };
         account.parsed(&request);
-        let flight = match picked {
+        let flight = match self.pick(&told, &request, body.as_ref()) {
             Ok(flight) => flight,
             Err(refusal) => return self.refuse(&refusal, replies),
         };
+        let Some(account) = &mut self.account else { return Next::Continue };
         account.pause();
         let endpoint = flight.at().address;
         account.took_off(flight);
@@ -258,17 +262,22 @@ impl EppSession {
         Next::Continue
     }
 
-    /// The pool of this port.
+    /// The pool of this port, which is told to the account with the model that was read of the body so far.
     fn pool(&mut self) -> Result<Arc<Pool>, Refusal> {
-        let pool = self.epp.pool(self.port);
-        let name = match &pool {
-            Some(pool) => Arc::clone(&pool.view.name),
-            None => self.epp.settings.pools[self.port].name.to_string().into(),
-        };
+        if let (State::Reading(reading), Some(account)) = (&self.state, &mut self.account) {
+            account.asks_for(reading.parser.model());
+        }
+        if let Some(pool) = self.epp.pool(self.port) {
+            if let Some(account) = &mut self.account {
+                account.bound_for(&pool);
+            }
+            return Ok(pool);
+        }
+        let name: Arc<str> = self.epp.settings.pools[self.port].name.to_string().into();
         if let Some(account) = &mut self.account {
             account.record.backend = Some(Arc::clone(&name));
         }
-        pool.ok_or(Refusal::PoolNotDeclared { pool: name })
+        Err(Refusal::PoolNotDeclared { pool: name })
     }
 
     fn pick(
@@ -401,6 +410,8 @@ impl EppSession {
 
     fn refuse(&mut self, refusal: &Refusal, replies: &mut Replies) -> Next {
         let mut dialect = Dialect::Other;
+        // Which pool it is, the port says, whatever else was seen of the request.
+        let _ = self.pool();
         if let Some(mut account) = self.account.take() {
             dialect = account.record.dialect;
             let (id, pool) = (&account.record.id, account.record.backend.as_deref());
@@ -417,6 +428,8 @@ impl Drop for EppSession {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.epp.telemetry.panicked();
+        } else if matches!(self.state, State::Reading(_)) {
+            let _ = self.pool();
         }
         if self.account.is_some() && matches!(self.state, State::Sent) && !self.response_begun {
             self.epp.misset.ended_unshown(self.epp.clock.now());
@@ -440,6 +453,7 @@ impl Session for EppSession {
             self.response_begun = true;
             self.epp.misset.shown();
             if matches!(self.state, State::Reading(_)) {
+                let _ = self.pool();
                 // In BUFFERED mode its headers were answered.
                 self.state = if self.modes.request == BodyMode::Streamed { State::Over } else { State::Sent };
             }
@@ -470,6 +484,13 @@ impl Session for EppSession {
     fn again(&mut self, replies: &mut Replies) -> Next {
         let State::Reading(reading) = &mut self.state else { return Next::Continue };
         reading.unread.take().map_or(Next::Continue, |message| self.read(message, replies))
+    }
+
+    fn held_bytes(&self) -> u64 {
+        match &self.state {
+            State::Reading(reading) => reading.held.charged(),
+            State::New | State::Sent | State::Over => 0,
+        }
     }
 
     fn deadline(&self) -> Option<Now> {
@@ -511,7 +532,6 @@ impl Reading {
 impl Told {
     fn of(headers: &HttpHeaders, settings: &EppSettings) -> Told {
         let value = |name: &str| headers.get(name).map(|value| Bytes::copy_from_slice(value));
-        let length = headers.get(CONTENT_LENGTH.as_str()).filter(|_| !headers.end_of_stream);
         Told {
             objective: value(OBJECTIVE.as_str()),
             rewrite: value(MODEL_NAME_REWRITE.as_str()),
@@ -519,7 +539,7 @@ impl Told {
                 TestPlugins::Allowed => value(TEST_SELECTION),
                 TestPlugins::Refused => None,
             },
-            content_length: text(length).and_then(|length| length.parse().ok()),
+            content_length: headers.content_length().filter(|_| !headers.end_of_stream),
             subset: None,
             new_id: None,
         }

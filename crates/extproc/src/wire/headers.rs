@@ -26,6 +26,11 @@ impl HttpHeaders {
         self.get(":method").is_some_and(|method| method == "CONNECT")
             || self.get("upgrade").is_some_and(|to| !to.eq_ignore_ascii_case(b"h2c"))
     }
+
+    /// Bytes of the body as its sender announced them.
+    pub fn content_length(&self) -> Option<u64> {
+        std::str::from_utf8(self.get("content-length")?).ok()?.parse().ok()
+    }
 }
 
 /// The trailers of a request or a response.

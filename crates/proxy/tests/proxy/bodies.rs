@@ -184,6 +184,18 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn a_body_that_announces_more_than_may_ever_be_held_is_refused_before_it_is_read() {
+    let chatbot = Endpoint::answering(ok("chatbot"));
+    let gate =
+        Gate::with(&by_model(&[("chatbot", &chatbot)]), Settings { held_bytes_max: 1000, ..settings() });
+    let mut client = gate.client();
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1001\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.status, response.code().as_str()), (413, "body_over_budget"));
+    assert!(response.header("retry-after").is_none());
+}
+
+#[test]
 fn a_body_that_nobody_asks_for_streams_through_without_a_limit() {
     let endpoint = Endpoint::answering(ok("ok"));
     let small = Settings { body_bytes_max: 10, held_bytes_max: 10, ..settings() };
@@ -203,7 +215,7 @@ fn what_a_coded_body_decodes_to_is_charged_before_the_body_is_whole() {
     let small = Settings { held_bytes_max: 100_000, ..settings() };
     let gate = Gate::with(&by_model(&[("chatbot", &chatbot)]), small);
     let mut client = gate.client();
-    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-encoding: zstd\r\ncontent-length: 1000000\r\n\r\n");
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-encoding: zstd\r\ncontent-length: 1000\r\n\r\n");
     // A frame with a window of 128 KiB and a block of as many spaces; the rest does not come.
     client.send(b"\x28\xb5\x2f\xfd\x00\x38\x02\x00\x10 ");
     assert_eq!(client.response().code(), "body_over_budget");

@@ -356,6 +356,22 @@ fn a_pickers_own_answer_is_passed_on_as_it_is_in_either_mode() {
 }
 
 #[test]
+fn a_refused_request_is_told_with_its_model_which_a_route_names() {
+    let matched = "{matches: [{headers: [{name: X-Gateway-Model-Name, value: m}]}], backendRefs:";
+    for (mode, reason) in [("FailClose", "endpoint_picker_failed"), ("FailOpen", "no_ready_endpoint")] {
+        let text = manifests(Some(Endpoint::absent()), (Wire::Plain, mode), &[]);
+        let gate = Gate::with(&text.replace("{backendRefs:", matched), brief());
+        let record = gate.record(&ask(&gate));
+        assert_eq!(record.refusal.map(|refused| refused.reason), Some(reason));
+        assert_eq!((record.backend.as_deref(), record.model_known), (Some("default/llm"), true));
+    }
+    let broken = r#"{"model":"m","messages":[}"#;
+    let gate = Gate::with(&manifests(None, (Wire::Plain, "FailOpen"), &[]), brief());
+    let record = gate.record(&gate.ask(&post("/v1/chat/completions", "", broken)));
+    assert_eq!((record.status, record.model.map(|model| model.0.to_string())), (400, Some("m".to_owned())));
+}
+
+#[test]
 fn a_body_that_the_picker_changed_is_what_is_sent_within_the_limits() {
     let live = Endpoint::answering(ok("live"));
     let rewrites = |to: String| {

@@ -87,6 +87,21 @@ fn a_duplicate_model_or_broken_json_ends_the_request_before_its_body_is_whole() 
 }
 
 #[test]
+fn a_body_that_is_to_be_held_whole_and_announces_more_than_may_ever_be_held_is_refused_at_once() {
+    for (pass_on, mode, announced, is_refused) in [
+        (PassOn::Whole, BodySendMode::FullDuplexStreamed, (32_u64 << 20) + 1, true),
+        (PassOn::Whole, BodySendMode::FullDuplexStreamed, 32 << 20, false),
+        (PassOn::Early, BodySendMode::FullDuplexStreamed, 64 << 20, false),
+        (PassOn::Whole, BodySendMode::Buffered, 64 << 20, false),
+    ] {
+        let mut stream = Stream::of(router(pass_on).0.open(0), mode);
+        let length = announced.to_string();
+        let said = stream.headers(&[CHAT[0], CHAT[1], ("content-length", &length)], false);
+        assert_eq!(said == ["immediate 413 body_over_budget", "end Ok"], is_refused, "{said:?}");
+    }
+}
+
+#[test]
 fn a_body_that_waits_to_be_whole_goes_on_in_few_pieces() {
     let (bbr, _) = router(PassOn::Whole);
     let mut stream = Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);

@@ -438,6 +438,63 @@ fn what_cannot_be_served_is_refused_in_the_apis_own_shape() {
 }
 
 #[test]
+fn a_refused_request_is_told_with_its_pool_and_with_the_model_as_far_as_it_was_read() {
+    let yard = Yard::new();
+    let alias = Some("alias".to_owned());
+    let told = |known: Option<String>| {
+        let record = yard.records().pop().expect("a record");
+        assert_eq!(record.backend.as_deref(), Some("default/gemma"));
+        assert_eq!(
+            (record.model.map(|model| model.0.to_string()), record.model_known),
+            (known.clone(), known.is_some())
+        );
+        record.refusal.map_or("cancelled", |refused| refused.reason)
+    };
+    let after = |body: &str| {
+        let mut stream = yard.stream(FullDuplexStreamed);
+        stream.headers(&CHAT, false);
+        stream.body(body, false);
+        stream
+    };
+    for (end, reason, model) in [
+        (r#","model":"alias"}"#, "model_twice", &alias),
+        ("", "not_json", &alias),
+        ("}}", "not_json", &alias),
+    ] {
+        after(r#"{"model":"alias""#).body(end, true);
+        assert_eq!(told(model.clone()), reason, "{end}");
+    }
+    after(r#"{"model":1"#);
+    assert_eq!(told(None), "model_not_a_string");
+    after(r#"{"model":"alias","#).wait();
+    assert_eq!(told(alias.clone()), "body_stalled");
+    after(r#"{"model":"alias","#).give_up(&Refusal::BodyBudgetSpent { held: 9, limit: 9 });
+    assert_eq!(told(alias.clone()), "body_budget_spent");
+    drop(after(r#"{"model":"alias","#));
+    assert_eq!(told(alias.clone()), "cancelled");
+    after(r#"{"model":"alias","#).response_headers(&[(":status", "413")], true);
+    assert_eq!(told(alias.clone()), "cancelled", "the gateway answered itself");
+    yard.stream(FullDuplexStreamed).headers(&[CHAT[0], CHAT[1], ("content-encoding", "br")], false);
+    assert_eq!(told(None), "unsupported_coding");
+    yard.all_report_waiting(100);
+    let mut shed = yard.stream(FullDuplexStreamed);
+    shed.headers(&[CHAT[0], CHAT[1], ("x-gateway-inference-objective", "batch")], false);
+    shed.body(r#"{"model":"alias"}"#, true);
+    assert_eq!(told(alias.clone()), "saturated");
+}
+
+#[test]
+fn a_body_that_announces_more_than_may_ever_be_held_is_refused_at_once() {
+    let yard = Yard::new();
+    let announcing = |length| {
+        let mut stream = yard.stream(FullDuplexStreamed);
+        stream.headers(&[CHAT[0], CHAT[1], ("content-length", length)], false)
+    };
+    assert_eq!(announcing("1001"), ["immediate 413 body_over_budget", "end Ok"]);
+    assert!(announcing("1000").is_empty() && announcing("more").is_empty());
+}
+
+#[test]
 fn a_body_that_stalls_is_refused_in_time_and_its_bytes_given_back() {
     let yard = Yard::new();
     let mut stream = yard.stream(FullDuplexStreamed);
