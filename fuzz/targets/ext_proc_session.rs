@@ -8,8 +8,8 @@ use extproc::bbr::{Bbr, BbrSettings, FieldHeaders, PassOn};
 use extproc::epp::{Epp, EppSettings, PoolReference, SubsetHint};
 use extproc::grpc::Decoder;
 use extproc::wire::{
-    BodySendMode, HeaderMap, HeaderValue, HttpBody, HttpHeaders, HttpTrailers, Mutation, ProcessingRequest,
-    ProcessingResponse, ProtocolConfiguration, Request, Response,
+    BodySendMode, HttpBody, HttpHeaders, HttpTrailers, Mutation, ProcessingRequest, ProcessingResponse,
+    ProtocolConfiguration, Request, Response,
 };
 use extproc::{BodyMode, Door, Next, Replies, Session};
 use journey::{BodyPace, Now};
@@ -156,9 +156,9 @@ impl<'a> Input<'a> {
         let count = self.byte().unwrap_or(0) % 8;
         let headers = (0..count).filter_map(|_| self.byte()).map(|pair| {
             let (name, value) = (NAMES[usize::from(pair & 7)], VALUES[usize::from(pair >> 3 & 7)]);
-            HeaderValue::raw(name.as_bytes(), value.as_bytes())
+            (name.as_bytes(), value.as_bytes())
         });
-        HttpHeaders { headers: Some(HeaderMap { headers: headers.collect() }), end_of_stream }
+        HttpHeaders::of(headers, end_of_stream)
     }
 }
 

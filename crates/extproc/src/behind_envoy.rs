@@ -12,9 +12,8 @@ use crate::replies::Replies;
 use crate::replies::tests::read;
 use crate::session::{Door as _, Next, Session};
 use crate::wire::{
-    BodySendMode, HeaderMutation, HeaderValue, HttpBody, HttpHeaders, HttpTrailers, ImmediateResponse,
-    Metadata, Mutation, Phase, ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request,
-    Response, Struct, Value,
+    BodySendMode, HeaderMutation, HttpBody, HttpHeaders, HttpTrailers, ImmediateResponse, Metadata, Mutation,
+    Phase, ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request, Response, Struct, Value,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
@@ -24,6 +23,7 @@ use journey::headers::{
 use journey::{BodyPace, Now};
 use journeys::{Answer, Door, Ends, Journey, PerEndpoint, Report, SIDE_BY_SIDE, Sent, Step};
 use payload::Budget;
+use prost::Message;
 use resources::Folder;
 use routing::{Model, RequestHead, Walk};
 use signals::Engine;
@@ -244,7 +244,7 @@ impl Gateway {
         let served = Value::string(served.to_string());
         let first = ProcessingRequest {
             request: Some(Request::ResponseHeaders(head)),
-            metadata_context: said("envoy.lb", &DESTINATION_ENDPOINT_SERVED, served),
+            metadata_context: vec![said("envoy.lb", &DESTINATION_ENDPOINT_SERVED, served)],
             ..ProcessingRequest::default()
         };
         let pieces = pieces(&body, Phase::Response, is_streamed, is_whole);
@@ -357,7 +357,9 @@ impl Asked<'_> {
         ProcessingRequest {
             request: Some(Request::RequestHeaders(head)),
             metadata_context: subset
-                .and_then(|subset| said("envoy.lb.subset_hint", &DESTINATION_ENDPOINT_SUBSET, subset)),
+                .map(|subset| said("envoy.lb.subset_hint", &DESTINATION_ENDPOINT_SUBSET, subset))
+                .into_iter()
+                .collect(),
             protocol_config: Some(ProtocolConfiguration {
                 request_body_mode: *body_mode as i32,
                 response_body_mode: *body_mode as i32,
@@ -370,14 +372,10 @@ impl Asked<'_> {
 
 /// The head of a request or a response; the host stands in `:authority`.
 fn head(pseudo: &[(&str, &str)], headers: &HeaderMap, end_of_stream: bool) -> HttpHeaders {
-    let copy = Bytes::copy_from_slice;
-    let pseudo =
-        pseudo.iter().map(|(name, value)| HeaderValue::raw(copy(name.as_bytes()), copy(value.as_bytes())));
+    let pseudo = pseudo.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let real = headers.iter().filter(|(name, _)| **name != header::HOST);
-    let real =
-        real.map(|(name, value)| HeaderValue::raw(copy(name.as_str().as_bytes()), copy(value.as_bytes())));
-    let headers = Some(crate::wire::HeaderMap { headers: pseudo.chain(real).collect() });
-    HttpHeaders { headers, end_of_stream }
+    let real = real.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    HttpHeaders::of(pseudo.chain(real), end_of_stream)
 }
 
 fn message(request: Request) -> ProcessingRequest {
@@ -385,8 +383,9 @@ fn message(request: Request) -> ProcessingRequest {
 }
 
 /// What the gateway says in metadata.
-fn said(namespace: &str, key: &HeaderName, value: Value) -> Option<Metadata> {
-    Some(Metadata { filter_metadata: [(namespace.to_owned(), Struct::of(key.as_str(), value))].into() })
+fn said(namespace: &str, key: &HeaderName, value: Value) -> Bytes {
+    let object = Struct::of(key.as_str(), value);
+    Metadata { filter_metadata: [(namespace.to_owned(), object)].into() }.encode_to_vec().into()
 }
 
 /// Says a message; gives the replies.

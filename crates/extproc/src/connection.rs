@@ -175,8 +175,8 @@ async fn speak<D: Door, S: AsyncRead + AsyncWrite + Unpin + 'static>(
 /// The body of an answer.
 pub(crate) enum Answer<S> {
     Process(Box<Exchange<S>>),
-    Check(Exchange<Asked<HealthCheckRequest>>),
-    List(Exchange<Asked<HealthListRequest>>),
+    Check(Box<Exchange<Asked<HealthCheckRequest>>>),
+    List(Box<Exchange<Asked<HealthListRequest>>>),
     /// All is said in the headers.
     Nothing,
 }
@@ -206,10 +206,10 @@ fn answer<D: Door>(
             Answer::Process(Box::new(Exchange::new(incoming, session, bounds, clock)))
         }
         (CHECK_PATH, Services { health: Some(health), .. }) => {
-            Answer::Check(Exchange::new(incoming, Asked::new(health), of_health, clock))
+            Answer::Check(Box::new(Exchange::new(incoming, Asked::new(health), of_health, clock)))
         }
         (LIST_PATH, Services { health: Some(health), .. }) => {
-            Answer::List(Exchange::new(incoming, Asked::new(health), of_health, clock))
+            Answer::List(Box::new(Exchange::new(incoming, Asked::new(health), of_health, clock)))
         }
         _ => Answer::Nothing,
     };
@@ -237,8 +237,8 @@ impl<S: Session> Body for Answer<S> {
     ) -> Poll<Option<Result<Frame<Packet>, Infallible>>> {
         match self.get_mut() {
             Answer::Process(exchange) => Pin::new(&mut **exchange).poll_frame(cx),
-            Answer::Check(exchange) => Pin::new(exchange).poll_frame(cx),
-            Answer::List(exchange) => Pin::new(exchange).poll_frame(cx),
+            Answer::Check(exchange) => Pin::new(&mut **exchange).poll_frame(cx),
+            Answer::List(exchange) => Pin::new(&mut **exchange).poll_frame(cx),
             Answer::Nothing => Poll::Ready(None),
         }
     }

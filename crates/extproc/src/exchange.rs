@@ -97,6 +97,7 @@ impl<S: Session> Exchange<S> {
     /// Gives the session the rest of a message that was read partly, and then every message that is whole, until it has read
     /// one partly; charges for what is left.
     fn take_messages(&mut self) -> Result<(), Unreadable> {
+        let now = self.clock.now();
         if let Some(bytes) = self.behind.take()
             && let Some(session) = &mut self.session
         {
@@ -113,12 +114,12 @@ impl<S: Session> Exchange<S> {
             // What of it is held is the session's to charge.
             self.arriving.hold(0).map_err(Unreadable::Budget)?;
             self.awaited = None;
-            let next = session.on(message, self.clock.now(), &mut self.replies);
+            let next = session.on(message, now, &mut self.replies);
             self.go_on(next, bytes);
         }
         let is_inside = self.session.is_some() && self.decoder.finish().is_err();
         if is_inside && self.awaited.is_none() {
-            self.awaited = Some(self.clock.now());
+            self.awaited = Some(now);
         }
         let left = if is_inside { self.decoder.held_bytes() } else { 0 };
         let held = self.arriving.hold(left + self.behind.unwrap_or(0));

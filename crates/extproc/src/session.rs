@@ -1,10 +1,10 @@
 //! One stream as a state machine: messages in, replies out.
 
-use crate::grpc::Status;
+use crate::grpc::{Code, FrameError, Status};
 use crate::replies::Replies;
 use journey::{Now, Refusal};
 use payload::Budget;
-use prost::Message;
+use prost::{DecodeError, Message};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,6 +17,13 @@ pub enum Next {
     Again,
     /// It ends with this status, after the replies.
     End(Status),
+}
+
+impl Next {
+    /// A message cannot be read.
+    pub(crate) fn unreadable(error: DecodeError) -> Next {
+        Next::End(Status::new(Code::InvalidArgument, FrameError::from(error).to_string()))
+    }
 }
 
 /// How a session leaves a stream that is given up.

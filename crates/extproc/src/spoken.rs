@@ -4,9 +4,8 @@ use crate::replies::Replies;
 use crate::replies::tests::read;
 use crate::session::{Next, Parting, Session};
 use crate::wire::{
-    BodyMutation, BodySendMode, CommonResponse, HeaderMap, HeaderValue, HttpBody, HttpHeaders, HttpTrailers,
-    ImmediateResponse, Kind, Metadata, Mutation, ProcessingRequest, ProcessingResponse,
-    ProtocolConfiguration, Request, Response, Struct, Value,
+    BodyMutation, BodySendMode, CommonResponse, HttpBody, HttpHeaders, HttpTrailers, ImmediateResponse, Kind,
+    Mutation, ProcessingRequest, ProcessingResponse, ProtocolConfiguration, Request, Response, Struct, Value,
 };
 use bytes::Bytes;
 use journey::{Now, Refusal};
@@ -19,7 +18,7 @@ pub(crate) struct Stream<S> {
     pub(crate) replies: Replies,
     pub(crate) now: Now,
     /// What comes with the next message.
-    pub(crate) metadata: Option<Metadata>,
+    pub(crate) metadata: Vec<Bytes>,
     /// And what the gateway says with it of how the response came about.
     pub(crate) code_details: Option<&'static str>,
     /// What the next message says of modes.
@@ -33,7 +32,7 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
             session,
             replies: Replies::default(),
             now: Now(0),
-            metadata: None,
+            metadata: Vec::new(),
             code_details: None,
             mode: Some(mode),
         }
@@ -41,7 +40,7 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
 
     pub(crate) fn say(&mut self, request: Request) -> Vec<String> {
         let protocol_config = self.mode.take().map(config);
-        let metadata_context = self.metadata.take();
+        let metadata_context = std::mem::take(&mut self.metadata);
         let attributes = self.code_details.take().map(|details| {
             let fields = Struct::of("response.code_details", Value::string(details));
             ("envoy.filters.http.ext_proc".to_owned(), fields)
@@ -65,7 +64,7 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
         let message = ProcessingRequest {
             request: Some(Request::RequestHeaders(http_headers(headers, false))),
             protocol_config: self.mode.take().map(config),
-            metadata_context: self.metadata.take(),
+            metadata_context: std::mem::take(&mut self.metadata),
             ..Default::default()
         };
         message.encode_to_vec().into()
@@ -159,9 +158,7 @@ fn config(mode: BodySendMode) -> ProtocolConfiguration {
 }
 
 pub(crate) fn http_headers(headers: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
-    let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-    let headers = headers.iter().map(|(name, value)| HeaderValue::raw(copy(name), copy(value)));
-    HttpHeaders { headers: Some(HeaderMap { headers: headers.collect() }), end_of_stream }
+    HttpHeaders::of(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())), end_of_stream)
 }
 
 fn http_body(body: &str, end_of_stream: bool) -> HttpBody {

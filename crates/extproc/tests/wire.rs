@@ -7,6 +7,7 @@ use extproc::wire::{self as ours, Kind, Mutation, Request, Response};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use prost::Message;
+use std::collections::BTreeMap;
 
 /// Writes `message`, lets `T` read and write it, and reads it again.
 fn through<T: Message + Default, M: Message + Default>(message: &M) -> (T, M) {
@@ -27,8 +28,16 @@ fn header() -> impl Strategy<Value = ours::HeaderValue> {
     (text(), text(), raw()).prop_map(|(key, value, raw_value)| ours::HeaderValue { key, value, raw_value })
 }
 
-fn header_map() -> impl Strategy<Value = Option<ours::HeaderMap>> {
-    proptest::option::of(vec(header(), 0..4).prop_map(|headers| ours::HeaderMap { headers }))
+fn headers() -> impl Strategy<Value = ours::HttpHeaders> {
+    let header = ("[a-z-]{1,12}", vec(any::<u8>(), 1..40));
+    (vec(header, 0..4), any::<bool>()).prop_map(|(headers, end_of_stream)| {
+        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), &value[..]));
+        ours::HttpHeaders::of(headers, end_of_stream)
+    })
+}
+
+fn metadata() -> impl Strategy<Value = ours::Metadata> {
+    objects().prop_map(|filter_metadata| ours::Metadata { filter_metadata })
 }
 
 fn mutation() -> impl Strategy<Value = Option<ours::HeaderMutation>> {
@@ -65,16 +74,16 @@ fn object() -> impl Strategy<Value = Option<ours::Struct>> {
     proptest::option::of(btree_map("[a-z.]{0,8}", value(), 0..3).prop_map(|fields| ours::Struct { fields }))
 }
 
+fn objects() -> impl Strategy<Value = BTreeMap<String, ours::Struct>> {
+    btree_map("[a-z.]{0,8}", object().prop_map(Option::unwrap_or_default), 0..3)
+}
+
 fn request() -> impl Strategy<Value = ours::ProcessingRequest> {
-    let headers = || {
-        (header_map(), any::<bool>())
-            .prop_map(|(headers, end_of_stream)| ours::HttpHeaders { headers, end_of_stream })
-    };
     let body = || {
         (raw(), any::<bool>())
             .prop_map(|(body, end_of_stream)| ours::HttpBody { body: body.into(), end_of_stream })
     };
-    let trailers = || header_map().prop_map(|trailers| ours::HttpTrailers { trailers });
+    let trailers = || Just(ours::HttpTrailers {});
     let request = prop_oneof![
         headers().prop_map(Request::RequestHeaders),
         headers().prop_map(Request::ResponseHeaders),
@@ -83,9 +92,7 @@ fn request() -> impl Strategy<Value = ours::ProcessingRequest> {
         trailers().prop_map(Request::RequestTrailers),
         trailers().prop_map(Request::ResponseTrailers),
     ];
-    let objects = || btree_map("[a-z.]{0,8}", object().prop_map(Option::unwrap_or_default), 0..3);
-    let metadata =
-        proptest::option::of(objects().prop_map(|filter_metadata| ours::Metadata { filter_metadata }));
+    let metadata = vec(metadata().prop_map(|metadata| metadata.encode_to_vec().into()), 0..2);
     let protocol =
         proptest::option::of((0..6, 0..6, any::<bool>()).prop_map(|(request, response, eager)| {
             ours::ProtocolConfiguration {
@@ -117,16 +124,10 @@ fn common() -> impl Strategy<Value = Option<ours::CommonResponse>> {
     ];
     let change = proptest::option::of(change);
     let body = proptest::option::of(change.prop_map(|mutation| ours::BodyMutation { mutation }));
-    let common = (0..2, mutation(), body, header_map(), any::<bool>());
-    proptest::option::of(common.prop_map(
-        |(status, header_mutation, body_mutation, trailers, clear_route_cache)| ours::CommonResponse {
-            status,
-            header_mutation,
-            body_mutation,
-            trailers,
-            clear_route_cache,
-        },
-    ))
+    let common = (0..2, mutation(), body, any::<bool>());
+    proptest::option::of(common.prop_map(|(status, header_mutation, body_mutation, clear_route_cache)| {
+        ours::CommonResponse { status, header_mutation, body_mutation, clear_route_cache }
+    }))
 }
 
 fn immediate() -> impl Strategy<Value = ours::ImmediateResponse> {
@@ -180,7 +181,11 @@ fn response() -> impl Strategy<Value = ours::ProcessingResponse> {
 proptest! {
     #[test]
     fn a_request_means_the_same_to_both(message in request()) {
-        let (theirs, back) = through::<theirs::ProcessingRequest, _>(&message);
+        let (theirs, mut back) = through::<theirs::ProcessingRequest, _>(&message);
+        // A map has no order.
+        let context = |of: &ours::ProcessingRequest| ours::Metadata::decode(&of.metadata_context.concat()[..]);
+        prop_assert_eq!(context(&back), context(&message));
+        back.metadata_context.clone_from(&message.metadata_context);
         prop_assert_eq!(&back, &message);
         let debug = format!("{theirs:?}");
         prop_assert_eq!(debug.contains("protocol_config: Some"), message.protocol_config.is_some());
@@ -190,6 +195,52 @@ proptest! {
     fn a_response_means_the_same_to_both(message in response()) {
         let (_, back) = through::<theirs::ProcessingResponse, _>(&message);
         prop_assert_eq!(&back, &message);
+    }
+}
+
+proptest! {
+    #[test]
+    fn metadata_are_told_where_they_lie(metadata in metadata(), namespace in "[a-z.]{0,8}", key in "[a-z.]{0,8}") {
+        let written = [Bytes::from(metadata.encode_to_vec())];
+        prop_assert_eq!(ours::Metadata::told(&written, &namespace, &key).unwrap_or_default(), None);
+        for (namespace, object) in &metadata.filter_metadata {
+            for (key, value) in &object.fields {
+                prop_assert_eq!(ours::Metadata::told(&written, namespace, key), Ok(Some(value.clone())));
+            }
+        }
+    }
+}
+
+#[test]
+fn headers_are_read_where_they_lie_and_wherever_their_values_stand() {
+    let header = |key: &str, value: &str, raw_value: &str| pb::config::core::v3::HeaderValue {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        raw_value: raw_value.as_bytes().to_vec(),
+    };
+    let of = |headers| theirs::HttpHeaders {
+        headers: Some(pb::config::core::v3::HeaderMap { headers }),
+        ..theirs::HttpHeaders::default()
+    };
+    let first = of(vec![header("a", "1", ""), header("b", "", "2"), header("b", "3", "4")]);
+    let second = of(vec![header("", "", ""), header("c", "", "")]);
+    // A message that stands twice is one.
+    let written = [first.encode_to_vec(), second.encode_to_vec()].concat();
+    let headers = ours::HttpHeaders::decode(&written[..]).expect("it is whole");
+    let headers = headers.read().expect("it can be read");
+    let found: Vec<_> =
+        headers.iter().map(|(name, value)| [name, value].map(String::from_utf8_lossy)).collect();
+    assert_eq!(found, [["a", "1"], ["b", "2"], ["b", "4"], ["", ""], ["c", ""]]);
+    assert_eq!(headers.get("b"), Some(&b"2"[..]));
+}
+
+#[test]
+fn headers_and_metadata_that_are_cut_short_are_an_error() {
+    for cut in [&b"\x0a"[..], b"\x0a\x05\x0a\x01a", b"\x0a\x03\x0a\x02a", b"\x0a\x02\x12\x01"] {
+        let cut = vec![Bytes::from_static(cut)];
+        assert!(ours::Metadata::told(&cut, "a", "b").is_err(), "{cut:?}");
+        let headers = ours::HttpHeaders { headers: cut, end_of_stream: false };
+        assert!(headers.read().is_err(), "{headers:?}");
     }
 }
 

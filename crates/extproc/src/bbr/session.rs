@@ -15,7 +15,7 @@ use crate::replies::Replies;
 use crate::session::{Next, Parting, Session};
 use crate::unread::{Unread, hold};
 use crate::wire::{
-    BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders, Phase,
+    BodyResponse, CommonResponse, HeaderMutation, Headers, HeadersResponse, HttpBody, Phase,
     ProcessingRequest, ProcessingResponse, Request, Response, TrailersResponse, key,
 };
 use bytes::Bytes;
@@ -89,18 +89,17 @@ impl BbrSession {
         BbrSession { bbr, modes, state: State::New, response_begun: false, id: None }
     }
 
-    fn request_headers(&mut self, headers: &HttpHeaders, now: Now, replies: &mut Replies) -> Next {
+    fn request_headers(&mut self, headers: &Headers<'_>, now: Now, replies: &mut Replies) -> Next {
         if !matches!(self.state, State::New) {
             return Next::End(Status::new(Code::InvalidArgument, "request_headers came twice"));
         }
         let unanswered = Unanswered::of(headers, self.modes.request, &self.bbr.settings.fields);
-        let text = |name| headers.get(name).map(|value| &value[..]);
-        let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
+        let path = headers.get(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
         if headers.end_of_stream || headers.opens_a_conversation() || self.modes.request == BodyMode::Absent {
             return self.let_go(unanswered, replies);
         }
-        let head = match BodyHead::new(path, text("content-type"), text("content-encoding")) {
+        let head = match BodyHead::new(path, headers.get("content-type"), headers.get("content-encoding")) {
             Ok(head) => head,
             Err(error) => return self.refuse(&error.into(), Dialect::Other, replies),
         };
@@ -143,7 +142,7 @@ impl BbrSession {
     }
 
     /// Prepares what the log is told of the request.
-    fn tell_of(&mut self, headers: &HttpHeaders, now: Now) {
+    fn tell_of(&mut self, headers: &Headers<'_>, now: Now) {
         if self.modes.withhold_body_of(headers) {
             self.bbr.misset.withheld(MODEL_WITHHELD, now);
         }
@@ -278,10 +277,13 @@ impl Session for BbrSession {
             }
         }
         match message.request {
-            Some(Request::RequestHeaders(headers)) => {
-                self.tell_of(&headers, now);
-                return self.request_headers(&headers, now, replies);
-            }
+            Some(Request::RequestHeaders(headers)) => match headers.read() {
+                Ok(headers) => {
+                    self.tell_of(&headers, now);
+                    return self.request_headers(&headers, now, replies);
+                }
+                Err(error) => return Next::unreadable(error),
+            },
             Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
             Some(Request::RequestTrailers(_)) if matches!(self.state, State::Over) => {}
             Some(Request::RequestTrailers(_)) => {
@@ -379,7 +381,7 @@ impl Reading {
 }
 
 impl Unanswered {
-    fn of(headers: &HttpHeaders, mode: BodyMode, fields: &FieldHeaders) -> Unanswered {
+    fn of(headers: &Headers<'_>, mode: BodyMode, fields: &FieldHeaders) -> Unanswered {
         // Gateways take the length away from a body that comes in pieces and may change: this one does not.
         let streamed = mode == BodyMode::Streamed && !headers.end_of_stream;
         let content_length = headers.content_length().filter(|_| streamed);
@@ -434,12 +436,12 @@ fn pass_held(held: Gathering, replies: &mut Replies) {
 }
 
 /// The names by which this request has headers that only the router may set, each once.
-fn copies(headers: &HttpHeaders, fields: &FieldHeaders) -> Vec<Bytes> {
-    let all = headers.headers.iter().flat_map(|map| &map.headers).map(|header| &header.key);
-    let mut names: Vec<&Bytes> = all.filter(|name| fields.is_ours(name)).collect();
+fn copies(headers: &Headers<'_>, fields: &FieldHeaders) -> Vec<Bytes> {
+    let all = headers.iter().map(|(name, _)| name);
+    let mut names: Vec<&[u8]> = all.filter(|name| fields.is_ours(name)).collect();
     names.sort_unstable();
     names.dedup();
-    names.into_iter().map(|name| Bytes::copy_from_slice(name)).collect()
+    names.into_iter().map(Bytes::copy_from_slice).collect()
 }
 
 fn common(mutation: HeaderMutation, clear_route_cache: bool) -> Option<CommonResponse> {

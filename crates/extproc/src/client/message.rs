@@ -2,8 +2,8 @@
 
 use crate::grpc::{frame, frame_with_tail};
 use crate::wire::{
-    BodySendMode, HeaderMap, HeaderValue, HttpHeaders, LB_NAMESPACE, Metadata, ProcessingRequest,
-    ProtocolConfiguration, Request, SUBSET_NAMESPACE, Struct, Value,
+    BodySendMode, HttpHeaders, LB_NAMESPACE, Metadata, ProcessingRequest, ProtocolConfiguration, Request,
+    SUBSET_NAMESPACE, Struct, Value,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::HOST;
@@ -28,14 +28,15 @@ pub(super) fn subset_hint(endpoints: impl ExactSizeIterator<Item = SocketAddr>) 
     }
     let subset = Value::list(endpoints.map(|endpoint| Value::string(endpoint.to_string())).collect());
     let hint = ProcessingRequest {
-        metadata_context: Some(metadata(SUBSET_NAMESPACE, DESTINATION_ENDPOINT_SUBSET.as_str(), subset)),
+        metadata_context: metadata(SUBSET_NAMESPACE, DESTINATION_ENDPOINT_SUBSET.as_str(), subset),
         ..ProcessingRequest::default()
     };
     hint.encode_to_vec().into()
 }
 
-fn metadata(namespace: &str, key: &str, value: Value) -> Metadata {
-    Metadata { filter_metadata: BTreeMap::from([(namespace.to_owned(), Struct::of(key, value))]) }
+fn metadata(namespace: &str, key: &str, value: Value) -> Vec<Bytes> {
+    let told = Metadata { filter_metadata: BTreeMap::from([(namespace.to_owned(), Struct::of(key, value))]) };
+    vec![told.encode_to_vec().into()]
 }
 
 /// The head of a request: the first message.
@@ -46,20 +47,17 @@ pub(super) fn request_headers(
     hint: &Bytes,
     out: &mut Vec<Bytes>,
 ) {
-    let authority = head.headers.get(HOST).map(|host| Bytes::copy_from_slice(host.as_bytes()));
+    let authority = head.headers.get(HOST).map_or(&[][..], |host| host.as_bytes());
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut headers = vec![
-        HeaderValue::raw(":method", Bytes::copy_from_slice(head.method.as_str().as_bytes())),
-        HeaderValue::raw(":path", Bytes::copy_from_slice(path.as_bytes())),
-        HeaderValue::raw(":scheme", Bytes::from_static(scheme.as_bytes())),
-        HeaderValue::raw(":authority", authority.unwrap_or_default()),
+    let pseudo = [
+        (&b":method"[..], head.method.as_str().as_bytes()),
+        (b":path", path.as_bytes()),
+        (b":scheme", scheme.as_bytes()),
+        (b":authority", authority),
     ];
-    ordinary(&head.headers, &mut headers);
+    let headers = pseudo.into_iter().chain(ordinary(&head.headers));
     let message = ProcessingRequest {
-        request: Some(Request::RequestHeaders(HttpHeaders {
-            headers: Some(HeaderMap { headers }),
-            end_of_stream: bodiless,
-        })),
+        request: Some(Request::RequestHeaders(HttpHeaders::of(headers, bodiless))),
         protocol_config: Some(ProtocolConfiguration {
             request_body_mode: BodySendMode::FullDuplexStreamed.into(),
             response_body_mode: BodySendMode::None.into(),
@@ -119,19 +117,16 @@ pub(super) fn response_headers(
     served: SocketAddr,
     bodiless: bool,
 ) -> Bytes {
-    let (status, ordinary_headers) = head;
-    let mut headers = vec![HeaderValue::raw(":status", Bytes::copy_from_slice(status.as_str().as_bytes()))];
-    ordinary(ordinary_headers, &mut headers);
+    let (status, headers) = head;
+    let status = (&b":status"[..], status.as_str().as_bytes());
+    let headers = std::iter::once(status).chain(ordinary(headers));
     let message = ProcessingRequest {
-        request: Some(Request::ResponseHeaders(HttpHeaders {
-            headers: Some(HeaderMap { headers }),
-            end_of_stream: bodiless,
-        })),
-        metadata_context: Some(metadata(
+        request: Some(Request::ResponseHeaders(HttpHeaders::of(headers, bodiless))),
+        metadata_context: metadata(
             LB_NAMESPACE,
             DESTINATION_ENDPOINT_SERVED.as_str(),
             Value::string(served.to_string()),
-        )),
+        ),
         ..ProcessingRequest::default()
     };
     let mut written = BytesMut::new();
@@ -139,13 +134,9 @@ pub(super) fn response_headers(
     written.freeze()
 }
 
-fn ordinary(from: &http::HeaderMap, to: &mut Vec<HeaderValue>) {
-    let ordinary = from.iter().filter(|(name, _)| *name != HOST);
-    to.extend(ordinary.map(|(name, value)| HeaderValue {
-        key: Bytes::copy_from_slice(name.as_str().as_bytes()),
-        value: Bytes::new(),
-        raw_value: Bytes::copy_from_slice(value.as_bytes()),
-    }));
+fn ordinary(headers: &http::HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let ordinary = headers.iter().filter(|(name, _)| *name != HOST);
+    ordinary.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
 }
 
 #[cfg(test)]
@@ -172,6 +163,7 @@ mod tests {
         request_headers(&head, "http", false, &subset_hint(endpoints.into_iter()), &mut pieces);
         let [message] = &decoded(pieces)[..] else { panic!("one message") };
         let Some(Request::RequestHeaders(headers)) = &message.request else { panic!("headers") };
+        let headers = headers.read().unwrap();
         for (name, value) in [
             (":method", "POST"),
             (":path", "/v1/completions?a=b"),
@@ -179,20 +171,16 @@ mod tests {
             (":scheme", "http"),
             ("x-a", "1"),
         ] {
-            assert_eq!(headers.get(name).unwrap(), value, "{name}");
+            assert_eq!(headers.get(name).unwrap(), value.as_bytes(), "{name}");
         }
         assert!(headers.get("host").is_none() && !headers.end_of_stream);
         let config = message.protocol_config.unwrap();
         assert_eq!(config.request_body_mode(), BodySendMode::FullDuplexStreamed);
         assert_eq!(config.response_body_mode(), BodySendMode::None);
-        let hint = message
-            .metadata_context
-            .as_ref()
-            .unwrap()
-            .get(SUBSET_NAMESPACE, DESTINATION_ENDPOINT_SUBSET.as_str())
-            .unwrap();
+        let hint =
+            Metadata::told(&message.metadata_context, SUBSET_NAMESPACE, DESTINATION_ENDPOINT_SUBSET.as_str());
         let expected = ["10.0.0.1:8000", "[::1]:8000"].map(Value::string);
-        assert_eq!(*hint, Value::list(expected.to_vec()));
+        assert_eq!(hint, Ok(Some(Value::list(expected.to_vec()))));
     }
 
     #[test]
@@ -232,13 +220,10 @@ mod tests {
         let written = response_headers((http::StatusCode::OK, &headers), served, false);
         let [message] = &decoded(vec![written])[..] else { panic!("one message") };
         let Some(Request::ResponseHeaders(head)) = &message.request else { panic!("headers") };
-        assert_eq!((head.get(":status").unwrap(), head.get("server").unwrap()), (&"200".into(), &"x".into()));
-        let told = message
-            .metadata_context
-            .as_ref()
-            .unwrap()
-            .get(LB_NAMESPACE, DESTINATION_ENDPOINT_SERVED.as_str())
-            .unwrap();
-        assert_eq!(told.as_str(), Some("10.0.0.1:8000"));
+        let head = head.read().unwrap();
+        assert_eq!((head.get(":status"), head.get("server")), (Some(&b"200"[..]), Some(&b"x"[..])));
+        let told =
+            Metadata::told(&message.metadata_context, LB_NAMESPACE, DESTINATION_ENDPOINT_SERVED.as_str());
+        assert_eq!(told, Ok(Some(Value::string("10.0.0.1:8000"))));
     }
 }

@@ -1,8 +1,10 @@
 //! What the gateway says in metadata: which endpoints it would take, and which one it took.
 
 use crate::wire::{Kind, LB_NAMESPACE, Metadata, SUBSET_NAMESPACE};
+use bytes::Bytes;
 use journey::EndpointKey;
 use journey::headers::{DESTINATION_ENDPOINT_SERVED, DESTINATION_ENDPOINT_SUBSET};
+use prost::DecodeError;
 use scheduling::Slot;
 use state::Pool;
 use std::cmp::Ordering;
@@ -12,17 +14,18 @@ use std::ops::Range;
 /// The endpoints of `pool` that the gateway would take, sorted: however much it names, no more than the pool has. `None` if
 /// it says nothing, or nothing that is a list. An entry is `ip:port`, or an IP that stands for each of its ports; what
 /// cannot be read matches nothing.
-pub(super) fn subset(metadata: Option<&Metadata>, pool: &Pool) -> Option<Box<[SocketAddr]>> {
-    let hint = metadata?.get(SUBSET_NAMESPACE, DESTINATION_ENDPOINT_SUBSET.as_str())?;
+pub(super) fn subset(metadata: &[Bytes], pool: &Pool) -> Result<Option<Box<[SocketAddr]>>, DecodeError> {
+    let hint = Metadata::told(metadata, SUBSET_NAMESPACE, DESTINATION_ENDPOINT_SUBSET.as_str())?;
+    let Some(kind) = hint.and_then(|hint| hint.kind) else { return Ok(None) };
     let mut taken = Taken { endpoints: &pool.endpoints, is_taken: vec![false; pool.endpoints.len()] };
-    match &hint.kind {
-        Some(Kind::ListValue(list)) => {
+    match &kind {
+        Kind::ListValue(list) => {
             list.values.iter().filter_map(|value| value.as_str()).for_each(|entry| taken.take(entry));
         }
-        Some(Kind::StringValue(text)) => text.split(',').for_each(|entry| taken.take(entry)),
-        _ => return None,
+        Kind::StringValue(text) => text.split(',').for_each(|entry| taken.take(entry)),
+        _ => return Ok(None),
     }
-    Some(taken.addresses())
+    Ok(Some(taken.addresses()))
 }
 
 /// Which endpoints of a pool a hint names.
@@ -59,6 +62,7 @@ impl Taken<'_> {
 }
 
 /// The endpoint that the gateway took.
-pub(super) fn served(metadata: Option<&Metadata>) -> Option<SocketAddr> {
-    metadata?.get(LB_NAMESPACE, DESTINATION_ENDPOINT_SERVED.as_str())?.as_str()?.trim().parse().ok()
+pub(super) fn served(metadata: &[Bytes]) -> Option<SocketAddr> {
+    let served = Metadata::told(metadata, LB_NAMESPACE, DESTINATION_ENDPOINT_SERVED.as_str());
+    served.ok()??.as_str()?.trim().parse().ok()
 }

@@ -14,9 +14,8 @@ use crate::replies::Replies;
 use crate::session::{Next, Parting, Session};
 use crate::unread::{Unread, hold};
 use crate::wire::{
-    BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpBody, HttpHeaders,
-    Metadata, Mutation, Phase, ProcessingRequest, ProcessingResponse, Request, Response, Struct,
-    TrailersResponse, Value, key,
+    BodyMutation, BodyResponse, CommonResponse, HeaderMutation, Headers, HeadersResponse, HttpBody, Mutation,
+    Phase, ProcessingRequest, ProcessingResponse, Request, Response, Struct, TrailersResponse, Value, key,
 };
 use bytes::Bytes;
 use http::HeaderName;
@@ -113,8 +112,8 @@ impl EppSession {
 
     fn request_headers(
         &mut self,
-        headers: &HttpHeaders,
-        metadata: Option<Metadata>,
+        headers: &Headers<'_>,
+        metadata: &[Bytes],
         now: Now,
         replies: &mut Replies,
     ) -> Next {
@@ -125,13 +124,12 @@ impl EppSession {
             self.epp.warn_of_early_ends(self.port);
         }
         let account = self.account.insert(Box::new(Account::open(&self.epp.telemetry, self.epp.clock)));
-        let id = headers.get(REQUEST_ID.as_str()).map(|id| &id[..]);
+        let id = headers.get(REQUEST_ID.as_str());
         account.name(id, &mut self.epp.random.borrow_mut());
         let new_id = (id != Some(account.record.id.as_bytes())).then(|| account.record.id.to_string());
-        let text = |name| headers.get(name).map(|value| &value[..]);
-        let path = text(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
+        let path = headers.get(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
-        let head = BodyHead::new(path, text("content-type"), text("content-encoding"));
+        let head = BodyHead::new(path, headers.get("content-type"), headers.get("content-encoding"));
         let bodyless =
             headers.end_of_stream || headers.opens_a_conversation() || self.modes.request == BodyMode::Absent;
         let head = match head {
@@ -146,8 +144,12 @@ impl EppSession {
             Err(refusal) => return self.refuse(&refusal, replies),
         };
         let subset = match self.epp.settings.subset_hint {
-            SubsetHint::Obeyed => hints::subset(metadata.as_ref(), &pool),
-            SubsetHint::PassedOver => None,
+            SubsetHint::Obeyed => hints::subset(metadata, &pool),
+            SubsetHint::PassedOver => Ok(None),
+        };
+        let subset = match subset {
+            Ok(subset) => subset,
+            Err(error) => return Next::unreadable(error),
         };
         let told = Told { new_id, subset, ..Told::of(headers, &self.epp.settings) };
         let opaque = head.media == Media::Opaque;
@@ -290,11 +292,11 @@ impl EppSession {
         let epp = &self.epp;
         let asked = Dispatch {
             request,
-            objective: text(told.objective.as_ref()),
-            rewrite: text(told.rewrite.as_ref()),
+            objective: text(told.objective.as_deref()),
+            rewrite: text(told.rewrite.as_deref()),
             subset: told.subset.as_deref(),
             body: body.map(|body| body.held.rope()),
-            test_selection: text(told.test_selection.as_ref()),
+            test_selection: text(told.test_selection.as_deref()),
         };
         dispatch(&pool, &asked, &mut epp.random.borrow_mut(), epp.clock)
     }
@@ -362,17 +364,14 @@ impl EppSession {
         }
     }
 
-    fn response_headers(
-        &mut self,
-        headers: &HttpHeaders,
-        metadata: Option<&Metadata>,
-        attributes: &Attributes,
-    ) {
+    fn response_headers(&mut self, headers: &Headers<'_>, metadata: &[Bytes], attributes: &Attributes) {
         let Some(account) = &mut self.account else { return };
-        let value = |name| headers.get(name).map(|value| &value[..]);
-        let status = value(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
-        let observer =
-            ResponseObserver::new(account.record.dialect, value("content-type"), value("content-encoding"));
+        let status = headers.get(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+        let observer = ResponseObserver::new(
+            account.record.dialect,
+            headers.get("content-type"),
+            headers.get("content-encoding"),
+        );
         let served = hints::served(metadata);
         if let Some(served) = served {
             account.served_at(served);
@@ -459,17 +458,25 @@ impl Session for EppSession {
             }
         }
         match message.request {
-            Some(Request::RequestHeaders(headers)) => {
-                if self.modes.withhold_body_of(&headers) {
-                    self.epp.misset.withheld(PROMPT_WITHHELD, now);
+            Some(Request::RequestHeaders(headers)) => match headers.read() {
+                Ok(headers) => {
+                    if self.modes.withhold_body_of(&headers) {
+                        self.epp.misset.withheld(PROMPT_WITHHELD, now);
+                    }
+                    return self.request_headers(&headers, &message.metadata_context, now, replies);
                 }
-                return self.request_headers(&headers, message.metadata_context, now, replies);
-            }
+                Err(error) => return Next::unreadable(error),
+            },
             Some(Request::RequestBody(body)) => return self.request_body(body, now, replies),
             Some(Request::RequestTrailers(_)) => return self.request_trailers(replies),
             Some(Request::ResponseHeaders(headers)) => {
                 replies.say(Response::ResponseHeaders(HeadersResponse::default()));
-                self.response_headers(&headers, message.metadata_context.as_ref(), &message.attributes);
+                match headers.read() {
+                    Ok(headers) => {
+                        self.response_headers(&headers, &message.metadata_context, &message.attributes)
+                    }
+                    Err(error) => return Next::unreadable(error),
+                }
             }
             Some(Request::ResponseBody(body)) => return self.response_body(body, replies),
             Some(Request::ResponseTrailers(_)) => {
@@ -530,8 +537,8 @@ impl Reading {
 }
 
 impl Told {
-    fn of(headers: &HttpHeaders, settings: &EppSettings) -> Told {
-        let value = |name: &str| headers.get(name).map(|value| Bytes::copy_from_slice(value));
+    fn of(headers: &Headers<'_>, settings: &EppSettings) -> Told {
+        let value = |name: &str| headers.get(name).map(Bytes::copy_from_slice);
         Told {
             objective: value(OBJECTIVE.as_str()),
             rewrite: value(MODEL_NAME_REWRITE.as_str()),
@@ -571,7 +578,7 @@ impl Body {
     }
 }
 
-fn text(value: Option<&Bytes>) -> Option<&str> {
+fn text(value: Option<&[u8]>) -> Option<&str> {
     std::str::from_utf8(value?).ok()
 }
 

@@ -6,7 +6,7 @@
 //! answers for one that it cannot reach, and one that fails unseen is worse than one that rests for a second.
 //! Source: Envoy 1.40, "Response code details", router filter; Endpoint Picker Protocol, "Served Endpoint".
 
-use crate::wire::{HttpHeaders, Struct};
+use crate::wire::{Headers, Struct};
 use journey::Outcome;
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub(super) enum Named {
 }
 
 /// How a request with this response ends if the response comes whole.
-pub(super) fn outcome(status: u16, headers: &HttpHeaders, attributes: &Attributes, named: Named) -> Outcome {
+pub(super) fn outcome(status: u16, headers: &Headers<'_>, attributes: &Attributes, named: Named) -> Outcome {
     let details = attributes.values().find_map(|of_filter| of_filter.fields.get(CODE_DETAILS)?.as_str());
     if let Some(details) = details.filter(|details| !details.is_empty()) {
         return of_details(details, status);
@@ -62,7 +62,7 @@ fn of_details(details: &str, status: u16) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HeaderMap, HeaderValue, Value};
+    use crate::wire::{HttpHeaders, Value};
     use Named::{No, Yes};
     use Outcome::{Broken, LocalReply, Served, TimedOut};
 
@@ -92,7 +92,11 @@ mod tests {
             let attributes = [("envoy.filters.http.ext_proc".to_owned(), fields)].into();
             // Whatever else is told.
             for (headers, named) in [(told(&[UPSTREAM_SERVICE_TIME]), Yes), (told(&[OVERLOADED]), No)] {
-                assert_eq!(outcome(status, &headers, &attributes, named), expected, "{details}");
+                assert_eq!(
+                    outcome(status, &headers.read().unwrap(), &attributes, named),
+                    expected,
+                    "{details}"
+                );
             }
         }
     }
@@ -112,15 +116,14 @@ mod tests {
             (403, &[UPSTREAM_SERVICE_TIME], No, Served),
             (302, &[], No, LocalReply),
         ] {
-            let found = outcome(status, &told(headers), &Attributes::new(), named);
+            let found = outcome(status, &told(headers).read().unwrap(), &Attributes::new(), named);
             assert_eq!(found, expected, "{status} {headers:?} {named:?}");
         }
         let other = [("other".to_owned(), Struct::of(CODE_DETAILS, Value::string("")))].into();
-        assert_eq!(outcome(403, &told(&[]), &other, Yes), Served);
+        assert_eq!(outcome(403, &told(&[]).read().unwrap(), &other, Yes), Served);
     }
 
     fn told(names: &[&'static str]) -> HttpHeaders {
-        let headers = names.iter().map(|name| HeaderValue::raw(*name, "1")).collect();
-        HttpHeaders { headers: Some(HeaderMap { headers }), end_of_stream: false }
+        HttpHeaders::of(names.iter().map(|name| (name.as_bytes(), &b"1"[..])), false)
     }
 }

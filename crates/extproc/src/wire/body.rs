@@ -116,7 +116,7 @@ impl Message for HttpBody {
 }
 
 /// What prost says of a field that is longer than its message; it makes such an error for nobody else.
-fn cut_short() -> DecodeError {
+pub(super) fn cut_short() -> DecodeError {
     let nothing: &mut &[u8] = &mut &[][..];
     encoding::skip_field(WireType::ThirtyTwoBit, 1, nothing, DecodeContext::default())
         .expect_err("four bytes are not there")

@@ -1,29 +1,93 @@
 //! Headers, and what is to be done with them.
 
-use bytes::Bytes;
+use super::fields::Fields;
+use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderName;
+use prost::DecodeError;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+
+/// Room taken for headers at once: few requests have more.
+const HEADERS: usize = 32;
 
 /// The headers of a request or a response.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct HttpHeaders {
-    /// The headers; `None` if there are none.
-    #[prost(message, optional, tag = "1")]
-    pub headers: Option<HeaderMap>,
+    /// A `HeaderMap`, to be read where it lies; several are one, cut anywhere between two headers.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub headers: Vec<Bytes>,
     /// No body follows.
     #[prost(bool, tag = "3")]
     pub end_of_stream: bool,
 }
 
 impl HttpHeaders {
+    /// Headers with these names and values, which are written to `raw_value`.
+    pub fn of<'h>(
+        headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
+        end_of_stream: bool,
+    ) -> HttpHeaders {
+        let mut map = BytesMut::new();
+        for (name, value) in headers {
+            let length = field_bytes(name) + field_bytes(value);
+            encode_key(1, WireType::LengthDelimited, &mut map);
+            encode_varint(length as u64, &mut map);
+            for (number, field) in [(1, name), (3, value)] {
+                encode_key(number, WireType::LengthDelimited, &mut map);
+                encode_varint(field.len() as u64, &mut map);
+                map.put_slice(field);
+            }
+        }
+        HttpHeaders { headers: vec![map.freeze()], end_of_stream }
+    }
+
+    /// The headers.
+    pub fn read(&self) -> Result<Headers<'_>, DecodeError> {
+        let mut headers = Vec::with_capacity(HEADERS);
+        for entry in self.headers.iter().flat_map(|map| Fields(map)) {
+            let (1, header) = entry? else { continue };
+            let [mut name, mut value, mut raw_value] = [&[][..]; 3];
+            for field in Fields(header) {
+                match field? {
+                    (1, field) => name = field,
+                    (2, field) => value = field,
+                    (3, field) => raw_value = field,
+                    _ => {}
+                }
+            }
+            headers.push((name, if raw_value.is_empty() { value } else { raw_value }));
+        }
+        Ok(Headers { headers, end_of_stream: self.end_of_stream })
+    }
+}
+
+/// How long a field of these bytes is, whose number is below 16.
+fn field_bytes(field: &[u8]) -> usize {
+    1 + encoded_len_varint(field.len() as u64) + field.len()
+}
+
+/// Headers, read.
+#[derive(Debug)]
+pub struct Headers<'a> {
+    headers: Vec<(&'a [u8], &'a [u8])>,
+    /// No body follows.
+    pub end_of_stream: bool,
+}
+
+impl<'a> Headers<'a> {
     /// The value of the first header with this lower-case name; Envoy writes every name in lower case.
-    pub fn get(&self, name: &str) -> Option<&Bytes> {
-        self.headers.as_ref()?.headers.iter().find(|header| header.key == name).map(HeaderValue::bytes)
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// Names and values; a name may stand more than once.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.headers.iter().copied()
     }
 
     /// True if what follows is no body but a conversation, which need not end before it is answered: a WebSocket's, say. An
     /// offer to speak HTTP/2 in the clear opens none: whoever passes it over reads the body behind it as ever.
     pub fn opens_a_conversation(&self) -> bool {
-        self.get(":method").is_some_and(|method| method == "CONNECT")
+        self.get(":method") == Some(b"CONNECT")
             || self.get("upgrade").is_some_and(|to| !to.eq_ignore_ascii_case(b"h2c"))
     }
 
@@ -35,19 +99,7 @@ impl HttpHeaders {
 
 /// The trailers of a request or a response.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct HttpTrailers {
-    /// The trailers; `None` if there are none.
-    #[prost(message, optional, tag = "1")]
-    pub trailers: Option<HeaderMap>,
-}
-
-/// A list of headers; a name may stand more than once.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct HeaderMap {
-    /// The headers.
-    #[prost(message, repeated, tag = "1")]
-    pub headers: Vec<HeaderValue>,
-}
+pub struct HttpTrailers {}
 
 /// One header.
 #[derive(Clone, PartialEq, Eq, prost::Message)]

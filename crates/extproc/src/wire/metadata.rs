@@ -1,5 +1,8 @@
 //! Metadata of the gateway's filters, and `google.protobuf.Struct`, of which it is made.
 
+use super::fields::Fields;
+use bytes::Bytes;
+use prost::{DecodeError, Message};
 use std::collections::BTreeMap;
 
 /// The namespace of the destination and of the endpoint that served.
@@ -17,10 +20,36 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The value of `key` in `namespace`.
-    pub fn get(&self, namespace: &str, key: &str) -> Option<&Value> {
-        self.filter_metadata.get(namespace)?.fields.get(key)
+    /// The value of `key` in `namespace`, read where the metadata lie.
+    pub fn told(metadata: &[Bytes], namespace: &str, key: &str) -> Result<Option<Value>, DecodeError> {
+        let mut told = None;
+        for metadata in metadata {
+            if let Some(object) = entry(metadata, namespace)? {
+                told = entry(object, key)?;
+            }
+        }
+        told.map(Value::decode).transpose()
     }
+}
+
+/// The last value of `key` in a message that is a map.
+fn entry<'a>(map: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, DecodeError> {
+    let mut last = None;
+    for entry in Fields(map) {
+        let (1, entry) = entry? else { continue };
+        let [mut name, mut value] = [&[][..]; 2];
+        for field in Fields(entry) {
+            match field? {
+                (1, field) => name = field,
+                (2, field) => value = field,
+                _ => {}
+            }
+        }
+        if name == key.as_bytes() {
+            last = Some(value);
+        }
+    }
+    Ok(last)
 }
 
 /// A JSON object.

@@ -1,6 +1,6 @@
 //! The two messages of the stream: what the gateway asks, what it is answered.
 
-use super::{BodyMutation, HeaderMap, HeaderMutation, HttpBody, HttpHeaders, HttpTrailers, Metadata, Struct};
+use super::{BodyMutation, HeaderMutation, HttpBody, HttpHeaders, HttpTrailers, Struct};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -24,9 +24,9 @@ pub struct ProcessingRequest {
     /// What happened.
     #[prost(oneof = "Request", tags = "2, 3, 4, 5, 6, 7")]
     pub request: Option<Request>,
-    /// What other filters say, by their namespaces.
-    #[prost(message, optional, tag = "8")]
-    pub metadata_context: Option<Metadata>,
+    /// What other filters say: [`Metadata`](super::Metadata), to be read where they lie; several are one.
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub metadata_context: Vec<Bytes>,
     /// What the gateway knows of the request, as its filter's settings ask for it, by the filter's name.
     #[prost(btree_map = "string, message", tag = "9")]
     pub attributes: BTreeMap<String, Struct>,
@@ -167,9 +167,6 @@ pub struct CommonResponse {
     /// Changes of the body.
     #[prost(message, optional, tag = "3")]
     pub body_mutation: Option<BodyMutation>,
-    /// Trailers to add.
-    #[prost(message, optional, tag = "4")]
-    pub trailers: Option<HeaderMap>,
     /// The route is to be found anew.
     #[prost(bool, tag = "5")]
     pub clear_route_cache: bool,

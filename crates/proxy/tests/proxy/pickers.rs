@@ -7,8 +7,8 @@ use crate::support::{Endpoint, Gate, Response, answer, get, ok, post, settings, 
 use bytes::{Bytes, BytesMut};
 use extproc::grpc::{Code, Status, frame};
 use extproc::wire::{
-    BodyMutation, CommonResponse, HeaderMutation, HeadersResponse, HttpStatus, ImmediateResponse, Mutation,
-    ProcessingRequest, ProcessingResponse, Request, Response as Processed, ResponseStatus, Value,
+    BodyMutation, CommonResponse, HeaderMutation, HeadersResponse, HttpStatus, ImmediateResponse, Metadata,
+    Mutation, ProcessingRequest, ProcessingResponse, Request, Response as Processed, ResponseStatus, Value,
 };
 use journey::Outcome;
 use proxy::Settings;
@@ -117,10 +117,11 @@ fn the_named_picker_picks_over_tls_and_sees_what_became_of_it() {
 /// The three messages of a request: its head with the pool's endpoints, its body, the head of its response.
 fn assert_was_told(heard: &[ProcessingRequest], endpoints: &[SocketAddr], served: SocketAddr) {
     let metadata = |message: &ProcessingRequest, namespace, key| {
-        message.metadata_context.as_ref().and_then(|metadata| metadata.get(namespace, key)).cloned()
+        Metadata::told(&message.metadata_context, namespace, key).expect("it can be read")
     };
     let Some(Request::RequestHeaders(head)) = &heard[0].request else { panic!("a head: {heard:?}") };
-    assert_eq!(head.get("x-gateway-model-name").unwrap(), "m");
+    let head = head.read().expect("it can be read");
+    assert_eq!(head.get("x-gateway-model-name"), Some(&b"m"[..]));
     assert!(!head.end_of_stream);
     let mut sorted = endpoints.to_vec();
     sorted.sort_unstable();
@@ -132,7 +133,7 @@ fn assert_was_told(heard: &[ProcessingRequest], endpoints: &[SocketAddr], served
     let Some(Request::RequestBody(body)) = &heard[1].request else { panic!("a body") };
     assert_eq!((&body.body, body.end_of_stream), (&Bytes::from_static(CHAT.as_bytes()).into(), true));
     let Some(Request::ResponseHeaders(head)) = &heard[2].request else { panic!("a response") };
-    assert_eq!(head.get(":status").unwrap(), "200");
+    assert_eq!(head.read().expect("it can be read").get(":status"), Some(&b"200"[..]));
     let told = metadata(&heard[2], "envoy.lb", "x-gateway-destination-endpoint-served");
     assert_eq!(told, Some(Value::string(served.to_string())));
 }

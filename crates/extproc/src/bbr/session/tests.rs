@@ -5,7 +5,7 @@ use crate::Door;
 use crate::bbr::{BaseModels, BbrSettings};
 use crate::replies::tests::read;
 use crate::spoken::{Stream, zstd_of_a_large_window};
-use crate::wire::{BodyMutation, BodySendMode, HttpTrailers, Mutation};
+use crate::wire::{BodyMutation, BodySendMode, HttpHeaders, HttpTrailers, Mutation};
 use arc_swap::ArcSwap;
 use journey::BodyPace;
 use payload::{Budget, FIELD_VALUE_BYTES_MAX, Field};

@@ -5,7 +5,7 @@ use crate::Door;
 use crate::epp::{EppSettings, PoolReference};
 use crate::spoken::{Stream, zstd_of_a_large_window};
 use crate::wire::BodySendMode::{Buffered, FullDuplexStreamed, None as NoBody};
-use crate::wire::{HttpTrailers, Kind, ProtocolConfiguration};
+use crate::wire::{HttpHeaders, HttpTrailers, Kind, Metadata, ProtocolConfiguration};
 use journey::{BodyPace, Outcome};
 use payload::Budget;
 use prost::Message as _;
@@ -139,18 +139,19 @@ fn endpoints(words: &[String]) -> Vec<&str> {
     rest.split(' ').next().expect("a value").split(',').collect()
 }
 
-fn hint(entries: &[&str]) -> Option<Metadata> {
+fn hint(entries: &[&str]) -> Vec<Bytes> {
     let list = Value::list(entries.iter().map(|entry| Value::string(*entry)).collect());
     metadata("envoy.lb.subset_hint", "x-gateway-destination-endpoint-subset", list)
 }
 
-fn served(endpoint: &str) -> Option<Metadata> {
+fn served(endpoint: &str) -> Vec<Bytes> {
     metadata("envoy.lb", "x-gateway-destination-endpoint-served", Value::string(endpoint))
 }
 
-fn metadata(namespace: &str, key: &str, value: Value) -> Option<Metadata> {
+fn metadata(namespace: &str, key: &str, value: Value) -> Vec<Bytes> {
     let fields = Struct::of(key, value);
-    Some(Metadata { filter_metadata: [(namespace.to_owned(), fields)].into() })
+    let told = Metadata { filter_metadata: [(namespace.to_owned(), fields)].into() };
+    vec![told.encode_to_vec().into()]
 }
 
 #[test]
@@ -389,7 +390,7 @@ fn a_gateway_that_may_end_streams_before_their_responses_is_told_of_and_one_that
             send_body_without_waiting_for_header_response: is_eager,
         };
         let message = ProcessingRequest {
-            request: Some(Request::RequestHeaders(HttpHeaders { headers: None, end_of_stream: true })),
+            request: Some(Request::RequestHeaders(HttpHeaders { headers: Vec::new(), end_of_stream: true })),
             protocol_config: Some(config),
             ..Default::default()
         };
