@@ -9,6 +9,7 @@
 use super::Failure;
 use super::message::subset_hint;
 use super::tls;
+use crate::corked::Corked;
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use state::{EndpointPicker, Pool, Transport};
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Debug, Formatter};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -366,7 +368,8 @@ const SETTINGS_LOOK: Duration = Duration::from_millis(1);
 
 /// Speaks HTTP/2, on a task of this thread. Returns once the peer has told its settings: so it speaks HTTP/2 too, and no
 /// stream is opened that it would refuse.
-async fn start<T: AsyncRead + AsyncWrite + Unpin + 'static>(io: T) -> io::Result<Channel> {
+async fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> io::Result<Channel> {
+    let stream = Corked::new(stream);
     let (of_stream, of_connection) = WINDOW_BYTES;
     let (sender, connection) = client::Builder::new()
         .enable_push(false)
@@ -374,14 +377,14 @@ async fn start<T: AsyncRead + AsyncWrite + Unpin + 'static>(io: T) -> io::Result
         .initial_window_size(of_stream)
         .initial_connection_window_size(of_connection)
         .max_header_list_size(HEADERS_BYTES_MAX)
-        .handshake(io)
+        .handshake(stream.clone())
         .await
         .map_err(io::Error::other)?;
     let retired = Rc::new(Cell::new(false));
     let retires = Rc::clone(&retired);
     tokio::task::spawn_local(async move {
         // How it ended is told to each of its streams.
-        let _ = connection.await;
+        let _ = stream.drive(pin!(connection)).await;
         retires.set(true);
     });
     while sender.current_max_send_streams() == 0 {
