@@ -183,6 +183,14 @@ impl Misset {
     }
 }
 
+#[cfg(test)]
+impl Misset {
+    /// Whether the log was told of bodies, or of responses, that are not shown.
+    pub(crate) fn has_told_of(&self) -> [bool; 2] {
+        [&self.withheld, &self.unshown].map(|told| told.0.get().is_some())
+    }
+}
+
 /// Answers a piece of a body that goes on as it came.
 pub(crate) fn pass(mode: BodyMode, phase: Phase, body: HttpBody, replies: &mut Replies) -> Next {
     match (mode, phase) {

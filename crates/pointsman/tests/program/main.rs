@@ -12,5 +12,6 @@ mod quickstart;
 mod recorder;
 mod reload;
 mod shutdown;
+mod stand_in;
 mod support;
 mod words;

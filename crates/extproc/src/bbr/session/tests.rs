@@ -583,3 +583,14 @@ fn of_two_fields_for_one_header_the_later_that_the_body_has_goes_there() {
         assert_eq!(stream.body(body, true)[0], expected, "{body}");
     }
 }
+
+#[test]
+fn a_request_whose_body_is_not_shown_goes_on_and_is_told_of() {
+    let (bbr, _) = router(PassOn::Early);
+    for (headers, end_of_stream, is_told) in [(&[CHAT[0]][..], true, false), (&CHAT, false, true)] {
+        let headers = [&[(":method", "POST")], headers].concat();
+        let mut stream = Stream::of(bbr.open(0), BodySendMode::None);
+        assert_eq!(stream.headers(&headers, end_of_stream), ["headers"]);
+        assert_eq!(bbr.misset.has_told_of(), [is_told, false]);
+    }
+}

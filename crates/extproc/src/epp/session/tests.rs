@@ -687,3 +687,24 @@ fn an_answer_of_the_gateways_own_says_nothing_of_the_endpoint() {
         assert_eq!(yard.in_flight(), [0, 0], "{told}");
     }
 }
+
+#[test]
+fn a_gateway_that_shows_neither_bodies_nor_responses_is_told_of() {
+    let yard = Yard::new();
+    for _ in 0..16 {
+        assert!(!yard.epp.misset.has_told_of()[1]);
+        let mut stream = yard.stream(NoBody);
+        let picked = stream.headers(&[(":method", "POST"), CHAT[0], CHAT[1]], false);
+        assert!(picked[0].contains("x-gateway-destination-endpoint"), "{picked:?}");
+    }
+    assert_eq!(yard.epp.misset.has_told_of(), [true, true]);
+    let yard = Yard::new();
+    for place in 0..40 {
+        let mut stream = yard.stream(NoBody);
+        stream.headers(&[CHAT[0]], true);
+        if place == 0 {
+            stream.response_headers(&[(":status", "200")], true);
+        }
+    }
+    assert_eq!(yard.epp.misset.has_told_of(), [false, false], "these clients left");
+}
