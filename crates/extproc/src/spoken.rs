@@ -42,8 +42,10 @@ impl<S: Session<Message = ProcessingRequest>> Stream<S> {
         let protocol_config = self.mode.take().map(config);
         let metadata_context = std::mem::take(&mut self.metadata);
         let attributes = self.code_details.take().map(|details| {
-            let fields = Struct::of("response.code_details", Value::string(details));
-            ("envoy.filters.http.ext_proc".to_owned(), fields)
+            let object = Struct::of("response.code_details", Value::string(details)).encode_to_vec();
+            let mut entry = Vec::new();
+            prost::encoding::bytes::encode(2, &object, &mut entry);
+            entry.into()
         });
         let message = ProcessingRequest {
             request: Some(request),

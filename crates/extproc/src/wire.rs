@@ -20,7 +20,7 @@ pub use headers::{HeaderMutation, HeaderValue, HeaderValueOption, Headers, HttpH
 pub use health::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, ServingStatus,
 };
-pub use metadata::{Kind, LB_NAMESPACE, ListValue, Metadata, SUBSET_NAMESPACE, Struct, Value};
+pub use metadata::{Kind, LB_NAMESPACE, ListValue, Metadata, SUBSET_NAMESPACE, Struct, Value, attribute};
 pub use processing::{
     BodyResponse, BodySendMode, CommonResponse, Duration, GrpcStatus, HeaderSendMode, HeadersResponse,
     HttpStatus, ImmediateResponse, Phase, ProcessingMode, ProcessingRequest, ProcessingResponse,

@@ -78,6 +78,14 @@ fn objects() -> impl Strategy<Value = BTreeMap<String, ours::Struct>> {
     btree_map("[a-z.]{0,8}", object().prop_map(Option::unwrap_or_default), 0..3)
 }
 
+/// What a filter that asks for the attribute `key` is told.
+fn attribute(value: ours::Value) -> Bytes {
+    let mut entry = Vec::new();
+    prost::encoding::string::encode(1, &"filter".to_owned(), &mut entry);
+    prost::encoding::message::encode(2, &ours::Struct::of("key", value), &mut entry);
+    entry.into()
+}
+
 fn request() -> impl Strategy<Value = ours::ProcessingRequest> {
     let body = || {
         (raw(), any::<bool>())
@@ -101,7 +109,8 @@ fn request() -> impl Strategy<Value = ours::ProcessingRequest> {
                 send_body_without_waiting_for_header_response: eager,
             }
         }));
-    (proptest::option::of(request), metadata, objects(), any::<bool>(), protocol).prop_map(
+    let attributes = vec(value().prop_map(attribute), 0..2);
+    (proptest::option::of(request), metadata, attributes, any::<bool>(), protocol).prop_map(
         |(request, metadata_context, attributes, observability_mode, protocol_config)| {
             ours::ProcessingRequest {
                 request,
@@ -185,7 +194,10 @@ proptest! {
         // A map has no order.
         let context = |of: &ours::ProcessingRequest| ours::Metadata::decode(&of.metadata_context.concat()[..]);
         prop_assert_eq!(context(&back), context(&message));
+        let key = |of: &ours::ProcessingRequest| ours::attribute(&of.attributes, "key");
+        prop_assert_eq!(key(&back), key(&message));
         back.metadata_context.clone_from(&message.metadata_context);
+        back.attributes.clone_from(&message.attributes);
         prop_assert_eq!(&back, &message);
         let debug = format!("{theirs:?}");
         prop_assert_eq!(debug.contains("protocol_config: Some"), message.protocol_config.is_some());

@@ -5,7 +5,7 @@
 //! more is said of it. Envoy waits for no more, and would take a body's answer that comes before its headers' for a breach
 //! of the protocol, and make a 500 of its own answer.
 
-use super::whose::{self, Attributes, Named};
+use super::whose::{self, Named};
 use super::{Epp, EppSettings, SubsetHint, hints};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
@@ -364,7 +364,7 @@ impl EppSession {
         }
     }
 
-    fn response_headers(&mut self, headers: &Headers<'_>, metadata: &[Bytes], attributes: &Attributes) {
+    fn response_headers(&mut self, headers: &Headers<'_>, metadata: &[Bytes], attributes: &[Bytes]) {
         let Some(account) = &mut self.account else { return };
         let status = headers.get(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
         let observer = ResponseObserver::new(

@@ -6,9 +6,9 @@
 //! answers for one that it cannot reach, and one that fails unseen is worse than one that rests for a second.
 //! Source: Envoy 1.40, "Response code details", router filter; Endpoint Picker Protocol, "Served Endpoint".
 
-use crate::wire::{Headers, Struct};
+use crate::wire::{Headers, Value, attribute};
+use bytes::Bytes;
 use journey::Outcome;
-use std::collections::BTreeMap;
 
 /// The attribute that says how a response came about, where `response_attributes` of the gateway's filter ask for it.
 const CODE_DETAILS: &str = "response.code_details";
@@ -19,9 +19,6 @@ const UPSTREAM_SERVICE_TIME: &str = "x-envoy-upstream-service-time";
 /// Envoy writes it on its own answer where a limit of the cluster kept the request from going anywhere.
 const OVERLOADED: &str = "x-envoy-overloaded";
 
-/// The attributes of a message, by the filter that they were evaluated for.
-pub(super) type Attributes = BTreeMap<String, Struct>;
-
 /// Whether the gateway named the endpoint that it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
@@ -30,9 +27,9 @@ pub(super) enum Named {
 }
 
 /// How a request with this response ends if the response comes whole.
-pub(super) fn outcome(status: u16, headers: &Headers<'_>, attributes: &Attributes, named: Named) -> Outcome {
-    let details = attributes.values().find_map(|of_filter| of_filter.fields.get(CODE_DETAILS)?.as_str());
-    if let Some(details) = details.filter(|details| !details.is_empty()) {
+pub(super) fn outcome(status: u16, headers: &Headers<'_>, attributes: &[Bytes], named: Named) -> Outcome {
+    let details = attribute(attributes, CODE_DETAILS).ok().flatten();
+    if let Some(details) = details.as_ref().and_then(Value::as_str).filter(|details| !details.is_empty()) {
         return of_details(details, status);
     }
     if headers.get(UPSTREAM_SERVICE_TIME).is_some() {
@@ -62,9 +59,11 @@ fn of_details(details: &str, status: u16) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HttpHeaders, Value};
+    use crate::wire::{HttpHeaders, Struct};
     use Named::{No, Yes};
     use Outcome::{Broken, LocalReply, Served, TimedOut};
+    use bytes::BytesMut;
+    use prost::Message as _;
 
     fn error(status: u16) -> Outcome {
         Outcome::ServerError { status }
@@ -88,8 +87,7 @@ mod tests {
             ("rbac_access_denied_matched_policy[all]", 403, LocalReply),
             ("direct_response", 200, LocalReply),
         ] {
-            let fields = Struct::of(CODE_DETAILS, Value::string(details));
-            let attributes = [("envoy.filters.http.ext_proc".to_owned(), fields)].into();
+            let attributes = attributes(details);
             // Whatever else is told.
             for (headers, named) in [(told(&[UPSTREAM_SERVICE_TIME]), Yes), (told(&[OVERLOADED]), No)] {
                 assert_eq!(
@@ -116,11 +114,20 @@ mod tests {
             (403, &[UPSTREAM_SERVICE_TIME], No, Served),
             (302, &[], No, LocalReply),
         ] {
-            let found = outcome(status, &told(headers).read().unwrap(), &Attributes::new(), named);
+            let found = outcome(status, &told(headers).read().unwrap(), &[], named);
             assert_eq!(found, expected, "{status} {headers:?} {named:?}");
         }
-        let other = [("other".to_owned(), Struct::of(CODE_DETAILS, Value::string("")))].into();
-        assert_eq!(outcome(403, &told(&[]).read().unwrap(), &other, Yes), Served);
+        for other in [attributes(""), vec![Bytes::from_static(&[2 << 3 | 2, 100])]] {
+            assert_eq!(outcome(403, &told(&[]).read().unwrap(), &other, Yes), Served);
+        }
+    }
+
+    fn attributes(details: &str) -> Vec<Bytes> {
+        let object = Struct::of(CODE_DETAILS, Value::string(details)).encode_to_vec();
+        let mut entry = BytesMut::new();
+        prost::encoding::string::encode(1, &"envoy.filters.http.ext_proc".to_owned(), &mut entry);
+        prost::encoding::bytes::encode(2, &object, &mut entry);
+        vec![entry.freeze()]
     }
 
     fn told(names: &[&'static str]) -> HttpHeaders {

@@ -32,6 +32,17 @@ impl Metadata {
     }
 }
 
+/// The value of `key` in the first object that has it, of a message's attributes: each has a name and its object.
+pub fn attribute(attributes: &[Bytes], key: &str) -> Result<Option<Value>, DecodeError> {
+    for field in attributes.iter().flat_map(|attributes| Fields(attributes)) {
+        let (2, object) = field? else { continue };
+        if let Some(value) = entry(object, key)? {
+            return Value::decode(value).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 /// The last value of `key` in a message that is a map.
 fn entry<'a>(map: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, DecodeError> {
     let mut last = None;

@@ -2,7 +2,6 @@
 
 use super::{BodyMutation, HeaderMutation, HttpBody, HttpHeaders, HttpTrailers, Struct};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// How the bodies of this stream travel; sent with its first message.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -27,9 +26,10 @@ pub struct ProcessingRequest {
     /// What other filters say: [`Metadata`](super::Metadata), to be read where they lie; several are one.
     #[prost(bytes = "bytes", repeated, tag = "8")]
     pub metadata_context: Vec<Bytes>,
-    /// What the gateway knows of the request, as its filter's settings ask for it, by the filter's name.
-    #[prost(btree_map = "string, message", tag = "9")]
-    pub attributes: BTreeMap<String, Struct>,
+    /// What the gateway knows of the request, as its filter's settings ask for it, by the filter's name; to be read where it
+    /// lies, by [`attribute`](super::attribute).
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub attributes: Vec<Bytes>,
     /// The gateway does not wait for answers, and reads none.
     #[prost(bool, tag = "10")]
     pub observability_mode: bool,
