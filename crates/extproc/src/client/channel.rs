@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -263,7 +264,7 @@ impl Peer {
     /// The connection with the fewest streams, if it has room or there may be no further one.
     fn channel_with_room(&self) -> Option<Rc<Channel>> {
         let mut channels = self.channels.borrow_mut();
-        channels.retain(|channel| !channel.retired.get());
+        channels.retain(|channel| channel.takes_streams());
         let idlest = channels.iter().min_by_key(|channel| channel.streams.get())?;
         let has_room = idlest.streams.get() < idlest.sender.current_max_send_streams();
         // Beyond the last connection streams wait for each other, as long as their requests may.
@@ -377,6 +378,8 @@ async fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> io::Re
         .initial_window_size(of_stream)
         .initial_connection_window_size(of_connection)
         .max_header_list_size(HEADERS_BYTES_MAX)
+        // What comes late for streams that were reset is no fault of the others on the connection.
+        .max_local_error_reset_streams(None)
         .handshake(stream.clone())
         .await
         .map_err(io::Error::other)?;
@@ -394,6 +397,14 @@ async fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> io::Re
         sleep(SETTINGS_LOOK).await;
     }
     Ok(Channel { sender, streams: Cell::new(0), retired, heard: Cell::new(Instant::now()) })
+}
+
+impl Channel {
+    /// Whether a further stream may come to something: a peer that says goodbye answers those that there are, and no other.
+    fn takes_streams(&self) -> bool {
+        let asked = self.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        !self.retired.get() && !matches!(asked, Poll::Ready(Err(_)))
+    }
 }
 
 impl Place {
@@ -520,6 +531,36 @@ spec: {selector: {app: gemma}, targetPortNumber: 8000, extensionRef: {name: epp}
             let resting = Resting { why: "no answer".to_owned(), left: Duration::from_micros(micros) };
             assert_eq!(resting.to_string(), format!("no answer; the next try is in {told}"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_peer_says_goodbye_ends_its_streams_and_takes_no_further_one() {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let looked = Notify::new();
+        let picker = async {
+            let mut connection = h2::server::handshake(far).await.unwrap();
+            let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+            connection.graceful_shutdown();
+            let mut sending = respond.send_response(http::Response::new(()), false).unwrap();
+            let ends = async {
+                looked.notified().await;
+                sending.send_data(Bytes::from_static(b"the answer"), true).unwrap();
+            };
+            let speaks = async { while let Some(Ok(_)) = connection.accept().await {} };
+            tokio::join!(ends, speaks);
+        };
+        let gateway = async {
+            let place = place(near).await;
+            place.peer.channels.borrow_mut().push(Rc::clone(&place.channel));
+            assert!(place.peer.channel_with_room().is_some());
+            let post = http::Request::post("http://picker/").body(()).unwrap();
+            let (answer, _sending) = place.sender().send_request(post, true).unwrap();
+            let mut answer = answer.await.unwrap().into_body();
+            assert!(place.peer.channel_with_room().is_none());
+            looked.notify_one();
+            assert_eq!(answer.data().await.unwrap().unwrap(), "the answer");
+        };
+        tokio::task::LocalSet::new().run_until(async { tokio::join!(picker, gateway) }).await;
     }
 
     #[tokio::test(start_paused = true)]
