@@ -14,7 +14,7 @@ fi
 export POINTSMAN
 
 set -m # each in a process group of its own: Ctrl-C reaches the script alone, which then asks each to end, once
-trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
+trap 'trap "" HUP INT TERM; kill $(jobs -p) 2>/dev/null || true; wait' EXIT # the same signal once more ends no part of this
 
 # start COMMAND…: runs a command of the program beside the script, and tells it with the number of its process.
 start() {

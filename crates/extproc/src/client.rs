@@ -6,7 +6,7 @@
 //! The files read in the order of a request: `channel` (connections, of h2 itself: hyper's client cannot say whether a
 //! stream ends in order or is reset), `exchange` (one stream), `message` (what is sent),
 //! `turn` (what the answers come to), `mutation` (headers).
-//! Never: a copy of the body that is sent; a wait that the caller cannot cut short; bytes of a picker that are held without
+//! Never: a second whole copy of the body that is sent; a wait that the caller cannot cut short; bytes of a picker that are held without
 //! their charge; anything shared by two threads.
 //! Source: Endpoint Picker Protocol (GAIE proposal 004); Envoy's `ext_proc` filter, for how a gateway behaves.
 

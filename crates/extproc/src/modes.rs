@@ -111,7 +111,7 @@ pub(crate) struct Misset {
     unshown: Told,
     /// Requests of which that is so, in a row from the first.
     unshown_requests: Cell<u32>,
-    /// A response was shown, once.
+    /// A response's head was shown, once.
     shown: Cell<bool>,
 }
 
@@ -156,7 +156,7 @@ impl Misset {
         }
     }
 
-    /// Something of a response was shown.
+    /// The head of a response was shown.
     pub(crate) fn shown(&self) {
         self.shown.set(true);
     }
@@ -170,6 +170,15 @@ impl Misset {
                 "of no response anything was shown here yet; unless each client left before, set \
                  processing_mode.response_header_mode of the gateway's ext_proc filter to SEND: without it nothing is learnt of \
                  endpoints, and a request counts as in flight no longer than its stream lasts"
+            );
+        }
+    }
+
+    /// A response's body came, and its head did not.
+    pub(crate) fn headless(&self, now: Now) {
+        if self.unshown.telling(now) == Telling::Due {
+            tracing::warn!(
+                "processing_mode.response_header_mode of the gateway's ext_proc filter is SKIP: no response's status is known, so                  that an endpoint which fails counts as well; set it to SEND"
             );
         }
     }

@@ -9,6 +9,7 @@ mod client;
 mod engines;
 mod gauge;
 mod named;
+mod news;
 pub mod page;
 mod scrape;
 

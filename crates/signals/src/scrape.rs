@@ -5,6 +5,7 @@
 //! Never: a second attempt beside a running one, a page over [`PAGE_BYTES_MAX`], a wait without a limit.
 
 use crate::client::{Client, Fetch, Fetched};
+use crate::news::News;
 use crate::page::PAGE_BYTES_MAX;
 use crate::{Engine, EngineNames, MetricNames, Signals, named};
 use http::uri::PathAndQuery;
@@ -178,6 +179,7 @@ async fn scrape<K: 'static>(
     // Spread over one interval, or all endpoints of a reload would be asked in the same instant for ever.
     let first = Instant::now() + settings.interval.mul_f64(fastrand::f64());
     let mut ticks = ticks_from(first, settings.interval);
+    let mut news = News::default();
     loop {
         ticks.tick().await;
         let scrape = match timeout(settings.timeout, endpoint.scrape()).await {
@@ -187,6 +189,7 @@ async fn scrape<K: 'static>(
                 Scrape::Missed(ScrapeError::TimedOut(settings.timeout))
             }
         };
+        news.tell(address, &scrape);
         let every = settings.interval_after(&scrape, endpoint.read_as);
         sink.scraped(&id, scrape);
         if every != ticks.period() {

@@ -449,8 +449,12 @@ impl Session for EppSession {
         if let Some(step) = &message.request
             && step.is_of_response()
         {
+            match step {
+                Request::ResponseHeaders(_) => self.epp.misset.shown(),
+                _ if !self.response_begun => self.epp.misset.headless(now),
+                _ => {}
+            }
             self.response_begun = true;
-            self.epp.misset.shown();
             if matches!(self.state, State::Reading(_)) {
                 let _ = self.pool();
                 // In BUFFERED mode its headers were answered.

@@ -50,7 +50,9 @@ fn of_details(details: &str, status: u16) -> Outcome {
         _ if begins_with("upstream_reset_before_response_started{overflow") => Outcome::LocalReply,
         _ if begins_with("upstream_reset") => Outcome::Broken,
         // With another status it was the client's request that stood still.
-        "response_timeout" | "stream_idle_timeout" if status == 504 => Outcome::TimedOut,
+        "response_timeout" | "stream_idle_timeout" | "max_duration_timeout" if status == 504 => {
+            Outcome::TimedOut
+        }
         _ if begins_with("upstream_") => Outcome::TimedOut,
         _ => Outcome::LocalReply,
     }
@@ -83,6 +85,7 @@ mod tests {
             ("response_timeout", 504, TimedOut),
             ("stream_idle_timeout", 504, TimedOut),
             ("stream_idle_timeout", 408, LocalReply),
+            ("max_duration_timeout", 504, TimedOut),
             ("no_healthy_upstream", 503, LocalReply),
             ("rbac_access_denied_matched_policy[all]", 403, LocalReply),
             ("direct_response", 200, LocalReply),

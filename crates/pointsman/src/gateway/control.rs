@@ -160,10 +160,7 @@ fn learn(place: &Place, scrape: Scrape, clock: Clock, telemetry: &Telemetry) {
     let (result, signals) = match scrape {
         Scrape::Read(signals) => (ScrapeResult::Read, Some(signals)),
         Scrape::NoMetrics => (ScrapeResult::NoMetrics, Some(signals::Signals::default())),
-        Scrape::Missed(error) => {
-            tracing::debug!(%error, "a scrape was missed");
-            (ScrapeResult::Missed, None)
-        }
+        Scrape::Missed(_) => (ScrapeResult::Missed, None),
     };
     telemetry.scraped(result);
     place.domain.signal(place.slot, signals, clock.now());

@@ -707,4 +707,8 @@ fn a_gateway_that_shows_neither_bodies_nor_responses_is_told_of() {
         }
     }
     assert_eq!(yard.epp.misset.has_told_of(), [false, false], "these clients left");
+    let mut stream = yard.stream(FullDuplexStreamed);
+    stream.headers(&[CHAT[0]], true);
+    stream.response_body("its head was kept back", false);
+    assert_eq!(yard.epp.misset.has_told_of(), [false, true]);
 }
