@@ -4,6 +4,9 @@
 //! times on a stream what is spent here, so that a connection never needs a second thread, and no wake-up crosses one.
 //! In: ports, and what makes a door for each thread. Out: served streams, until [`Server::drain`].
 
+mod places;
+
+use self::places::{Place, Places};
 use crate::connection::{Core, Services, serve};
 use crate::health::Health;
 use crate::session::Door;
@@ -19,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -34,7 +37,8 @@ const HANDED_OVER_MAX: usize = 256;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections at one time to ports that tell health alone, which have these places to themselves: gateways that take every
-/// other must not make a kubelet believe that the process is dead.
+/// other must not make a kubelet believe that the process is dead. Nor may who comes here, whom nobody asks who it is: beyond them
+/// the oldest goes. A question is answered long before so many others have come.
 const HEALTH_CONNECTIONS_MAX: usize = 64;
 
 /// A port to serve.
@@ -91,41 +95,22 @@ struct Handed {
     stream: std::net::TcpStream,
     port: usize,
     place: Place,
+    counted: Counted,
 }
 
-/// Where connections may be, and how many.
-#[derive(Debug, Clone)]
-struct Places {
-    free: Arc<Semaphore>,
-    count: usize,
-}
+/// A thread's connection, counted until it ends.
+struct Counted(Arc<AtomicUsize>);
 
-impl Places {
-    fn new(count: usize) -> Places {
-        Places { free: Arc::new(Semaphore::new(count)), count }
-    }
-
-    /// Until nobody is there.
-    async fn emptied(&self) {
-        let all = u32::try_from(self.count).unwrap_or(u32::MAX);
-        // They are never closed.
-        let _ = self.free.acquire_many(all).await;
-    }
-
-    fn taken(&self) -> usize {
-        self.count - self.free.available_permits()
+impl Counted {
+    fn on(load: &Arc<AtomicUsize>) -> Counted {
+        load.fetch_add(1, Relaxed);
+        Counted(Arc::clone(load))
     }
 }
 
-/// A connection's place among all, and among those of its thread; given back when it ends, however it does.
-struct Place {
-    _of_all: OwnedSemaphorePermit,
-    of_thread: Arc<AtomicUsize>,
-}
-
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.of_thread.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -149,8 +134,8 @@ impl Server {
             ports.iter().map(|port| bind(&settings, port.number)).collect::<Result<Vec<_>, _>>()?;
         let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>()?;
         let (draining, stop) = (watch::Sender::new(false), watch::Sender::new(false));
-        let places = [settings.connections_max, HEALTH_CONNECTIONS_MAX].map(Places::new);
-        let of_ports = ports.iter().map(|port| Arc::clone(&places[usize::from(port.process.is_none())].free));
+        let places = [Places::new(settings.connections_max), Places::yielding(HEALTH_CONNECTIONS_MAX)];
+        let of_ports = ports.iter().map(|port| places[usize::from(port.process.is_none())].clone());
         let listeners = listeners.into_iter().zip(of_ports.collect::<Vec<_>>()).collect();
         let served: Arc<[Served]> = ports.iter().map(Served::of).collect();
         let make = Arc::new(make);
@@ -257,7 +242,7 @@ type Cores = Rc<[(mpsc::Sender<Handed>, Arc<AtomicUsize>)]>;
 
 /// The accepting thread, until the server drains.
 async fn accept(
-    listeners: Vec<(std::net::TcpListener, Arc<Semaphore>)>,
+    listeners: Vec<(std::net::TcpListener, Places)>,
     cores: Vec<(mpsc::Sender<Handed>, Arc<AtomicUsize>)>,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -275,18 +260,17 @@ async fn accept(
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
-async fn accept_on(port: usize, listener: TcpListener, cores: Cores, places: Arc<Semaphore>) {
+async fn accept_on(port: usize, listener: TcpListener, cores: Cores, places: Places) {
     loop {
         // Accepted before there is a place for it: a port where nobody calls must not keep a place from the others.
         match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
             Ok(stream) => {
-                let Ok(permit) = Arc::clone(&places).acquire_owned().await else { return };
+                let place = places.take().await;
                 let Some((sender, load)) = cores.iter().min_by_key(|(_, load)| load.load(Relaxed)) else {
                     return;
                 };
-                load.fetch_add(1, Relaxed);
-                let place = Place { _of_all: permit, of_thread: Arc::clone(load) };
-                if sender.send(Handed { stream, port, place }).await.is_err() {
+                let counted = Counted::on(load);
+                if sender.send(Handed { stream, port, place, counted }).await.is_err() {
                     return;
                 }
             }
@@ -306,15 +290,19 @@ async fn run<D: Door>(
     (draining, mut stop): (watch::Receiver<bool>, watch::Receiver<bool>),
 ) {
     let accepted = async {
-        while let Some(Handed { stream, port, place }) = handed.recv().await {
+        while let Some(Handed { stream, port, mut place, counted }) = handed.recv().await {
             let Served { tls, services } = served[port].clone();
             let (core, draining) = (Rc::clone(&core), draining.clone());
             tokio::task::spawn_local(async move {
                 match nodelay(stream) {
-                    Ok(stream) => serve(core, stream, tls, services, draining).await,
+                    Ok(stream) => tokio::select! {
+                        biased;
+                        () = serve(core, stream, tls, services, draining) => {}
+                        () = place.wanted() => tracing::debug!("a connection goes for another"),
+                    },
                     Err(error) => tracing::debug!(%error, "a connection was lost"),
                 }
-                drop(place);
+                drop((place, counted));
             });
         }
         std::future::pending().await

@@ -17,7 +17,7 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_024), env = "POINTSMAN_CORES", default_value_t = Settings::default().cores, hide_default_value = true)]
     pub cores: usize,
     /// Connections from gateways at one time, all ports of ext_proc together; beyond it the accept queue waits, and one of each
-    /// port. A health port has 64 of its own. From 1 to 10000000.
+    /// port. A health port has 64 of its own, and beyond them the oldest is closed. From 1 to 10000000.
     #[arg(long, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000_000), env = "POINTSMAN_CONNECTIONS_MAX", default_value_t = Settings::default().connections_max)]
     pub connections_max: usize,
     /// Streams of one connection at one time: an Envoy worker has one connection for all its requests.

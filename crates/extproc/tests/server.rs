@@ -32,6 +32,7 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use telemetry::BbrCounts;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::StreamExt;
@@ -199,6 +200,28 @@ async fn health_is_told_while_gateways_have_every_place() {
     let told: HealthCheckResponse =
         tokio::time::timeout(Duration::from_secs(10), asked).await.expect("an answer").unwrap();
     assert_eq!(told.status(), ServingStatus::NotServing);
+}
+
+/// What a client begins with: the preface, and its settings, none.
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test]
+async fn health_is_told_however_many_keep_connections_to_its_port_and_not_to_those_who_came_first() {
+    let ports = [Port { health: Some(Arc::new(Health::of_any_name())), ..Port::default() }];
+    let server = Server::start(settings(), &ports, Clock::start(), router(&Budget::new(1 << 20))).unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        let mut stream = tokio::net::TcpStream::connect(server.addresses()[0]).await.unwrap();
+        stream.write_all(GREETING).await.unwrap();
+        idle.push(stream);
+    }
+    let channel = channel(server.addresses()[0]).await;
+    let asked = ask(&channel, "/grpc.health.v1.Health/Check", HealthCheckRequest::default());
+    let told: HealthCheckResponse =
+        tokio::time::timeout(Duration::from_secs(10), asked).await.expect("an answer").unwrap();
+    assert_eq!(told.status(), ServingStatus::NotServing);
+    // It ends, with or without an error: what it had sent may not have been read.
+    let _ = idle[0].read_to_end(&mut Vec::new()).await;
 }
 
 #[tokio::test]
