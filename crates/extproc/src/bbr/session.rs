@@ -249,7 +249,7 @@ impl BbrSession {
     fn refuse(&mut self, refusal: &Refusal, dialect: Dialect, replies: &mut Replies) -> Next {
         let (reason, status) = (refusal.reason(), refusal.status().as_u16());
         tracing::debug!(id = self.id.as_deref(), reason, status, "refused: {refusal}");
-        self.bbr.counts.refused(reason);
+        self.bbr.counts.refused(refusal);
         if refusal.status() == StatusCode::BAD_REQUEST {
             self.bbr.counts.add(Routed::NotParsed);
         }

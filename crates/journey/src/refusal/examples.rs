@@ -1,4 +1,4 @@
-//! One example of every refusal: the source of the generated table of errors.
+//! One example of every refusal: the source of the generated table of errors, and of what is counted.
 
 use super::{Cause, Refusal, Unnamed};
 use payload::ParseError;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Refusal {
-    /// One example of every variant, in the order of the journey, for the documentation.
+    /// One example of every variant, in the order of the journey.
     pub fn table() -> Vec<Refusal> {
         let mut table: Vec<Refusal> = parse_errors().into_iter().map(Refusal::Parse).collect();
         table.extend(before_the_pool());

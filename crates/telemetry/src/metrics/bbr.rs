@@ -6,6 +6,7 @@ use super::families::{
     BBR_SKIPPED, BBR_SUCCESS,
 };
 use super::text::{Page, commit};
+use journey::Refusal;
 use payload::Field;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -72,8 +73,8 @@ impl BbrPlugin {
 #[derive(Debug)]
 pub struct BbrCounts {
     routed: [AtomicU64; 2],
-    /// By the reason. Locked for one refusal, and for a scrape.
-    refused: Mutex<BTreeMap<&'static str, u64>>,
+    /// By the reason, all of them.
+    refused: BTreeMap<&'static str, AtomicU64>,
     /// The model, then those that were asked for.
     fields: Vec<FieldCounts>,
     /// What each plugin is called.
@@ -116,7 +117,7 @@ impl BbrCounts {
         let took = plugins.iter().map(|_| Summed::new(BBR_PLUGIN_DURATION.bounds)).collect();
         BbrCounts {
             routed: Default::default(),
-            refused: Mutex::default(),
+            refused: Refusal::table().iter().map(|refusal| (refusal.reason(), AtomicU64::new(0))).collect(),
             fields,
             plugins,
             took: Mutex::new(took),
@@ -133,14 +134,17 @@ impl BbrCounts {
         self.routed[what as usize].load(Relaxed)
     }
 
-    /// A request was refused for this reason, one of the table of refusals.
-    pub fn refused(&self, reason: &'static str) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    /// A request was refused.
+    pub fn refused(&self, refusal: &Refusal) {
+        if let Some(count) = self.refused.get(refusal.reason()) {
+            count.fetch_add(1, Relaxed);
+        }
     }
 
-    /// How often requests were refused, by the reason.
+    /// How often requests were refused, by the reasons that there were.
     pub fn get_refused(&self) -> BTreeMap<&'static str, u64> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let counts = self.refused.iter().map(|(reason, count)| (*reason, count.load(Relaxed)));
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 
     /// A field went to no header.
@@ -209,7 +213,9 @@ mod tests {
         for what in [Routed::Success, Routed::NotParsed] {
             counts.add(what);
         }
-        counts.refused("not_json");
+        for refusal in Refusal::table() {
+            counts.refused(&refusal);
+        }
         for miss in [FieldMiss::NotFound, FieldMiss::Empty, FieldMiss::ControlCharacter] {
             counts.missed(Field::Model, miss);
         }
@@ -223,6 +229,7 @@ mod tests {
             "bbr_model_not_in_body_total 2",
             "bbr_model_not_parsed_total 1",
             r#"pointsman_bbr_refused_total{reason="not_json"} 1"#,
+            r#"pointsman_bbr_refused_total{reason="stopping"} 1"#,
             r#"bbr_plugin_duration_seconds_bucket{extension_point="request",plugin_type="body-field-to-header",plugin_name="body-field-to-header",le="0.0001"} 0"#,
             r#"bbr_plugin_duration_seconds_bucket{extension_point="request",plugin_type="body-field-to-header",plugin_name="body-field-to-header",le="0.0002"} 1"#,
             r#"bbr_plugin_duration_seconds_count{extension_point="request",plugin_type="base-model-to-header",plugin_name="base-model-to-header"} 0"#,
@@ -230,6 +237,7 @@ mod tests {
             assert!(page.lines().any(|found| found == line), "{line} in\n{page}");
         }
         assert!(page.contains("bbr_info{commit=\""));
+        assert_eq!(BbrCounts::default().get_refused(), BTreeMap::new());
     }
 
     #[test]
