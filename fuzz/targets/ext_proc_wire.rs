@@ -5,10 +5,12 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::ext_proc::v3 as theirs;
+use envoy_types::pb::google::protobuf::{Struct, Value};
 use extproc::grpc::{Decoder, FrameError};
 use extproc::wire as ours;
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
+use std::collections::HashMap;
 use theirs::processing_request::Request as Their;
 
 const LIMIT: usize = 1 << 20;
@@ -57,12 +59,27 @@ fn same_headers(ours: &ours::HttpHeaders, theirs: &Option<core::HeaderMap>) {
     assert!(ours.iter().eq(theirs));
 }
 
+/// Written again by our definition, as it is compared.
+fn value(theirs: &Value) -> Vec<u8> {
+    ours::Value::decode(&theirs.encode_to_vec()[..]).expect("theirs read it").encode_to_vec()
+}
+
 fn same_metadata(ours: &[Bytes], theirs: &Option<core::Metadata>) {
     for (namespace, object) in theirs.iter().flat_map(|metadata| &metadata.filter_metadata) {
-        for key in object.fields.keys() {
+        for (key, theirs) in &object.fields {
             let told = ours::Metadata::told(ours, namespace, key).expect("theirs read it");
-            assert!(told.is_some());
+            assert_eq!(told.expect("theirs have it").encode_to_vec(), value(theirs));
         }
+    }
+}
+
+fn same_attributes(ours: &[Bytes], theirs: &HashMap<String, Struct>) {
+    for key in theirs.values().flat_map(|object| object.fields.keys()) {
+        let told = ours::attribute(ours, key).expect("theirs read it").expect("theirs have it");
+        let mut values = theirs.values().filter_map(|object| object.fields.get(key));
+        // Of objects with one name theirs keep the last.
+        let replaced = ours.len() > theirs.len();
+        assert!(replaced || values.any(|theirs| value(theirs) == told.encode_to_vec()));
     }
 }
 
@@ -75,6 +92,7 @@ fn same_request(message: &[u8]) {
     let own = our.protocol_config.map(|modes| (modes.request_body_mode, modes.response_body_mode));
     assert_eq!(own, their.protocol_config.map(modes));
     same_metadata(&our.metadata_context, &their.metadata_context);
+    same_attributes(&our.attributes, &their.attributes);
     match (our.request, their.request) {
         (None, None) => {}
         (Some(ours::Request::RequestHeaders(our)), Some(Their::RequestHeaders(their)))

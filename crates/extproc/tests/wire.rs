@@ -224,6 +224,30 @@ proptest! {
 }
 
 #[test]
+fn an_object_that_stands_twice_in_its_entry_is_one() {
+    let value = |text: &str| ours::Value::string(text);
+    let mut first = ours::Struct::of("a", value("of the first"));
+    first.fields.insert("both".to_owned(), value("of the first"));
+    let mut second = ours::Struct::of("b", value("of the second"));
+    second.fields.insert("both".to_owned(), value("of the second"));
+    let (mut entry, mut metadata) = (Vec::new(), Vec::new());
+    prost::encoding::string::encode(1, &"name".to_owned(), &mut entry);
+    for object in [&first, &second] {
+        prost::encoding::message::encode(2, object, &mut entry);
+    }
+    prost::encoding::bytes::encode(1, &entry, &mut metadata);
+    let (entry, metadata) = ([Bytes::from(entry)], [Bytes::from(metadata)]);
+    let theirs = ours::Metadata::decode(&metadata[0][..]).expect("a map as prost reads it");
+    let fields = &theirs.filter_metadata["name"].fields;
+    assert_eq!(fields.len(), 3);
+    for (key, value) in fields {
+        let told = ours::Metadata::told(&metadata, "name", key);
+        assert_eq!(told, Ok(Some(value.clone())), "{key}");
+        assert_eq!(ours::attribute(&entry, key), told, "{key}");
+    }
+}
+
+#[test]
 fn headers_are_read_where_they_lie_and_wherever_their_values_stand() {
     let header = |key: &str, value: &str, raw_value: &str| pb::config::core::v3::HeaderValue {
         key: key.to_owned(),

@@ -3,6 +3,7 @@
 use super::fields::Fields;
 use bytes::Bytes;
 use prost::{DecodeError, Message};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The namespace of the destination and of the endpoint that served.
@@ -25,42 +26,54 @@ impl Metadata {
         let mut told = None;
         for metadata in metadata {
             if let Some(object) = entry(metadata, namespace)? {
-                told = entry(object, key)?;
+                told = value(&object, key)?;
             }
         }
-        told.map(Value::decode).transpose()
+        Ok(told)
     }
 }
 
 /// The value of `key` in the first object that has it, of a message's attributes: each has a name and its object.
 pub fn attribute(attributes: &[Bytes], key: &str) -> Result<Option<Value>, DecodeError> {
-    for field in attributes.iter().flat_map(|attributes| Fields(attributes)) {
-        let (2, object) = field? else { continue };
-        if let Some(value) = entry(object, key)? {
-            return Value::decode(value).map(Some);
+    for attribute in attributes {
+        let (_, object) = name_and_value(attribute)?;
+        if let Some(value) = value(&object, key)? {
+            return Ok(Some(value));
         }
     }
     Ok(None)
 }
 
-/// The last value of `key` in a message that is a map.
-fn entry<'a>(map: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, DecodeError> {
+/// The value of `key` in an object.
+fn value(object: &[u8], key: &str) -> Result<Option<Value>, DecodeError> {
+    entry(object, key)?.map(|value| Value::decode(&*value)).transpose()
+}
+
+/// The last value of `key` in a message that is a map of messages.
+fn entry<'a>(map: &'a [u8], key: &str) -> Result<Option<Cow<'a, [u8]>>, DecodeError> {
     let mut last = None;
     for entry in Fields(map) {
         let (1, entry) = entry? else { continue };
-        let [mut name, mut value] = [&[][..]; 2];
-        for field in Fields(entry) {
-            match field? {
-                (1, field) => name = field,
-                (2, field) => value = field,
-                _ => {}
-            }
-        }
+        let (name, value) = name_and_value(entry)?;
         if name == key.as_bytes() {
             last = Some(value);
         }
     }
     Ok(last)
+}
+
+/// What an entry of a map of messages has. A message that stands twice is one: what is written of it, one behind the other.
+fn name_and_value(entry: &[u8]) -> Result<(&[u8], Cow<'_, [u8]>), DecodeError> {
+    let (mut name, mut value) = (&[][..], Cow::Borrowed(&[][..]));
+    for field in Fields(entry) {
+        match field? {
+            (1, field) => name = field,
+            (2, field) if value.is_empty() => value = Cow::Borrowed(field),
+            (2, field) => value.to_mut().extend_from_slice(field),
+            _ => {}
+        }
+    }
+    Ok((name, value))
 }
 
 /// A JSON object.
