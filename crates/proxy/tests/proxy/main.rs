@@ -11,6 +11,7 @@ mod forwarding;
 mod limits;
 mod own_epp;
 mod panics;
+mod picker_responses;
 mod pickers;
 mod retries;
 mod smuggling;

@@ -3,12 +3,13 @@
 use crate::epp::{
     End, Manner, PLAIN, Picker, Stream, Wire, brief, gate, gate_with, manifests, picked, picks, piece_of,
 };
+use crate::picker_responses::{answers, says_of_the_response};
 use crate::support::{Endpoint, Gate, Response, answer, get, ok, post, settings, until};
 use bytes::{Bytes, BytesMut};
 use extproc::grpc::{Code, Status, frame};
 use extproc::wire::{
-    BodyMutation, CommonResponse, HeaderMutation, HeadersResponse, HttpStatus, ImmediateResponse, Metadata,
-    Mutation, ProcessingRequest, ProcessingResponse, Request, Response as Processed, ResponseStatus, Value,
+    CommonResponse, HeaderMutation, HeadersResponse, HttpStatus, ImmediateResponse, Metadata,
+    ProcessingRequest, ProcessingResponse, Request, Response as Processed, Value,
 };
 use journey::Outcome;
 use proxy::Settings;
@@ -21,11 +22,11 @@ use tokio::sync::watch;
 
 const CHAT: &str = r#"{"model":"m","messages":[]}"#;
 
-fn ask(gate: &Gate) -> Response {
+pub(crate) fn ask(gate: &Gate) -> Response {
     gate.ask(&post("/v1/chat/completions", "", CHAT))
 }
 
-fn in_flight(gate: &Gate, at: SocketAddr) -> u32 {
+pub(crate) fn in_flight(gate: &Gate, at: SocketAddr) -> u32 {
     let snapshot = gate.world.load();
     let state = snapshot.pools[0].domain.lock();
     let endpoints = state.endpoints(gate.world.clock().now());
@@ -33,7 +34,7 @@ fn in_flight(gate: &Gate, at: SocketAddr) -> u32 {
 }
 
 /// How the request of `response` was picked for, and why not.
-fn told(gate: &Gate, response: &Response) -> (PickerOutcome, String) {
+pub(crate) fn told(gate: &Gate, response: &Response) -> (PickerOutcome, String) {
     let asked = gate.record(response).picker.expect("a picker was asked");
     assert_eq!(&*asked.picker, "default/epp:9002");
     (asked.outcome, asked.why.unwrap_or_default().into_string())
@@ -494,134 +495,6 @@ fn a_request_is_charged_for_the_body_that_it_has() {
         assert_eq!(budget.held(), held as u64);
         release.send(()).unwrap();
         assert_eq!(client.response().text(), "live");
-    }
-}
-
-#[test]
-fn a_picker_that_is_silent_at_the_head_of_the_response_does_not_lose_it() {
-    let live = Endpoint::answering(ok("live"));
-    let endpoint = live.address;
-    let picker = Picker::start(PLAIN, move |mut stream: Stream| async move {
-        let body = stream.request().await;
-        stream.pick(&[endpoint], &body);
-        while stream.next().await.is_some() {}
-    });
-    let brief = Settings { endpoint_picker_response_timeout: Duration::from_millis(50), ..brief() };
-    let gate = gate_with(picker.address, (Wire::Plain, "FailClose"), &[live.address], brief);
-    let response = ask(&gate);
-    assert_eq!(response.text(), "live");
-    let (outcome, why) = told(&gate, &response);
-    assert_eq!(outcome, PickerOutcome::Picked);
-    assert_eq!(why, "at the head of the response: no answer within 0.05s");
-    // Nor does one that has ended the stream.
-    let ends = Picker::start(PLAIN, move |mut stream: Stream| async move {
-        let body = stream.request().await;
-        stream.pick(&[endpoint], &body);
-        stream.end(&Status::OK);
-    });
-    let gate = crate::epp::gate(ends.address, Wire::Plain, "FailClose", &[&live]);
-    let response = ask(&gate);
-    assert_eq!((response.text().as_str(), told(&gate, &response).1.as_str()), ("live", ""));
-}
-
-/// A picker that picks `endpoint`, and says `answer` to the head of the response.
-fn says_of_the_response(endpoint: SocketAddr, answer: Processed) -> Picker {
-    Picker::start(PLAIN, move |mut stream: Stream| {
-        let answer = answer.clone();
-        async move {
-            let body = stream.request().await;
-            stream.pick(&[endpoint], &body);
-            while let Some(message) = stream.next().await {
-                if let Some(Request::ResponseHeaders(_)) = message.request {
-                    let response = Some(answer.clone());
-                    stream.send(&ProcessingResponse { response, ..ProcessingResponse::default() });
-                }
-            }
-        }
-    })
-}
-
-/// A picker that answers every request itself, and listens on.
-fn answers(immediate: Processed) -> Picker {
-    Picker::start(PLAIN, move |mut stream: Stream| {
-        let response = Some(immediate.clone());
-        async move {
-            stream.request().await;
-            stream.send(&ProcessingResponse { response, ..ProcessingResponse::default() });
-            while stream.next().await.is_some() {}
-        }
-    })
-}
-
-#[test]
-fn a_pickers_own_answer_at_the_head_of_the_response_stands_in_its_place() {
-    let failing = Endpoint::answering(answer("500 Internal Server Error", "", "broken"));
-    let immediate = ImmediateResponse {
-        status: Some(HttpStatus { code: 403 }),
-        body: Bytes::from_static(b"not for you"),
-        ..ImmediateResponse::default()
-    };
-    let picker = says_of_the_response(failing.address, Processed::ImmediateResponse(immediate));
-    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&failing]);
-    let response = ask(&gate);
-    assert_eq!((response.status, response.text().as_str()), (403, "not for you"));
-    assert_eq!(told(&gate, &response).0, PickerOutcome::Answered);
-    let record = gate.record(&response);
-    assert_eq!(record.refusal.expect("it was not served").reason, "endpoint_picker_answered");
-    assert_eq!(
-        record.attempts[0].outcome,
-        Outcome::ServerError { status: 500 },
-        "the endpoint's own is learnt"
-    );
-    until("the reservation is given back", || (in_flight(&gate, failing.address) == 0).then_some(()));
-}
-
-#[test]
-fn a_picker_may_replace_the_body_of_the_response() {
-    let live = Endpoint::answering(ok("live, and longer"));
-    let mut mutation = HeaderMutation::default();
-    mutation.set("x-of-the-picker", "seen");
-    let common = CommonResponse {
-        status: ResponseStatus::ContinueAndReplace.into(),
-        header_mutation: Some(mutation),
-        body_mutation: Some(BodyMutation { mutation: Some(Mutation::Body("replaced".into())) }),
-        ..CommonResponse::default()
-    };
-    let replaces = HeadersResponse { response: Some(common) };
-    let picker = says_of_the_response(live.address, Processed::ResponseHeaders(replaces));
-    let gate = gate(picker.address, Wire::Plain, "FailClose", &[&live]);
-    let response = ask(&gate);
-    assert_eq!((response.status, response.text().as_str()), (200, "replaced"));
-    assert_eq!(
-        (response.header("content-length"), response.header("x-of-the-picker")),
-        (Some("8"), Some("seen"))
-    );
-    let record = gate.record(&response);
-    assert_eq!((record.attempts[0].outcome, record.response_bytes), (Outcome::Served, 8));
-}
-
-#[test]
-fn a_picker_may_give_the_response_another_status_and_the_endpoints_own_is_learnt() {
-    let own = |status, body| Endpoint::answering(answer(status, "content-type: text/plain\r\n", body));
-    let (fine, broken) = (own("200 OK", "fine"), own("500 Internal Server Error", "broken"));
-    let server_error = Outcome::ServerError { status: 500 };
-    for (endpoint, status, expected, outcome) in [
-        (&fine, "503", (503, "fine"), Outcome::Served),
-        (&broken, "200", (200, "broken"), server_error),
-        (&broken, "204", (204, ""), server_error),
-        (&fine, "100", (200, "fine"), Outcome::Served),
-    ] {
-        let mut mutation = HeaderMutation::default();
-        mutation.set(":status", status);
-        let common = CommonResponse { header_mutation: Some(mutation), ..CommonResponse::default() };
-        let changes = Processed::ResponseHeaders(HeadersResponse { response: Some(common) });
-        let picker = says_of_the_response(endpoint.address, changes);
-        let gate = gate(picker.address, Wire::Plain, "FailClose", &[endpoint]);
-        let response = ask(&gate);
-        assert_eq!((response.status, response.text().as_str()), expected, "{status}");
-        let record = gate.record(&response);
-        assert_eq!((record.status, record.attempts[0].outcome), (expected.0, outcome), "{status}");
-        assert_eq!(record.response_bytes, expected.1.len() as u64, "{status}");
     }
 }
 
