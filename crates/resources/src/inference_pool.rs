@@ -63,6 +63,17 @@ impl InferencePool {
             && *self.meta.name.namespace == *namespace
             && has_labels(labels, &self.selector)
     }
+
+    /// What is to be told of a pool that selects nothing which is ready.
+    pub fn why_without_endpoints(&self) -> String {
+        let labels: Vec<String> = self.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!(
+            "no Pod or EndpointSlice in namespace `{}` that is ready has the labels {}: the pool has no endpoint, its requests \
+             get 503",
+            self.meta.name.namespace,
+            labels.join(", ")
+        )
+    }
 }
 
 /// What endpoints speak.

@@ -81,6 +81,13 @@ fn compile_pools<'c>(
     let pools = store.inference_pools.iter().filter(|(_, pool)| sources.settings.audience.has(pool));
     let declared: Vec<(&PoolId, &Arc<InferencePool>)> = pools.collect();
     let endpoints: Vec<_> = declared.iter().map(|(_, pool)| reader.of_pool(pool, findings)).collect();
+    for ((_, pool), endpoints) in declared.iter().zip(&endpoints) {
+        // Of those that are declared, the manifests' own check tells.
+        if endpoints.is_empty() && sources.settings.pools.contains(pool) {
+            let (object, at) = (("InferencePool", &pool.meta), field!["spec", "selector"]);
+            findings.tell("pool-without-endpoints", object, &at, pool.why_without_endpoints());
+        }
+    }
     let with_keys: Vec<_> = declared.iter().map(|(id, _)| (*id).clone()).zip(keys(&endpoints)).collect();
     let placed = domains.place(&with_keys, sources.settings.seed, now);
     let mut models = models_by_pool(store);

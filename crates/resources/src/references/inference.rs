@@ -142,13 +142,6 @@ fn picker((store, refused): (&Store, &Refused), pool: &InferencePool, report: &m
 fn endpoints(store: &Store, pool: &InferencePool, report: &mut Report<'_>) {
     let pods = || store.pods_of(pool).any(|pod| !pod.addresses(&pool.target_ports).is_empty());
     if store.sliced_endpoints(pool).next().is_none() && !pods() {
-        let labels: Vec<String> = pool.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let message = format!(
-            "no Pod or EndpointSlice in namespace `{}` that is ready has the labels {}: the pool has no endpoint, its requests \
-             get 503",
-            pool.meta.name.namespace,
-            labels.join(", ")
-        );
-        report.tell("pool-without-endpoints", &field!["spec", "selector"], message);
+        report.tell("pool-without-endpoints", &field!["spec", "selector"], pool.why_without_endpoints());
     }
 }

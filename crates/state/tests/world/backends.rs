@@ -50,6 +50,9 @@ fn a_pool_that_the_process_declares_selects_by_its_labels_beside_those_of_the_ma
         snapshot.pools.iter().map(|pool| (pool.name.to_string(), crate::support::addresses(pool))).collect();
     let expected = [("default/own", "127.0.0.1:1"), ("default/p", "127.0.0.1:2")];
     assert_eq!(found, expected.map(|(pool, address)| (pool.to_owned(), vec![address.to_owned()])));
+    assert!(snapshot.findings.is_empty(), "{:?}", snapshot.findings);
+    world.apply(load(&slice("a", "app: vlm", 1)));
+    assert_eq!(crate::support::codes(&world.load()), ["pool-without-endpoints"], "nobody else tells of it");
 }
 
 const SERVICE: &str = "
