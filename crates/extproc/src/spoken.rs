@@ -225,3 +225,24 @@ fn object_in_words(object: &Struct) -> String {
     });
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
+
+/// Whoever is given up is told, up to the response: before anything came, while the body is read, and once it was sent on.
+pub(crate) fn is_told_until_the_response_has_begun<S: Session<Message = ProcessingRequest>>(
+    stream: impl Fn() -> Stream<S>,
+    chat: &[(&str, &str)],
+) {
+    let spent = Refusal::BodyBudgetSpent { held: 9, limit: 9 };
+    let told = (Parting::Answered, vec!["immediate 503 body_budget_spent".to_owned()]);
+    assert_eq!(stream().give_up(&spent), told);
+    let mut reading = stream();
+    reading.headers(chat, false);
+    assert_eq!(reading.give_up(&spent), told);
+    let mut sent = stream();
+    sent.headers(chat, false);
+    sent.body(r#"{"model":"gemma-3"}"#, true);
+    assert_eq!(sent.give_up(&spent), told);
+    let mut answered = stream();
+    answered.headers(chat, false);
+    answered.response_headers(&[(":status", "200")], false);
+    assert_eq!(answered.give_up(&spent), (Parting::Silent, vec![]));
+}

@@ -4,7 +4,7 @@ use super::*;
 use crate::Door;
 use crate::bbr::{BaseModels, BbrSettings};
 use crate::replies::tests::read;
-use crate::spoken::{Stream, zstd_of_a_large_window};
+use crate::spoken::{Stream, is_told_until_the_response_has_begun, zstd_of_a_large_window};
 use crate::wire::{BodyMutation, BodySendMode, HttpHeaders, HttpTrailers, Mutation};
 use arc_swap::ArcSwap;
 use journey::BodyPace;
@@ -454,20 +454,7 @@ fn a_response_ends_a_request_that_is_still_read() {
 fn whoever_is_given_up_is_told_until_the_response_has_begun() {
     let (bbr, _) = router(PassOn::Early);
     let stream = || Stream::of(bbr.open(0), BodySendMode::FullDuplexStreamed);
-    let spent = Refusal::BodyBudgetSpent { held: 9, limit: 9 };
-    let told = (Parting::Answered, vec!["immediate 503 body_budget_spent".to_owned()]);
-    assert_eq!(stream().give_up(&spent), told);
-    let mut reading = stream();
-    reading.headers(&CHAT, false);
-    assert_eq!(reading.give_up(&spent), told);
-    let mut sent = stream();
-    sent.headers(&CHAT, false);
-    sent.body(r#"{"model":"gemma-3"}"#, true);
-    assert_eq!(sent.give_up(&spent), told);
-    let mut answered = stream();
-    answered.headers(&CHAT, false);
-    answered.response_headers(&[(":status", "200")], false);
-    assert_eq!(answered.give_up(&spent), (Parting::Silent, vec![]));
+    is_told_until_the_response_has_begun(stream, &CHAT);
 }
 
 const FURTHER: [(&str, &str); 3] = [("user", "X-User"), ("service_tier", "x-tier"), ("model", "x-model-too")];

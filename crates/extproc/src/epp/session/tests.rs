@@ -3,7 +3,7 @@
 use super::*;
 use crate::Door;
 use crate::epp::{EppSettings, PoolReference};
-use crate::spoken::{Stream, zstd_of_a_large_window};
+use crate::spoken::{Stream, is_told_until_the_response_has_begun, zstd_of_a_large_window};
 use crate::wire::BodySendMode::{Buffered, FullDuplexStreamed, None as NoBody};
 use crate::wire::{HttpHeaders, HttpTrailers, Kind, Metadata, ProtocolConfiguration};
 use journey::{BodyPace, Outcome};
@@ -618,20 +618,7 @@ fn a_coded_message_is_read_in_turns_each_of_which_is_charged() {
 fn whoever_is_given_up_is_told_until_the_response_has_begun() {
     let yard = Yard::new();
     let stream = || yard.stream(FullDuplexStreamed);
-    let spent = Refusal::BodyBudgetSpent { held: 9, limit: 9 };
-    let told = (Parting::Answered, vec!["immediate 503 body_budget_spent".to_owned()]);
-    assert_eq!(stream().give_up(&spent), told);
-    let mut reading = stream();
-    reading.headers(&CHAT, false);
-    assert_eq!(reading.give_up(&spent), told);
-    let mut sent = stream();
-    sent.headers(&CHAT, false);
-    sent.body(r#"{"model":"gemma-3"}"#, true);
-    assert_eq!(sent.give_up(&spent), told);
-    let mut answered = stream();
-    answered.headers(&CHAT, false);
-    answered.response_headers(&[(":status", "200")], false);
-    assert_eq!(answered.give_up(&spent), (Parting::Silent, vec![]));
+    is_told_until_the_response_has_begun(stream, &CHAT);
 }
 
 #[test]
