@@ -5,7 +5,7 @@ use crate::replies::Replies;
 use crate::session::Next;
 use crate::wire::{BodyResponse, BodySendMode, Headers, HttpBody, Phase, ProtocolConfiguration, Response};
 use journey::Now;
-use payload::{BodyHead, Media};
+use payload::{BodyHead, Media, ParseError};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Duration;
@@ -67,14 +67,24 @@ impl Modes {
         self.response == BodyMode::Absent && !self.outlasts_the_response
     }
 
+    /// Whether a body comes behind these headers of a request.
+    pub(crate) fn show_body_of(&self, headers: &Headers<'_>) -> bool {
+        self.request != BodyMode::Absent && !headers.end_of_stream && !headers.opens_a_conversation()
+    }
+
     /// Whether these are the headers of a request with a body that would be read, and is not shown.
     pub(crate) fn withhold_body_of(&self, headers: &Headers<'_>) -> bool {
         if self.request != BodyMode::Absent || headers.end_of_stream {
             return false;
         }
-        let head = BodyHead::new("", headers.get("content-type"), headers.get("content-encoding"));
-        headers.get(":method") == Some(b"POST") && head.is_ok_and(|head| head.media != Media::Opaque)
+        headers.get(":method") == Some(b"POST")
+            && body_head(headers).is_ok_and(|head| head.media != Media::Opaque)
     }
+}
+
+/// What a request's headers say of its body.
+pub(crate) fn body_head(headers: &Headers<'_>) -> Result<BodyHead, ParseError> {
+    BodyHead::new(headers.path(), headers.get("content-type"), headers.get("content-encoding"))
 }
 
 fn of_no_use(mode: &str) -> Cow<'static, str> {

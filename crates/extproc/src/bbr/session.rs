@@ -10,7 +10,7 @@ use super::fields::{FieldHeaders, Found};
 use super::{Bbr, PassOn, Timing};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
-use crate::modes::{BodyMode, HEADERS_SKIPPED, Modes, pass};
+use crate::modes::{BodyMode, HEADERS_SKIPPED, Modes, body_head, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Parting, Session};
 use crate::unread::{Unread, hold};
@@ -94,12 +94,10 @@ impl BbrSession {
             return Next::End(Status::new(Code::InvalidArgument, "request_headers came twice"));
         }
         let unanswered = Unanswered::of(headers, self.modes.request, &self.bbr.settings.fields);
-        let path = headers.get(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default();
-        if headers.end_of_stream || headers.opens_a_conversation() || self.modes.request == BodyMode::Absent {
+        if !self.modes.show_body_of(headers) {
             return self.let_go(unanswered, replies);
         }
-        let head = match BodyHead::new(path, headers.get("content-type"), headers.get("content-encoding")) {
+        let head = match body_head(headers) {
             Ok(head) => head,
             Err(error) => return self.refuse(&error.into(), Dialect::Other, replies),
         };

@@ -9,7 +9,7 @@ use super::whose::{self, Named};
 use super::{Epp, EppSettings, SubsetHint, hints};
 use crate::grpc::{Code, Status};
 use crate::immediate::immediate;
-use crate::modes::{BodyMode, HEADERS_SKIPPED, Modes, pass};
+use crate::modes::{BodyMode, HEADERS_SKIPPED, Modes, body_head, pass};
 use crate::replies::Replies;
 use crate::session::{Next, Parting, Session};
 use crate::unread::{Unread, hold};
@@ -127,14 +127,10 @@ impl EppSession {
         let id = headers.get(REQUEST_ID.as_str());
         account.name(id, &mut self.epp.random.borrow_mut());
         let new_id = (id != Some(account.record.id.as_bytes())).then(|| account.record.id.to_string());
-        let path = headers.get(":path").and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default();
-        let head = BodyHead::new(path, headers.get("content-type"), headers.get("content-encoding"));
-        let bodyless =
-            headers.end_of_stream || headers.opens_a_conversation() || self.modes.request == BodyMode::Absent;
-        let head = match head {
+        let bodyless = !self.modes.show_body_of(headers);
+        let head = match body_head(headers) {
             Ok(head) => head,
-            Err(_) if bodyless => BodyHead::unread(path),
+            Err(_) if bodyless => BodyHead::unread(headers.path()),
             Err(error) => return self.refuse(&error.into(), replies),
         };
         account.record.dialect = head.dialect;
@@ -366,7 +362,7 @@ impl EppSession {
 
     fn response_headers(&mut self, headers: &Headers<'_>, metadata: &[Bytes], attributes: &[Bytes]) {
         let Some(account) = &mut self.account else { return };
-        let status = headers.get(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+        let status = headers.text(":status").and_then(|status| status.parse().ok());
         let observer = ResponseObserver::new(
             account.record.dialect,
             headers.get("content-type"),

@@ -79,6 +79,16 @@ impl<'a> Headers<'a> {
         self.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
     }
 
+    /// The same, of a value that is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        std::str::from_utf8(self.get(name)?).ok()
+    }
+
+    /// The request's path without its query; empty where there is none.
+    pub fn path(&self) -> &'a str {
+        self.text(":path").and_then(|path| path.split('?').next()).unwrap_or_default()
+    }
+
     /// Names and values; a name may stand more than once.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.headers.iter().copied()
@@ -93,7 +103,7 @@ impl<'a> Headers<'a> {
 
     /// Bytes of the body as its sender announced them.
     pub fn content_length(&self) -> Option<u64> {
-        std::str::from_utf8(self.get("content-length")?).ok()?.parse().ok()
+        self.text("content-length")?.parse().ok()
     }
 }
 
